@@ -1,0 +1,1 @@
+"""The nouns of the product: messages, requests, events, usage, decisions, errors. Imports nothing of the house."""

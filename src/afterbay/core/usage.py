@@ -1,0 +1,58 @@
+"""Token usage in disjoint buckets, and money as integers."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens of one answer. The buckets are disjoint: the total is their sum, nothing is counted twice.
+
+    `input_tokens` is what was read at the full price (without cache reads and writes), `output_tokens` is what was
+    written without reasoning. `estimated` says that the provider sent no count and the gateway counted itself.
+    """
+
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    estimated: bool = False
+
+    @property
+    def total_input(self) -> int:
+        """All input, cached or not."""
+        return self.input_tokens + self.cached_input_tokens + self.cache_write_tokens
+
+    @property
+    def total_output(self) -> int:
+        """All output, reasoning included."""
+        return self.output_tokens + self.reasoning_tokens
+
+    @property
+    def total(self) -> int:
+        """All tokens."""
+        return self.total_input + self.total_output
+
+
+class Price(msgspec.Struct, frozen=True):
+    """Prices in picodollars (1e-12 USD) a token, so that $0.000001 per million is still an integer."""
+
+    input: int
+    output: int
+    cached_input: int
+    cache_write: int
+
+    def cost_picousd(self, usage: Usage) -> int:
+        """Cost of one answer in picodollars; reasoning is billed as output."""
+        return (
+            usage.input_tokens * self.input
+            + usage.cached_input_tokens * self.cached_input
+            + usage.cache_write_tokens * self.cache_write
+            + (usage.output_tokens + usage.reasoning_tokens) * self.output
+        )
+
+
+def microusd(picousd: int) -> int:
+    """Picodollars rounded up to whole microdollars: a cost is never shown as less than it is."""
+    return -(-picousd // 1_000_000)
