@@ -1,0 +1,117 @@
+"""What was decided, what was tried, and the one record of a request that log, metrics and spans derive from."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from afterbay.core.usage import Price, Usage
+
+
+class Target(msgspec.Struct, frozen=True):
+    """One deployment that can answer: a model at a provider.
+
+    `id` is `provider/name`, unique in a config snapshot. `alias` is the name that led here.
+    """
+
+    id: str
+    alias: str
+    provider: str
+    name: str
+    dialect: str
+    price: Price | None = None
+    context_tokens: int | None = None
+    cannot: frozenset[str] = frozenset()
+    tags: frozenset[str] = frozenset()
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """A candidate that a hard filter removed, and why."""
+
+    target: str
+    reason: str
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """Targets in the order in which they may be tried, and how that order came about.
+
+    `route` is the alias or route asked for, `rule` the short reason (`alias`, `task:code`, `complexity:high`, ...).
+    """
+
+    targets: tuple[Target, ...]
+    route: str
+    rule: str
+    rejected: tuple[Rejected, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+Outcome: TypeAlias = Literal[
+    "ok",
+    "error",
+    "timeout",
+    "rate_limit",
+    "invalid",
+    "empty",
+    "connection",
+    "cut",
+    "cancelled",
+    "client_closed",
+]
+Why: TypeAlias = Literal["primary", "retry", "fallback", "hedge", "resume"]
+
+
+class Attempt(msgspec.Struct):
+    """One try of one target. Times are seconds since the request arrived; None means it did not come to that."""
+
+    number: int
+    target: str
+    why: Why
+    started_s: float
+    headers_s: float | None = None
+    first_token_s: float | None = None
+    ended_s: float | None = None
+    outcome: Outcome | None = None
+    status: int | None = None
+    error: str | None = None
+    usage: Usage | None = None
+    cost_picousd: int | None = None
+
+
+class Record(msgspec.Struct):
+    """Everything worth keeping of one request. Written once, after the last byte.
+
+    `outcome` is `ok`, the error code shown to the client, or `client_closed`. `cost_picousd` is the sum over attempts;
+    None: the price of an attempt is unknown (never 0). `received_at` is UTC seconds, durations are monotonic seconds.
+    """
+
+    id: str
+    received_at: float
+    operation: str
+    protocol: str
+    requested_model: str = ""
+    route: str = ""
+    rule: str = ""
+    model: str = ""
+    provider: str = ""
+    upstream_model: str = ""
+    key_id: str | None = None
+    key_name: str | None = None
+    stream: bool = False
+    status: int = 0
+    outcome: str = ""
+    error: str | None = None
+    attempts: list[Attempt] = []
+    rejected: list[Rejected] = []
+    warnings: list[str] = []
+    usage: Usage | None = None
+    cost_picousd: int | None = None
+    ttft_s: float | None = None
+    duration_s: float = 0.0
+    stages_s: dict[str, float] = {}
+    finish: str | None = None
+    request_bytes: int = 0
+    response_bytes: int = 0
+    tags: dict[str, str] = {}
+    traceparent: str | None = None
+    config_hash: str = ""

@@ -1,0 +1,96 @@
+"""What the engine needs from the world, one small protocol per need. Stores, providers and telemetry implement them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+from afterbay.core.decision import Record
+
+
+class Clock(Protocol):
+    """Time, passed in so that a simulation can own it."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back; for durations and deadlines."""
+
+    def utc(self) -> float:
+        """UTC seconds since 1970; for storage."""
+
+
+class Entropy(Protocol):
+    """Randomness that must not be guessable (ids). Policy draws use `core.chance` instead."""
+
+    def bits(self, count: int) -> int:
+        """An integer of `count` random bits."""
+
+
+class UpstreamResponse(Protocol):
+    """An answer whose body has not been read yet. Whoever opened it closes it, whatever happens."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in lower case."""
+
+    async def read(self) -> bytes:
+        """The next bytes as they come; empty at the end.
+
+        Raises:
+            TransportError: the connection broke.
+        """
+
+    async def read_all(self, limit_bytes: int) -> bytes:
+        """The whole body.
+
+        Raises:
+            TransportError: the connection broke, or the body is larger than the limit.
+        """
+
+    def close(self) -> None:
+        """Ends it: an unread body closes the connection, so that the provider stops working."""
+
+
+class TransportError(Exception):
+    """No answer, or a broken one. `connected` says whether the provider may have seen the request."""
+
+    def __init__(self, message: str, *, connected: bool) -> None:
+        super().__init__(message)
+        self.connected = connected
+
+
+class Transport(Protocol):
+    """Speaks HTTP to one provider."""
+
+    async def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> UpstreamResponse:
+        """Sends a request and waits for the response's headers.
+
+        Raises:
+            TransportError: no connection, or it broke before the headers.
+        """
+
+
+class RequestLog(Protocol):
+    """Where records go."""
+
+    def put(self, record: Record) -> None:
+        """Takes a record without waiting; a full buffer drops nothing but blocks nobody (see the store's notes)."""
+
+
+class Key(msgspec.Struct, frozen=True):
+    """A virtual key as the data plane sees it. `models` empty: every model."""
+
+    id: str
+    name: str
+    models: frozenset[str] = frozenset()
+
+
+class Keys(Protocol):
+    """Who may ask."""
+
+    def find(self, secret: str) -> Key | None:
+        """The key that this secret belongs to, or None. Constant time in the secret."""
+
+    def any_exist(self) -> bool:
+        """Whether any virtual key was ever created: while none was, a loopback gateway is open."""

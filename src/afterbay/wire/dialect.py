@@ -1,0 +1,105 @@
+"""What a wire dialect is: six pure functions, the same for serving it to clients and for speaking it to providers.
+
+    parse_request   body of a client                  -> ChatRequest           build_request   ChatRequest -> body for a provider
+    parse_events    what a provider streams or sends  -> events                render_events   events -> what a client gets
+    parse_error     a provider's error answer         -> ProviderError         render_error    GatewayError -> a client's error body
+
+`parse_request(build_request(x)) == x` holds except for what a dialect cannot say: `cannot` names it before anything is
+sent (such a target is filtered out), `Built.losses` and `Renderer.losses` name what was left out on the way. Nothing
+is lost in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from afterbay.core.errors import GatewayError, ProviderError
+from afterbay.core.event import Event, Reply
+from afterbay.core.request import ChatRequest
+
+
+class Built(msgspec.Struct, frozen=True):
+    """A request in a provider's dialect. `path` follows the provider's base URL; `losses` names dropped hints."""
+
+    path: str
+    body: bytes
+    headers: dict[str, str] = {}
+    losses: tuple[str, ...] = ()
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What a renderer must know of the answer before its first event.
+
+    `seed` is unique per answer; ids that the provider did not give are derived from it, so that rendering stays pure.
+    `created_s` is UTC seconds. `input_tokens` is an estimate for protocols that announce the input first.
+    """
+
+    seed: str
+    model: str
+    created_s: int = 0
+    include_usage: bool = False
+    input_tokens: int = 0
+
+
+class Parser(Protocol):
+    """Reads one streamed answer, event by event, as the SSE splitter hands them over."""
+
+    def push(self, name: bytes | None, data: bytes, out: list[Event]) -> None:
+        """Reads one SSE event (its `event:` name and joined data) and appends what it means to `out`.
+
+        Raises:
+            ValueError: the data is not what the dialect sends (not JSON, or of another shape).
+        """
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the dialect's own sign of a proper end was seen: if not, the end of input is a cut."""
+
+
+class Renderer(Protocol):
+    """Writes one streamed answer. `losses` grows with what the dialect has no place for."""
+
+    losses: set[str]
+
+    def render(self, events: Sequence[Event]) -> bytes:
+        """The SSE bytes of these events; may be empty."""
+
+    def finish(self) -> bytes:
+        """The bytes of a proper end: final usage, terminal event."""
+
+    def fail(self, error: GatewayError) -> bytes:
+        """The bytes of an error inside the stream; nothing may follow them, least of all a proper end."""
+
+    def ping(self) -> bytes:
+        """Bytes that keep the connection alive and mean nothing."""
+
+
+class Dialect(msgspec.Struct, frozen=True):
+    """One wire protocol. `name` is `vendor.endpoint`, as in the recordings (`openai.chat`).
+
+    cannot           names of the canonical features (see `afterbay.wire.features`) that a request of this dialect
+                     cannot express, with the reason: targets of this dialect are filtered out for such requests
+    parse_request    (body, model from the path or None, stream from the path or None) -> ChatRequest;
+                     raises ClientMistake naming the field
+    build_request    (request, upstream model) -> Built
+    stream_parser    (seed) -> Parser
+    parse_answer     (body of a whole answer, seed) -> events; raises ValueError when it is none
+    renderer         (head) -> Renderer
+    render_answer    (reply, head) -> (body, losses)
+    parse_error      (status, headers with lower-case names, body) -> ProviderError
+    render_error     (error, request id) -> body
+    """
+
+    name: str
+    cannot: Mapping[str, str]
+    parse_request: Callable[[bytes, str | None, bool | None], ChatRequest]
+    build_request: Callable[[ChatRequest, str], Built]
+    stream_parser: Callable[[str], Parser]
+    parse_answer: Callable[[bytes, str], list[Event]]
+    renderer: Callable[[Head], Renderer]
+    render_answer: Callable[[Reply, Head], tuple[bytes, tuple[str, ...]]]
+    parse_error: Callable[[int, Mapping[str, str], bytes], ProviderError]
+    render_error: Callable[[GatewayError, str], bytes]

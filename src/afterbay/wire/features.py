@@ -1,0 +1,66 @@
+"""Which features of a request change its answer, by the names that clients know them by.
+
+A dialect lists the ones it cannot say (`Dialect.cannot`); a model lists the ones it cannot do (`capabilities`). A
+target that fails either is removed before anything is sent, and an error names the feature.
+"""
+
+from __future__ import annotations
+
+from afterbay.core.message import Audio, Document, Image, ToolResult
+from afterbay.core.request import ChatRequest
+
+SAMPLING = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "seed",
+    "presence_penalty",
+    "frequency_penalty",
+    "logprobs",
+    "top_logprobs",
+    "logit_bias",
+)
+
+
+def features(request: ChatRequest) -> frozenset[str]:
+    """The features that `request` uses.
+
+    `n`, `stop`, `tools`, `tool_choice`, `parallel_tool_calls`, `response_format` (with a schema) or `json_object`,
+    `reasoning`, `images`, `image_urls`, `documents`, `audio`, the sampling fields by name, and the client's own
+    fields without a canonical form by theirs.
+    """
+    found = set(request.foreign)
+    sampling = request.sampling
+    found.update(name for name in SAMPLING if getattr(sampling, name) is not None)
+    if sampling.n is not None and sampling.n > 1:
+        found.add("n")
+    if sampling.stop:
+        found.add("stop")
+    if request.tools:
+        found.add("tools")
+        if request.parallel_tool_calls is not None:
+            found.add("parallel_tool_calls")
+        if request.tool_choice is not None and request.tool_choice.mode != "auto":
+            found.add("tool_choice")
+    if request.response_format is not None and request.response_format.kind != "text":
+        found.add("response_format" if request.response_format.kind == "json_schema" else "json_object")
+    if request.reasoning is not None:
+        found.add("reasoning")
+    found.update(_media(request))
+    return frozenset(found)
+
+
+def _media(request: ChatRequest) -> set[str]:
+    found: set[str] = set()
+    for message in request.messages:
+        for part in message.parts:
+            for item in part.parts if isinstance(part, ToolResult) else (part,):
+                if isinstance(item, Image):
+                    found.add("images")
+                    if item.url is not None:
+                        found.add("image_urls")
+                elif isinstance(item, Document):
+                    found.add("documents")
+                elif isinstance(item, Audio):
+                    found.add("audio")
+    return found
