@@ -1,8 +1,8 @@
 """What a wire dialect is: six pure functions, the same for serving it to clients and for speaking it to providers.
 
-    parse_request   body of a client                  -> ChatRequest           build_request   ChatRequest -> body for a provider
-    parse_events    what a provider streams or sends  -> events                render_events   events -> what a client gets
-    parse_error     a provider's error answer         -> ProviderError         render_error    GatewayError -> a client's error body
+    parse_request   a client's body -> ChatRequest          build_request   ChatRequest -> a provider's body
+    parse_events    a provider's answer -> events           render_events   events -> a client's answer
+    parse_error     a provider's error -> ProviderError     render_error    GatewayError -> a client's error body
 
 `parse_request(build_request(x)) == x` holds except for what a dialect cannot say: `cannot` names it before anything is
 sent (such a target is filtered out), `Built.losses` and `Renderer.losses` name what was left out on the way. Nothing
