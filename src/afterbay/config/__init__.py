@@ -1,0 +1,1 @@
+"""The configuration: `schema` is what a user may write, `load` reads it, `snapshot` is what is served."""

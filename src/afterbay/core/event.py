@@ -33,7 +33,7 @@ class TextDelta(msgspec.Struct, frozen=True, gc=False):
 
 
 class BlockBreak(msgspec.Struct, frozen=True, gc=False):
-    """The provider closed a content block; the next delta of the same kind opens a new one (Anthropic keeps them apart)."""
+    """The provider closed a content block: the next delta of the same kind opens a new one."""
 
     choice: int = 0
 

@@ -36,7 +36,7 @@ class ResponseFormat(msgspec.Struct, frozen=True):
 
 
 class Reasoning(msgspec.Struct, frozen=True):
-    """How much the model should think: `effort` in the provider's words, or a budget in tokens (0 = none, -1 = its choice)."""
+    """How much to think: `effort` in the provider's words, or a budget in tokens (0: none, -1: the model's choice)."""
 
     effort: str | None = None
     budget_tokens: int | None = None

@@ -1,0 +1,295 @@
+"""What may stand in `afterbay.yaml`: one struct per section, one field per key.
+
+The description in a field is its documentation: the reference page and `afterbay check --schema` are made from it.
+Keys that a later release will honour are listed in `NOT_BUILT`, and loading one says so.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta as Doc
+
+from afterbay.policy.plan import FallbackOn
+
+ProviderKind: TypeAlias = Literal["openai", "anthropic", "gemini", "llamacpp"]
+Stage: TypeAlias = Literal[
+    "normalize", "classify", "guard_input", "retrieve", "cache", "validate", "guard_output", "rank"
+]
+Task: TypeAlias = Literal["summarize", "code", "translate", "extract", "chat", "reasoning", "creative", "qa"]
+
+
+class Seconds(float):
+    """A duration: `250ms`, `5s`, `2m`, `1h`, `30d`, or a plain number of seconds."""
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Common ground of all sections: unknown keys are errors."""
+
+
+class PriceConfig(Section, frozen=True):
+    """USD per million tokens. A missing cache price means: as `input`."""
+
+    input: Annotated[float, Doc(description="USD per million input tokens.", ge=0)]
+    output: Annotated[float, Doc(description="USD per million output tokens, reasoning included.", ge=0)]
+    cached_input: Annotated[float | None, Doc(description="USD per million input tokens read from a cache.")] = None
+    cache_write: Annotated[float | None, Doc(description="USD per million input tokens written to a cache.")] = None
+
+
+class ProviderLimits(Section, frozen=True):
+    """What the provider allows this account."""
+
+    rpm: Annotated[int | None, Doc(description="Requests a minute.", gt=0)] = None
+    tpm: Annotated[int | None, Doc(description="Tokens a minute.", gt=0)] = None
+    concurrent: Annotated[int | None, Doc(description="Requests in flight at once.", gt=0)] = None
+
+
+class ProviderConfig(Section, frozen=True):
+    """An upstream: a public provider, a server of one's own, or the embedded engine."""
+
+    kind: Annotated[
+        ProviderKind,
+        Doc(description="Its protocol. `openai`: every OpenAI-compatible host; `llamacpp`: the embedded engine."),
+    ]
+    base_url: Annotated[
+        str | None,
+        Doc(description="As its own SDK takes it: with `/v1` for OpenAI-compatible hosts, else without a version."),
+    ] = None
+    api: Annotated[
+        Literal["chat", "responses"],
+        Doc(description="Which OpenAI endpoint to use where the client's protocol doesn't decide."),
+    ] = "chat"
+    api_key: Annotated[str | None, Doc(description='The key, best as "${VARIABLE}".')] = None
+    api_keys: Annotated[tuple[str, ...], Doc(description="Several keys, used in turn.")] = ()
+    headers: Annotated[dict[str, str], Doc(description="Headers added to every request.")] = {}
+    proxy: Annotated[str | None, Doc(description="An HTTP proxy's URL.")] = None
+    ca_file: Annotated[str | None, Doc(description="A PEM file with the certificate authority to trust.")] = None
+    limits: Annotated[ProviderLimits, Doc(description="The account's limits.")] = ProviderLimits()
+    region: Annotated[str | None, Doc(description="Where it computes; `residency` filters by it.")] = None
+    compliance: Annotated[
+        tuple[str, ...], Doc(description="What it is certified for: soc2, hipaa_baa, gdpr, zdr, no_training.")
+    ] = ()
+    price: Annotated[PriceConfig | None, Doc(description="Overrides the price list for all its models.")] = None
+    threads: Annotated[int | None, Doc(description="llamacpp: threads per model; default cores - 1.", gt=0)] = None
+    slots: Annotated[int, Doc(description="llamacpp: requests that a model works on at once.", gt=0)] = 4
+
+
+class Capabilities(Section, frozen=True):
+    """What a model can do; None: as the catalogue says, else yes."""
+
+    tools: Annotated[bool | None, Doc(description="Calls tools.")] = None
+    vision: Annotated[bool | None, Doc(description="Reads images.")] = None
+    json_schema: Annotated[bool | None, Doc(description="Answers in a given JSON Schema.")] = None
+    prefill: Annotated[bool | None, Doc(description="Continues an assistant message.")] = None
+    reasoning: Annotated[bool | None, Doc(description="Takes a reasoning effort or budget.")] = None
+
+
+class DeploymentConfig(Section, frozen=True):
+    """One place where a model runs."""
+
+    provider: Annotated[str, Doc(description="A name under `providers`.")]
+    name: Annotated[str, Doc(description="The model's name there.")]
+    weight: Annotated[float, Doc(description="Share of the traffic, relative to its siblings.", gt=0)] = 1.0
+    priority: Annotated[int | None, Doc(description="Lower is tried first, where nothing else decides.")] = None
+
+
+class ModelConfig(Section, frozen=True):
+    """An alias: a name that clients may ask for. Either `provider` and `name`, or `deployments`."""
+
+    provider: Annotated[str | None, Doc(description="A name under `providers`.")] = None
+    name: Annotated[str | None, Doc(description="The model's name there; default: the alias itself.")] = None
+    deployments: Annotated[tuple[DeploymentConfig, ...], Doc(description="Several places that run this model.")] = ()
+    tags: Annotated[tuple[str, ...], Doc(description="Words that routes and reports may use.")] = ()
+    fallback: Annotated[tuple[str, ...], Doc(description="Aliases to try when all its deployments failed.")] = ()
+    capabilities: Annotated[Capabilities, Doc(description="Overrides what the catalogue says.")] = Capabilities()
+    context: Annotated[int | None, Doc(description="Context window in tokens.", gt=0)] = None
+    weight: Annotated[float, Doc(description="As in a deployment.", gt=0)] = 1.0
+    priority: Annotated[int | None, Doc(description="As in a deployment.")] = None
+    price: Annotated[PriceConfig | None, Doc(description="Overrides the price list.")] = None
+
+
+class Timeouts(Section, frozen=True):
+    """One deadline covers all attempts (`total`); the others cover one attempt."""
+
+    connect: Annotated[Seconds | None, Doc(description="Until the upstream's connection stands. Default 5s.")] = None
+    first_token: Annotated[
+        Seconds | None, Doc(description="Until the first output, reasoning included; pings never count. Default 60s.")
+    ] = None
+    between_tokens: Annotated[Seconds | None, Doc(description="Between two outputs of a stream. Default 60s.")] = None
+    total: Annotated[
+        Seconds | None, Doc(description="The whole request, a stream's last byte included. Default 600s.")
+    ] = None
+
+
+class Rules(Section, frozen=True):
+    """Thresholds and words of the simple rules that `auto` routes by. Chinese is counted as characters / 2."""
+
+    short_words: Annotated[
+        int, Doc(description="Below this, a prompt with a word of `extract` goes to the extract task.")
+    ] = 100
+    long_words: Annotated[int, Doc(description="Above this, a prompt goes to the reasoning task.")] = 1000
+    cjk_chars_per_word: Annotated[float, Doc(description="How many Chinese characters count as one word.", gt=0)] = 2.0
+    extract: Annotated[tuple[str, ...], Doc(description="Words that mean extraction.")] = ("extract", "提取")
+    reasoning: Annotated[tuple[str, ...], Doc(description="Words that mean reasoning.")] = ("reasoning", "推理")
+    code: Annotated[tuple[str, ...], Doc(description="Words that mean code.")] = ("code", "代码")
+
+
+class RouteConfig(Section, frozen=True):
+    """How requests by this name are served. `defaults` takes the same keys and holds for all routes and aliases."""
+
+    tasks: Annotated[dict[Task, str], Doc(description="Which alias serves a task.")] = {}
+    complexity: Annotated[
+        dict[Literal["low", "medium", "high"], str],
+        Doc(description="Which alias serves a level; a missing level uses the next higher."),
+    ] = {}
+    rules: Annotated[Rules | None, Doc(description="Thresholds and words of the simple rules.")] = None
+    fallback: Annotated[tuple[str, ...] | None, Doc(description="Aliases to try, in order, after the pick.")] = None
+    fallback_on: Annotated[
+        tuple[FallbackOn, ...] | None,
+        Doc(
+            description="What sends a request to the next target. Default: error, timeout, rate_limit, invalid, empty."
+        ),
+    ] = None
+    timeouts: Annotated[Timeouts, Doc(description="Time limits.")] = Timeouts()
+    hold: Annotated[Seconds | None, Doc(description="How long response headers are held back. Default 10s.")] = None
+    stages: Annotated[
+        tuple[Stage, ...] | None, Doc(description="Which stages run; the order is fixed. Default: validate.")
+    ] = None
+    unsupported: Annotated[
+        Literal["reject", "drop"] | None,
+        Doc(description="A field that no target can honour: 400, or dropped with a warning. Default: reject."),
+    ] = None
+    usage: Annotated[
+        Literal["estimate", "ask"] | None,
+        Doc(description="Relayed streams without usage: count, or ask the provider. Default: estimate."),
+    ] = None
+    compliance: Annotated[str | None, Doc(description="A set under `policies.compliance` that targets must meet.")] = (
+        None
+    )
+    max_attempts: Annotated[
+        int | None, Doc(description="Attempts a request may make, all targets together. Default 5.", gt=0)
+    ] = None
+    keep: Annotated[float | None, Doc(description="Share of the strongest model's quality to keep.", ge=0, le=1)] = None
+    confidence: Annotated[float | None, Doc(description="Confidence of that certificate.", ge=0, le=1)] = None
+    optimize: Annotated[Literal["cost", "latency", "quality"] | None, Doc(description="What decides among equals.")] = (
+        None
+    )
+    slo: Annotated[dict[str, str] | None, Doc(description="Service level to hold, such as `ttft_p95: 200ms`.")] = None
+    hedge: Annotated[dict[str, str | float | int] | None, Doc(description="When to race a second attempt.")] = None
+    resume: Annotated[
+        Literal["off", "safe", "on"] | None, Doc(description="Whether a cut stream is continued. Default: safe.")
+    ] = None
+    cascade: Annotated[bool | None, Doc(description="Try a cheap model first, and judge its answer.")] = None
+    overflow: Annotated[
+        Literal["reject", "trim_oldest", "middle_out", "larger_model"] | None,
+        Doc(description="What to do with a prompt that is too long."),
+    ] = None
+    cache: Annotated[dict[str, object] | None, Doc(description="Answer caches: `exact`, `semantic`, `invalidate`.")] = (
+        None
+    )
+    prompt_cache: Annotated[Literal["off", "insert"] | None, Doc(description="Insert cache marks.")] = None
+    max_cost_usd: Annotated[
+        float | None, Doc(description="Money one request may cost, all attempts together.", ge=0)
+    ] = None
+
+
+class ComplianceConfig(Section, frozen=True):
+    """What a target must be certified for."""
+
+    require: Annotated[tuple[str, ...], Doc(description="All of these.")] = ()
+    residency: Annotated[str | None, Doc(description="The region it must compute in.")] = None
+
+
+class HealthConfig(Section, frozen=True):
+    """When a target counts as ill."""
+
+    interval: Annotated[Seconds, Doc(description="Between checks.")] = Seconds(60)
+    latency_p95: Annotated[Seconds, Doc(description="Above this it is ill.")] = Seconds(0.5)
+    error_rate: Annotated[float, Doc(description="Above this share it is ill.", ge=0, le=1)] = 0.05
+    window: Annotated[Seconds, Doc(description="What is looked at.")] = Seconds(60)
+    eject: Annotated[Seconds, Doc(description="How long it is left out.")] = Seconds(30)
+
+
+class BudgetConfig(Section, frozen=True):
+    """How much may be spent."""
+
+    usd: Annotated[float, Doc(description="The amount.", ge=0)]
+    per: Annotated[Literal["day", "month"], Doc(description="The period.")] = "month"
+    scope: Annotated[str, Doc(description="organisation, team, user, key or tag:NAME.")] = "key"
+    on_exceeded: Annotated[Literal["refuse", "downgrade", "cache", "defer"], Doc(description="What happens then.")] = (
+        "refuse"
+    )
+
+
+class PoliciesConfig(Section, frozen=True):
+    """Rules that hold across routes."""
+
+    health: Annotated[HealthConfig | None, Doc(description="Health checks.")] = None
+    compliance: Annotated[
+        dict[str, ComplianceConfig], Doc(description="Named sets; one called `default` holds for every request.")
+    ] = {}
+    budgets: Annotated[dict[str, BudgetConfig], Doc(description="Named budgets.")] = {}
+
+
+class StateConfig(Section, frozen=True):
+    """Where state lives."""
+
+    database: Annotated[str, Doc(description="An SQLAlchemy URL; `sqlite:///afterbay.db` by default.")] = (
+        "sqlite:///afterbay.db"
+    )
+    shared: Annotated[str, Doc(description="`memory`, or a Redis URL for a fleet.")] = "memory"
+    retention: Annotated[Seconds, Doc(description="How long records are kept.")] = Seconds(30 * 86400)
+
+
+class TelemetryConfig(Section, frozen=True):
+    """What is told to other systems."""
+
+    otlp: Annotated[str | None, Doc(description="An OpenTelemetry collector's URL for traces.")] = None
+    capture_content: Annotated[bool, Doc(description="Whether prompts and answers go into traces.")] = False
+    metrics_public: Annotated[bool, Doc(description="Whether /metrics needs no admin key off loopback.")] = False
+
+
+class LimitsConfig(Section, frozen=True):
+    """Bounds of the gateway itself."""
+
+    body_bytes: Annotated[int, Doc(description="Largest request body.", gt=0)] = 32 * 1024 * 1024
+    answer_bytes: Annotated[int, Doc(description="Largest whole answer of a provider.", gt=0)] = 64 * 1024 * 1024
+    event_bytes: Annotated[int, Doc(description="Largest single event of a stream.", gt=0)] = 16 * 1024 * 1024
+    body_timeout: Annotated[Seconds, Doc(description="Until a request's body has arrived.")] = Seconds(60)
+    drain: Annotated[Seconds, Doc(description="How long open streams may go on after SIGTERM.")] = Seconds(600)
+    retry_after: Annotated[Seconds, Doc(description="The longest Retry-After of a provider that is believed.")] = (
+        Seconds(300)
+    )
+
+
+class Config(Section, frozen=True):
+    """The whole file."""
+
+    providers: Annotated[dict[str, ProviderConfig], Doc(description="Upstreams.")] = {}
+    models: Annotated[dict[str, ModelConfig], Doc(description="Aliases: what clients may ask for.")] = {}
+    defaults: Annotated[RouteConfig, Doc(description="Every key of a route; a route overrides it.")] = RouteConfig()
+    routes: Annotated[dict[str, RouteConfig], Doc(description="Named ways to serve; `auto` always exists.")] = {}
+    policies: Annotated[PoliciesConfig, Doc(description="Rules that hold across routes.")] = PoliciesConfig()
+    state: Annotated[StateConfig, Doc(description="Where state lives.")] = StateConfig()
+    telemetry: Annotated[TelemetryConfig, Doc(description="What is told to other systems.")] = TelemetryConfig()
+    limits: Annotated[LimitsConfig, Doc(description="Bounds of the gateway itself.")] = LimitsConfig()
+    unknown_model: Annotated[
+        str, Doc(description="What an unknown model name means: `error`, or the model or route to use instead.")
+    ] = "error"
+
+
+NOT_BUILT: tuple[str, ...] = (
+    "keep",
+    "confidence",
+    "optimize",
+    "slo",
+    "hedge",
+    "resume",
+    "cascade",
+    "overflow",
+    "cache",
+    "prompt_cache",
+    "max_cost_usd",
+)
+"""Keys of a route that load and are not honoured yet: loading one is a warning."""

@@ -1,0 +1,51 @@
+"""The resolved configuration: immutable, hashed, everything looked up that can be looked up before a request comes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from afterbay.config.schema import LimitsConfig, ProviderKind, StateConfig, TelemetryConfig
+from afterbay.core.secret import Secret
+from afterbay.policy.plan import Alias, Route
+
+
+class Provider(msgspec.Struct, frozen=True):
+    """An upstream, ready to be spoken to. `chat_dialect` is a name of `afterbay.wire`; None: it cannot chat."""
+
+    name: str
+    kind: ProviderKind
+    base_url: str
+    chat_dialect: str | None
+    embed_dialect: str | None
+    api: str = "chat"
+    keys: tuple[Secret, ...] = ()
+    headers: Mapping[str, str] = {}
+    proxy: str | None = None
+    ca_file: str | None = None
+    region: str | None = None
+    compliance: frozenset[str] = frozenset()
+    concurrent: int | None = None
+    threads: int | None = None
+    slots: int = 4
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """One configuration, whole. A reload makes a new one; requests in flight keep theirs.
+
+    `by_upstream_name` maps the upstream names of deployments, with and without their date, to aliases.
+    """
+
+    hash: str
+    providers: Mapping[str, Provider]
+    aliases: Mapping[str, Alias]
+    routes: Mapping[str, Route]
+    defaults: Route
+    by_upstream_name: Mapping[str, str]
+    unknown_model: str
+    limits: LimitsConfig
+    state: StateConfig
+    telemetry: TelemetryConfig
+    warnings: tuple[str, ...] = ()
+    source: str | None = None

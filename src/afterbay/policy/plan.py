@@ -1,0 +1,72 @@
+"""The part of the configuration that policies see: aliases, routes, limits. Pure data, resolved, immutable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from afterbay.core.decision import Target
+
+FallbackOn: TypeAlias = Literal["error", "timeout", "rate_limit", "invalid", "empty", "refusal"]
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """Thresholds and words of the simple rules that `auto` routes by; all words in lower case."""
+
+    short_words: int = 100
+    long_words: int = 1000
+    cjk_chars_per_word: float = 2.0
+    extract: tuple[str, ...] = ("extract", "提取")
+    reasoning: tuple[str, ...] = ("reasoning", "推理")
+    code: tuple[str, ...] = ("code", "代码")
+
+
+class Alias(msgspec.Struct, frozen=True):
+    """A name that clients may ask for, with its deployments in order of priority, and the aliases to fall back to."""
+
+    name: str
+    targets: tuple[Target, ...]
+    weights: tuple[float, ...]
+    fallback: tuple[str, ...] = ()
+    tags: frozenset[str] = frozenset()
+    embeds: bool = False
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Time limits of one request, in seconds."""
+
+    connect_s: float = 5.0
+    first_token_s: float = 60.0
+    between_tokens_s: float = 60.0
+    total_s: float = 600.0
+    hold_s: float = 10.0
+    max_attempts: int = 5
+
+
+class Compliance(msgspec.Struct, frozen=True):
+    """What a target must meet."""
+
+    require: frozenset[str] = frozenset()
+    residency: str | None = None
+
+
+class Route(msgspec.Struct, frozen=True):
+    """How a request is served: a named route, or the defaults for a request by alias.
+
+    `fallback` None: the alias's own list holds.
+    """
+
+    name: str
+    limits: Limits = Limits()
+    fallback: tuple[str, ...] | None = None
+    fallback_on: frozenset[FallbackOn] = frozenset({"error", "timeout", "rate_limit", "invalid", "empty"})
+    stages: frozenset[str] = frozenset({"validate"})
+    tasks: Mapping[str, str] = {}
+    complexity: Mapping[str, str] = {}
+    rules: Rules = Rules()
+    candidates: tuple[str, ...] = ()
+    drop_unsupported: bool = False
+    ask_usage: bool = False
+    compliance: tuple[Compliance, ...] = ()
