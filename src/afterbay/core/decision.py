@@ -12,7 +12,8 @@ from afterbay.core.usage import Price, Usage
 class Target(msgspec.Struct, frozen=True):
     """One deployment that can answer: a model at a provider.
 
-    `id` is `provider/name`, unique in a config snapshot. `alias` is the name that led here.
+    `id` is `provider/name`, unique in a config snapshot. `alias` is the name that led here. `cannot` names features
+    (see `afterbay.wire.features`) that the model or its dialect lacks. `priority`: lower is tried first.
     """
 
     id: str
@@ -24,6 +25,11 @@ class Target(msgspec.Struct, frozen=True):
     context_tokens: int | None = None
     cannot: frozenset[str] = frozenset()
     tags: frozenset[str] = frozenset()
+    region: str | None = None
+    compliance: frozenset[str] = frozenset()
+    weight: float = 1.0
+    priority: int | None = None
+    embeds: bool = False
 
 
 class Rejected(msgspec.Struct, frozen=True):

@@ -28,10 +28,8 @@ class Alias(msgspec.Struct, frozen=True):
 
     name: str
     targets: tuple[Target, ...]
-    weights: tuple[float, ...]
     fallback: tuple[str, ...] = ()
     tags: frozenset[str] = frozenset()
-    embeds: bool = False
 
 
 class Limits(msgspec.Struct, frozen=True):
