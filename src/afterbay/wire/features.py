@@ -26,8 +26,8 @@ def features(request: ChatRequest) -> frozenset[str]:
     """The features that `request` uses.
 
     `n`, `stop`, `tools`, `tool_choice`, `parallel_tool_calls`, `response_format` (with a schema) or `json_object`,
-    `reasoning`, `images`, `image_urls`, `documents`, `document_urls`, `audio`, the sampling fields by name, and the client's own
-    fields without a canonical form by theirs.
+    `reasoning`, `images`, `image_urls`, `documents`, `document_urls`, `audio`, the sampling fields by name, and the
+    client's own fields without a canonical form by theirs.
     """
     found = set(request.foreign)
     sampling = request.sampling
