@@ -60,15 +60,46 @@ class TransportError(Exception):
         self.connected = connected
 
 
-class Transport(Protocol):
-    """Speaks HTTP to one provider."""
+class Upstream(Protocol):
+    """One provider, spoken to over HTTP. Adds the address and the credentials; the caller brings path and body."""
 
-    async def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> UpstreamResponse:
-        """Sends a request and waits for the response's headers.
+    async def post(self, path: str, body: bytes, headers: Mapping[str, str], connect_s: float) -> UpstreamResponse:
+        """Sends a request and waits for the response's headers, as long as the caller lets it.
 
         Raises:
-            TransportError: no connection, or it broke before the headers.
+            TransportError: no connection within `connect_s` seconds, or it broke before the headers.
         """
+
+    async def close(self) -> None:
+        """Ends all connections."""
+
+
+class Reply(Protocol):
+    """The way back to one client."""
+
+    @property
+    def started(self) -> bool:
+        """Whether the status line went out: after that only bytes and an end are legal."""
+
+    async def start(self, status: int, headers: Mapping[str, str]) -> None:
+        """Sends status and headers; names in lower case."""
+
+    async def write(self, data: bytes) -> None:
+        """Sends bytes of the body, and waits while the client reads too slowly.
+
+        Raises:
+            ClientGone: the client hung up.
+        """
+
+    async def end(self) -> None:
+        """Ends the body properly."""
+
+    def abort(self) -> None:
+        """Ends the connection without a proper end, where no protocol event can say so."""
+
+
+class ClientGone(Exception):
+    """The client hung up: nobody will read the rest."""
 
 
 class RequestLog(Protocol):

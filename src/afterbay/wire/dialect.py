@@ -83,6 +83,7 @@ class Renderer(Protocol):
 class Dialect(msgspec.Struct, frozen=True):
     """One wire protocol. `name` is `vendor.endpoint`, as in the recordings (`openai.chat`).
 
+    endpoint         path of a relayed request after a provider's base URL; empty where the path holds the model
     cannot           names of the canonical features (see `afterbay.wire.features`) that a request of this dialect
                      cannot express, with the reason: targets of this dialect are filtered out for such requests
     parse_request    (body, model from the path or None, stream from the path or None) -> ChatRequest;
@@ -97,6 +98,7 @@ class Dialect(msgspec.Struct, frozen=True):
     """
 
     name: str
+    endpoint: str
     cannot: Mapping[str, str]
     parse_request: Callable[[bytes, str | None, bool | None], ChatRequest]
     build_request: Callable[[ChatRequest, str], Built]

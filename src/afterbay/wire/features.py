@@ -6,7 +6,9 @@ target that fails either is removed before anything is sent, and an error names 
 
 from __future__ import annotations
 
-from afterbay.core.message import Audio, Document, Image, ToolResult
+import msgspec
+
+from afterbay.core.message import Audio, Document, Image, Message, Part, ToolResult
 from afterbay.core.request import ChatRequest
 
 SAMPLING = (
@@ -66,3 +68,37 @@ def _media(request: ChatRequest) -> set[str]:
                 elif isinstance(item, Audio):
                     found.add("audio")
     return found
+
+
+def strip(request: ChatRequest, names: frozenset[str]) -> ChatRequest:
+    """The request without the features in `names`: those to drop, and wishes that a target cannot fulfil."""
+    sampling = {name: None for name in (*SAMPLING, "n") if name in names}
+    if "stop" in names:
+        sampling["stop"] = ()  # type: ignore[assignment]  # its empty value
+    changes: dict[str, object] = {"foreign": tuple(name for name in request.foreign if name not in names)}
+    if sampling:
+        changes["sampling"] = msgspec.structs.replace(request.sampling, **sampling)
+    if "tools" in names:
+        changes |= {"tools": (), "tool_choice": None, "parallel_tool_calls": None}
+    for name in ("tool_choice", "parallel_tool_calls", "reasoning"):
+        if name in names:
+            changes[name] = None
+    if names & {"response_format", "json_object"}:
+        changes["response_format"] = None
+    media = names & {"images", "image_urls", "documents", "document_urls", "audio"}
+    if media:
+        changes["messages"] = tuple(_without(message, media) for message in request.messages)
+    return msgspec.structs.replace(request, **changes)
+
+
+def _without(message: Message, media: frozenset[str]) -> Message:
+    kept: list[Part] = [part for part in message.parts if not _is_one(part, media)]
+    return msgspec.structs.replace(message, parts=tuple(kept))
+
+
+def _is_one(part: Part, media: frozenset[str]) -> bool:
+    if isinstance(part, Image):
+        return "images" in media or (part.url is not None and "image_urls" in media)
+    if isinstance(part, Document):
+        return "documents" in media or (part.url is not None and "document_urls" in media)
+    return isinstance(part, Audio) and "audio" in media

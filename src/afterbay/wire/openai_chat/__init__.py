@@ -19,6 +19,7 @@ CANNOT = {
 
 DIALECT = Dialect(
     name="openai.chat",
+    endpoint="/chat/completions",
     cannot=CANNOT,
     parse_request=parse_request,
     build_request=build_request,

@@ -1,0 +1,80 @@
+"""Whether a whole answer is good enough to be given: not empty, finished properly, in the form that was asked for."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from afterbay.core.event import Event, fold
+from afterbay.core.request import ResponseFormat
+from afterbay.engine.context import Turn
+from afterbay.engine.meter import Meter
+
+if TYPE_CHECKING:
+    from jsonschema_rs import Validator
+
+Verdict = tuple[Literal["empty", "invalid", "refusal"], str]
+
+_ASKS_FOR_A_FORM = (b'"response_format"', b'"output_config"', b'"output_format"', b'"generationConfig"')
+
+
+def judge(turn: Turn, events: list[Event], meter: Meter) -> Verdict | None:
+    """What is wrong with the answer; None if nothing is. Only looks deeper where the route validates."""
+    if "validate" not in turn.route.stages:
+        return None
+    if meter.finish == "content_filter":
+        return ("refusal", "the provider refused") if "refusal" in turn.route.fallback_on else None
+    if meter.finish == "error":
+        return "invalid", "the model failed to finish its answer"
+    if not meter.has_output:
+        return "empty", "the answer has no text and no tool call"
+    wanted = _wanted_form(turn)
+    if wanted is None or meter.finish == "tool_calls":
+        return None
+    text = fold(events).choices[0].message.text()
+    reason = _misfit(text, wanted) if text else None
+    return ("invalid", reason) if reason is not None else None
+
+
+def _wanted_form(turn: Turn) -> ResponseFormat | None:
+    """The form asked for, found without parsing requests that surely ask for none."""
+    if not any(mark in turn.call.body for mark in _ASKS_FOR_A_FORM) or turn.unreadable() is not None:
+        return None
+    wanted = turn.request.response_format
+    return wanted if wanted is not None and wanted.kind != "text" else None
+
+
+def _misfit(text: str, wanted: ResponseFormat) -> str | None:
+    try:
+        value = msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        return f"the answer is not JSON: {error}"
+    if wanted.schema is None:
+        return None
+    return _schema_error(wanted.schema, value)
+
+
+def _schema_error(schema: bytes, value: object) -> str | None:
+    validator = _validator(schema)
+    if validator is None:
+        return None
+    import jsonschema_rs  # 8 MB that most gateways never need
+
+    try:
+        validator.validate(value)
+    except jsonschema_rs.ValidationError as error:
+        return f"the answer does not fit the schema: {error.message}"[:300]
+    return None
+
+
+@lru_cache(maxsize=256)
+def _validator(schema: bytes) -> Validator | None:
+    """A compiled validator; None for a schema that is none: the provider takes or refuses it, we do not judge."""
+    import jsonschema_rs
+
+    try:
+        return jsonschema_rs.validator_for(msgspec.json.decode(schema))
+    except (jsonschema_rs.ValidationError, ValueError):
+        return None

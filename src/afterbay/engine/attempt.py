@@ -1,0 +1,155 @@
+"""Runs the attempt machine with real connections.
+
+The machine decides (`afterbay.policy.attempts`); this file opens, reads, closes and tells it what happened. One
+attempt runs inside the request's own task; a watchdog interrupts it when the machine's alarm is due.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from afterbay.core.decision import Target
+from afterbay.core.errors import ProviderError
+from afterbay.core.usage import Usage
+from afterbay.engine.context import Turn
+from afterbay.engine.delivery import Delivery, Unusable
+from afterbay.engine.stream import ProviderFailure
+from afterbay.engine.watchdog import Watchdog
+from afterbay.policy.attempts import Action, Attempts, Deliver, Fail, SetAlarm, Start
+from afterbay.policy.retry import cooling_s
+from afterbay.ports import ClientGone, TransportError
+
+
+class Try(Protocol):
+    """One attempt as the driver sees it. `afterbay.engine.exchange` has the one for chat."""
+
+    target: Target
+    is_reading: bool
+    last_output_s: float | None
+
+    async def run(self, connect_s: float, delivery: Delivery) -> None:
+        """Makes the attempt and delivers its answer, or raises what went wrong."""
+
+    async def deliver_spare(self, delivery: Delivery) -> None:
+        """Delivers a complete answer that was not good enough."""
+
+    def usage(self) -> Usage | None:
+        """What it used."""
+
+    def cost_picousd(self) -> int | None:
+        """What it cost; None: unknown."""
+
+    def finish(self) -> str | None:
+        """Why the model stopped."""
+
+
+MakeTry = Callable[[Turn, Target, Attempts, Watchdog], Try]
+
+
+class GaveUp(Exception):
+    """No target answered. `last` is the error of the last attempt; `deadline`: the request's time is over; `body`: the
+    upstream's own error in the client's dialect; `shown`: the client's stream has that error already."""
+
+    def __init__(self, fail: Fail, body: bytes | None, *, shown: bool) -> None:
+        super().__init__(fail.last.message if fail.last else "the deadline is over")
+        self.last, self.deadline, self.body, self.shown = fail.last, fail.deadline, body, shown
+
+
+class Driver:
+    """Drives one request's attempts until an answer is delivered.
+
+    `machine.attempts` is the log of what was tried. `exchanges` holds the meters of all attempts, in order;
+    `delivered` is the number of a spare that was delivered after all.
+    """
+
+    def __init__(self, turn: Turn, delivery: Delivery, make: MakeTry) -> None:
+        assert turn.decision is not None, "routing comes before attempts"  # noqa: S101
+        limits = turn.route.limits
+        self.turn = turn
+        self.delivery = delivery
+        self.exchanges: list[Try] = []
+        self._make = make
+        self.delivered: int | None = None
+        self.machine = Attempts(
+            turn.decision.targets,
+            limits,
+            turn.route.fallback_on,
+            turn.call.received_s,
+            turn.deadline_s,
+            min(float(turn.snapshot.limits.retry_after), limits.first_token_s),
+        )
+        self._clock = turn.context.clock
+        self._error_body: bytes | None = None
+        self._shown = False
+        delivery.attempts_made = lambda: len(self.machine.attempts)
+
+    async def run(self) -> None:
+        """Delivers an answer.
+
+        Raises:
+            GaveUp: there is none, or a stream broke after its first output.
+            ClientGone: the client hung up.
+        """
+        with Watchdog(asyncio.get_running_loop()) as dog:
+            actions = self.machine.begin(self._clock.monotonic())
+            try:
+                while actions:
+                    actions = await self._act(actions, dog)
+            except (asyncio.CancelledError, ClientGone):
+                self.machine.client_left(self._clock.monotonic())
+                raise
+
+    async def _act(self, actions: list[Action], dog: Watchdog) -> list[Action]:
+        """Does what the machine wants; returns what it wants next, nothing at the end."""
+        start: Start | None = None
+        for action in actions:
+            if isinstance(action, SetAlarm):
+                dog.set(action.at_s)
+            elif isinstance(action, Start):
+                start = action
+            elif isinstance(action, Deliver):
+                dog.set(self.turn.deadline_s)
+                self.delivered = action.number
+                await self.exchanges[action.number].deliver_spare(self.delivery)
+                return []
+            elif isinstance(action, Fail):
+                raise GaveUp(action, self._error_body, shown=self._shown)
+        if start is None and self.machine.state == "done":
+            return []
+        try:
+            if start is None:
+                await asyncio.get_running_loop().create_future()  # waiting: only the watchdog ends this
+            else:
+                return await self._attempt(start, dog)
+        except asyncio.CancelledError:
+            if not dog.calm():
+                raise
+        last = self.exchanges[-1].last_output_s if self.exchanges else None
+        return self.machine.alarm(self._clock.monotonic(), last)
+
+    async def _attempt(self, start: Start, dog: Watchdog) -> list[Action]:
+        exchange = self._make(self.turn, start.target, self.machine, dog)
+        self.exchanges.append(exchange)
+        self._error_body = None
+        try:
+            await exchange.run(start.connect_s, self.delivery)
+        except ProviderFailure as failure:
+            if len(self.exchanges) == 1:
+                self._error_body = failure.body
+            self._shown = failure.shown
+            return self._failed(start, failure.error)
+        except TransportError as broken:
+            error = ProviderError("cut" if exchange.is_reading else "connection", str(broken))
+            return self._failed(start, error)
+        except Unusable as poor:
+            return self.machine.unusable(self._clock.monotonic(), poor.outcome, poor.why)
+        return self.machine.ended(self._clock.monotonic())
+
+    def _failed(self, start: Start, error: ProviderError) -> list[Action]:
+        now = self._clock.monotonic()
+        pause = cooling_s(error.kind, error.retry_after_s, float(self.turn.snapshot.limits.retry_after))
+        if pause is not None:
+            self.turn.fleet.cool(start.target.id, now + pause)
+        return self.machine.failed(now, error)

@@ -1,0 +1,64 @@
+"""The last stage: usage and cost are settled and the one record is written. Exactly once, whatever happened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from afterbay.core.usage import Usage
+from afterbay.engine.context import Turn
+
+if TYPE_CHECKING:
+    from afterbay.engine.attempt import Driver
+
+
+def close(turn: Turn, driver: Driver | None) -> None:
+    """Fills the record from what happened and hands it to the log."""
+    record = turn.record
+    record.duration_s = turn.context.clock.monotonic() - turn.call.received_s
+    record.requested_model, record.stream = turn.model, turn.stream
+    record.response_bytes = turn.response_bytes
+    if turn.decision is not None:
+        record.route, record.rule = turn.decision.route, turn.decision.rule
+        record.rejected = list(turn.decision.rejected)
+        turn.warnings += turn.decision.warnings
+    record.warnings = list(dict.fromkeys(turn.warnings))
+    if driver is not None:
+        _settle(turn, driver)
+    turn.context.log.put(record)
+
+
+def _settle(turn: Turn, driver: Driver) -> None:
+    record, attempts = turn.record, driver.machine.attempts
+    record.attempts = attempts
+    known = True
+    for attempt, exchange in zip(attempts, driver.exchanges, strict=False):
+        attempt.usage, attempt.cost_picousd = exchange.usage(), exchange.cost_picousd()
+        if attempt.usage is None and attempt.outcome in ("error", "rate_limit", "connection"):
+            attempt.cost_picousd = 0  # providers do not bill an error
+        known = known and attempt.cost_picousd is not None
+    if not driver.exchanges:
+        return
+    winner = driver.exchanges[-1] if driver.delivered is None else driver.exchanges[driver.delivered]
+    record.model, record.provider, record.upstream_model = (
+        winner.target.alias,
+        winner.target.provider,
+        winner.target.name,
+    )
+    record.finish = winner.finish()
+    record.usage = _sum([attempt.usage for attempt in attempts if attempt.usage is not None])
+    record.cost_picousd = sum(attempt.cost_picousd or 0 for attempt in attempts) if known else None
+    record.ttft_s = attempts[-1].first_token_s
+
+
+def _sum(found: list[Usage]) -> Usage | None:
+    """Usage of all attempts together; estimated if any part is."""
+    if len(found) < 2:
+        return found[0] if found else None
+    return Usage(
+        sum(one.input_tokens for one in found),
+        sum(one.cached_input_tokens for one in found),
+        sum(one.cache_write_tokens for one in found),
+        sum(one.output_tokens for one in found),
+        sum(one.reasoning_tokens for one in found),
+        any(one.estimated for one in found),
+    )

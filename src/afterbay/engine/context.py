@@ -1,0 +1,127 @@
+"""What every request shares, and what belongs to one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from afterbay.config.snapshot import Snapshot
+from afterbay.core.chance import draw
+from afterbay.core.decision import Decision, Record
+from afterbay.core.errors import ClientMistake
+from afterbay.core.message import Text
+from afterbay.core.request import ChatRequest
+from afterbay.engine.fleet import Fleet
+from afterbay.policy.plan import Route
+from afterbay.policy.quantity import estimate_text
+from afterbay.ports import Clock, Entropy, Key, RequestLog
+from afterbay.wire.dialect import Dialect, Head
+from afterbay.wire.features import features
+
+
+class Context:
+    """The engine's surroundings. `fleet` is swapped whole by a reload; a request keeps the one it began with."""
+
+    def __init__(self, fleet: Fleet, clock: Clock, entropy: Entropy, log: RequestLog, seed: int) -> None:
+        self.fleet = fleet
+        self.clock = clock
+        self.entropy = entropy
+        self.log = log
+        self.seed = seed
+
+
+class Call(msgspec.Struct, frozen=True):
+    """A client's request as HTTP brought it. `path_model` and `path_stream` are from the path, where the protocol has
+    them there; `headers` have lower-case names; `query` is the raw query string."""
+
+    id: str
+    dialect: Dialect
+    body: bytes
+    headers: Mapping[str, str]
+    received_s: float
+    received_at: float
+    key: Key | None = None
+    path_model: str | None = None
+    path_stream: bool | None = None
+    query: str = ""
+
+
+class Turn:
+    """The state of one chat request on its way through the stages."""
+
+    def __init__(self, context: Context, call: Call, operation: str) -> None:
+        self.context = context
+        self.call = call
+        self.fleet = context.fleet
+        self.snapshot: Snapshot = context.fleet.snapshot
+        self.model = ""
+        self.stream = False
+        self.route: Route = self.snapshot.defaults
+        self.decision: Decision | None = None
+        self.deadline_s = float("inf")
+        self.dropped: frozenset[str] = frozenset()
+        self.warnings: list[str] = []
+        self.input_tokens = len(call.body) // 4
+        self.response_bytes = 0
+        self._request: ChatRequest | None = None
+        self._features: frozenset[str] | None = None
+        self.record = Record(
+            id=call.id,
+            received_at=call.received_at,
+            operation=operation,
+            protocol=call.dialect.name,
+            request_bytes=len(call.body),
+            config_hash=self.snapshot.hash,
+            traceparent=call.headers.get("traceparent"),
+        )
+        if call.key is not None:
+            self.record.key_id, self.record.key_name = call.key.id, call.key.name
+
+    @property
+    def request(self) -> ChatRequest:
+        """The canonical request, parsed when first asked for: a relay may never need it.
+
+        Raises:
+            ClientMistake: the body is not right.
+        """
+        if self._request is None:
+            call = self.call
+            self._request = call.dialect.parse_request(call.body, call.path_model, call.path_stream)
+        return self._request
+
+    @property
+    def features(self) -> frozenset[str]:
+        """What the request needs of a target. See `afterbay.wire.features`."""
+        if self._features is None:
+            self._features = features(self.request)
+        return self._features
+
+    def measure(self) -> int:
+        """Estimated tokens of the prompt's text, kept as `input_tokens`. Media are not counted: providers differ."""
+        texts = (part.text for message in self.request.messages for part in message.parts if isinstance(part, Text))
+        self.input_tokens = sum(estimate_text(text) for text in texts) + 4 * len(self.request.messages)
+        return self.input_tokens
+
+    def unreadable(self) -> str | None:
+        """Why the body cannot be translated; None if it can. A relay may still serve it."""
+        try:
+            self.features  # noqa: B018  # parsing is the point
+        except ClientMistake as error:
+            return error.message
+        return None
+
+    def draw(self, purpose: str) -> float:
+        """A keyed random number of this request."""
+        return draw(self.context.seed, purpose, self.call.id)
+
+    def head(self, model: str) -> Head:
+        """What a renderer needs to know."""
+        include = self._request.include_usage if self._request is not None else False
+        return Head(self.call.id.removeprefix("req_"), model, int(self.call.received_at), include, self.input_tokens)
+
+    def stage(self, name: str, began_s: float) -> float:
+        """Notes how long a stage took; returns the time now."""
+        now = self.context.clock.monotonic()
+        self.record.stages_s[name] = now - began_s
+        return now

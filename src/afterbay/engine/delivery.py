@@ -1,0 +1,159 @@
+"""The client's side of a chat answer: headers, bytes, errors, pings, in the client's protocol.
+
+Headers are held back until there is something to say, so that a failure can still have a status of its own. A stream
+that has nothing to say for `hold` seconds gets its headers and pings, and then a failure becomes an error event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from afterbay.core.decision import Target
+from afterbay.core.errors import GatewayError
+from afterbay.engine.context import Turn
+from afterbay.ports import Reply
+from afterbay.wire.dialect import Renderer
+
+PING_S = 10.0
+
+
+class Unusable(Exception):
+    """A whole answer that is not good enough, kept as a spare."""
+
+    def __init__(self, outcome: Literal["empty", "invalid", "refusal"], why: str) -> None:
+        super().__init__(why)
+        self.outcome, self.why = outcome, why
+
+
+class Delivery:
+    """Writes one answer to one client."""
+
+    def __init__(self, turn: Turn, reply: Reply) -> None:
+        self.turn = turn
+        self.reply = reply
+        self._renderer: Renderer | None = None
+        self._hold: asyncio.TimerHandle | None = None
+        self._pinging: asyncio.Task[None] | None = None
+        self._writing = asyncio.Lock()
+        self.attempts_made: Callable[[], int] = lambda: 1
+
+    def renderer(self, model: str = "") -> Renderer:
+        """The client's renderer. `model` is shown in the answer and counts at the first call."""
+        if self._renderer is None:
+            turn = self.turn
+            self._renderer = turn.call.dialect.renderer(turn.head(model or turn.model))
+        return self._renderer
+
+    def hold(self, hold_s: float) -> None:
+        """Begins the holding time of a stream's headers."""
+        loop = asyncio.get_running_loop()
+        self._hold = loop.call_at(self.turn.call.received_s + hold_s, self._open_early)
+
+    def _open_early(self) -> None:
+        self._pinging = asyncio.get_running_loop().create_task(self._ping(), name=f"ping {self.turn.call.id}")
+
+    async def _ping(self) -> None:
+        """Sends headers and pings until it is cancelled by the first output, or by the end."""
+        renderer = self.renderer()
+        while True:
+            async with self._writing:
+                if not self.reply.started:
+                    await self.reply.start(200, stream_headers(self.turn, None, 0))
+                await self.reply.write(renderer.ping())
+            await asyncio.sleep(PING_S)
+
+    async def settle(self) -> None:
+        """Ends the holding time: from here on only the answer itself is written."""
+        if self._hold is not None:
+            self._hold.cancel()
+            self._hold = None
+        if self._pinging is not None:
+            pinging, self._pinging = self._pinging, None
+            async with self._writing:
+                pinging.cancel()
+            await asyncio.wait((pinging,), timeout=1)
+
+    async def open_stream(self, target: Target) -> None:
+        """Sends the headers of a stream, unless they went out already."""
+        await self.settle()
+        if not self.reply.started:
+            await self.reply.start(200, stream_headers(self.turn, target, self.attempts_made()))
+
+    async def write(self, data: bytes) -> None:
+        """Sends bytes of a stream."""
+        self.turn.response_bytes += len(data)
+        await self.reply.write(data)
+
+    async def send_whole(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        """Sends a whole answer."""
+        await self.settle()
+        self.turn.response_bytes += len(body)
+        self.turn.record.status = status
+        await self.reply.start(status, headers)
+        await self.reply.write(body)
+        await self.reply.end()
+
+    async def send_error(self, error: GatewayError, body: bytes | None = None) -> None:
+        """Says what went wrong: as a status and a body, or as an event where the stream has begun.
+
+        `body` is an upstream's own error in the client's dialect, passed on as it is.
+        """
+        await self.settle()
+        if self.reply.started:
+            await self.write(self.renderer().fail(error))
+            await self.reply.end()
+            return
+        call = self.turn.call
+        headers = {**base_headers(self.turn), "content-type": "application/json", **error_headers(error)}
+        await self.send_whole(error.status, headers, body or call.dialect.render_error(error, call.id))
+
+
+def base_headers(turn: Turn) -> dict[str, str]:
+    """Headers of every answer."""
+    headers = {"x-request-id": turn.call.id}
+    decision = turn.decision
+    if decision is not None:
+        headers["x-afterbay-route"] = header_text(f"{decision.route}; {decision.rule}")
+    warnings = [*turn.warnings, *(decision.warnings if decision is not None else ())]
+    if warnings:
+        headers["x-afterbay-warnings"] = header_text("; ".join(dict.fromkeys(warnings)))
+    return headers
+
+
+def answer_headers(turn: Turn, target: Target, attempts: int) -> dict[str, str]:
+    """Headers of an answer that `target` gave at the last of `attempts` tries."""
+    headers = base_headers(turn)
+    headers["x-afterbay-model"] = header_text(target.name)
+    headers["x-afterbay-provider"] = header_text(target.provider)
+    headers["x-afterbay-attempts"] = str(attempts)
+    headers["x-afterbay-cache"] = "miss"
+    return headers
+
+
+def stream_headers(turn: Turn, target: Target | None, attempts: int) -> dict[str, str]:
+    """Headers of a stream; `target` None: it is not known yet."""
+    turn.record.status = 200
+    headers = answer_headers(turn, target, attempts) if target is not None else base_headers(turn)
+    headers["content-type"] = "text/event-stream; charset=utf-8"
+    headers["cache-control"] = "no-cache"
+    headers["x-accel-buffering"] = "no"
+    return headers
+
+
+def error_headers(error: GatewayError) -> dict[str, str]:
+    """Headers that tell an SDK whether and when to come back."""
+    headers: dict[str, str] = {}
+    if error.retry_after_s is not None:
+        headers["retry-after"] = str(-int(-error.retry_after_s // 1))
+        headers["retry-after-ms"] = str(int(error.retry_after_s * 1000))
+    elif not error.retryable:
+        headers["x-should-retry"] = "false"
+    return headers
+
+
+def header_text(text: str) -> str:
+    """Text that may stand in a header: printable ASCII, at most 1,000 characters."""
+    clean = text.encode("ascii", "backslashreplace").decode()
+    return "".join(c if c.isprintable() else " " for c in clean)[:1000]

@@ -1,0 +1,127 @@
+"""Embeddings: the same stages and the same attempt machine as chat, with another exchange inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from afterbay.core.decision import Target
+from afterbay.core.errors import ProviderError
+from afterbay.core.request import EmbedRequest
+from afterbay.core.usage import Usage, microusd
+from afterbay.engine.attempt import MakeTry
+from afterbay.engine.context import Call, Context, Turn
+from afterbay.engine.delivery import Delivery, answer_headers
+from afterbay.engine.pipeline import serve
+from afterbay.engine.stream import ProviderFailure
+from afterbay.engine.watchdog import Watchdog
+from afterbay.policy.attempts import Attempts
+from afterbay.policy.quantity import estimate_text
+from afterbay.ports import Reply
+from afterbay.wire import openai_chat, openai_embeddings
+from afterbay.wire.dialect import Built
+from afterbay.wire.splice import replace_model
+
+_ERROR_BYTES = 1 << 20
+
+Vectors = tuple[list[list[float]], Usage | None]
+
+
+class EmbedDialect(msgspec.Struct, frozen=True):
+    """How a provider makes embeddings: build a request, read its answer."""
+
+    build_request: Callable[[EmbedRequest, str], Built]
+    parse_answer: Callable[[bytes], Vectors]
+
+
+EMBED_DIALECTS: dict[str, EmbedDialect] = {
+    "openai.embeddings": EmbedDialect(openai_embeddings.build_request, openai_embeddings.parse_answer),
+}
+
+
+async def serve_embeddings(context: Context, call: Call, reply: Reply) -> None:
+    """Serves one request in OpenAI's embeddings protocol. See `afterbay.engine.pipeline.serve`."""
+    await serve(Turn(context, call, "embeddings"), reply, EmbedExchange)
+
+
+class EmbedExchange:
+    """One attempt to have texts embedded by one target."""
+
+    def __init__(self, turn: Turn, target: Target, machine: Attempts, dog: Watchdog) -> None:
+        self.turn = turn
+        self.target = target
+        self.is_reading = False
+        self.last_output_s: float | None = None
+        self._machine = machine
+        self._usage: Usage | None = None
+
+    async def run(self, connect_s: float, delivery: Delivery) -> None:
+        """Makes the attempt.
+
+        Raises:
+            ClientMistake: the request is not right.
+            ProviderFailure: the target answered with an error, or with something else than vectors.
+            TransportError: no connection, or it broke.
+        """
+        turn, target = self.turn, self.target
+        request = openai_embeddings.parse_request(turn.call.body)
+        dialect = EMBED_DIALECTS[target.dialect]
+        relays = target.dialect == "openai.embeddings"
+        built = dialect.build_request(request, target.name)
+        body = replace_model(turn.call.body, target.name) if relays else built.body
+        upstream = turn.fleet.upstream(target.provider)
+        response = await upstream.post(built.path, body, built.headers, connect_s)
+        try:
+            self._machine.headers(turn.context.clock.monotonic(), response.status)
+            self.is_reading = True
+            if response.status != 200:
+                error_body = await response.read_all(_ERROR_BYTES)
+                error = openai_chat.DIALECT.parse_error(response.status, response.headers, error_body)
+                raise ProviderFailure(error, error_body if relays and response.status >= 400 else None)
+            answer = await response.read_all(turn.snapshot.limits.answer_bytes)
+        finally:
+            response.close()
+        try:
+            vectors, self._usage = dialect.parse_answer(answer)
+        except ValueError as error:
+            raise ProviderFailure(ProviderError("server", f"its answer holds no vectors: {error}"[:300])) from None
+        if len(vectors) != len(request.inputs):
+            text = f"it gave {len(vectors)} vectors for {len(request.inputs)} inputs"
+            raise ProviderFailure(ProviderError("server", text, code="bad_answer"))
+        if self._usage is None:
+            self._usage = _estimate(request)
+        if not relays:
+            answer = openai_embeddings.render_answer(vectors, self._usage, target.name, request.encoding_format)
+        headers = answer_headers(turn, target, len(self._machine.attempts))
+        headers["content-type"] = "application/json"
+        cost = self.cost_picousd()
+        if cost is not None:
+            headers["x-afterbay-cost-usd"] = f"{microusd(cost) / 1e6:.6f}"
+        await delivery.send_whole(200, headers, answer)
+
+    async def deliver_spare(self, delivery: Delivery) -> None:
+        """Vectors are never a spare: they are right or an error."""
+        raise AssertionError("an embedding has no spare answer")
+
+    def usage(self) -> Usage | None:
+        """What the attempt used; None: it gave no answer."""
+        return self._usage
+
+    def cost_picousd(self) -> int | None:
+        """What it cost; None: the price is not known, or there was no answer."""
+        if self._usage is None or self.target.price is None:
+            return None
+        return self.target.price.cost_picousd(self._usage)
+
+    def finish(self) -> str | None:
+        """Embeddings have no finish reason."""
+        return None
+
+
+def _estimate(request: EmbedRequest) -> Usage:
+    tokens = sum(estimate_text(one) if isinstance(one, str) else len(one) for one in request.inputs)
+    return Usage(input_tokens=tokens, estimated=True)
+
+
+_check: MakeTry = EmbedExchange

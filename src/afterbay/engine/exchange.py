@@ -1,0 +1,173 @@
+"""One attempt: a request to one target, its answer read, metered, and handed to the client."""
+
+from __future__ import annotations
+
+from afterbay.core.decision import Target
+from afterbay.core.errors import ProviderError
+from afterbay.core.event import Event, fold
+from afterbay.core.usage import Usage, microusd
+from afterbay.engine.answer import judge
+from afterbay.engine.context import Turn
+from afterbay.engine.delivery import Delivery, Unusable, answer_headers, header_text
+from afterbay.engine.meter import Meter
+from afterbay.engine.outbound import prepare
+from afterbay.engine.stream import ProviderFailure, Pump
+from afterbay.engine.watchdog import Watchdog
+from afterbay.policy.attempts import Attempts, SetAlarm
+from afterbay.ports import UpstreamResponse
+from afterbay.wire.registry import DIALECTS
+
+ERROR_BYTES = 1 << 20
+"""As much of an error's body is read."""
+
+
+class Exchange:
+    """One attempt at one target. `last_output_s` is monotonic; `is_reading`: the headers have come."""
+
+    def __init__(self, turn: Turn, target: Target, machine: Attempts, dog: Watchdog) -> None:
+        self.turn = turn
+        self.target = target
+        self.meter = Meter()
+        self.is_reading = False
+        self.last_output_s: float | None = None
+        self._machine = machine
+        self._dog = dog
+        self._clock = turn.context.clock
+        self._relays = target.dialect == turn.call.dialect.name
+        self._dialect = DIALECTS[target.dialect]
+        self._pump: Pump | None = None
+        self._whole = b""
+        self._events: list[Event] = []
+
+    async def run(self, connect_s: float, delivery: Delivery) -> None:
+        """Makes the attempt.
+
+        Raises:
+            ProviderFailure: the target answered with an error, or broke its own protocol.
+            TransportError: no connection, or it broke.
+            Unusable: a complete answer that is not good enough; `deliver_spare` may still deliver it.
+            ClientGone: the client hung up.
+        """
+        outbound = prepare(self.turn, self.target)
+        upstream = self.turn.fleet.upstream(self.target.provider)
+        response = await upstream.post(outbound.path, outbound.body, outbound.headers, connect_s)
+        try:
+            self._machine.headers(self._clock.monotonic(), response.status)
+            self.is_reading = True
+            if response.status != 200:
+                await self._raise_error(response)
+            if self.turn.stream and "json" not in response.headers.get("content-type", ""):
+                await self._stream(response, delivery)
+            else:
+                self._whole = await response.read_all(self.turn.snapshot.limits.answer_bytes)
+                await self._deliver_whole(delivery)
+        finally:
+            response.close()
+
+    async def _raise_error(self, response: UpstreamResponse) -> None:
+        body = await response.read_all(ERROR_BYTES)
+        if response.status < 400:  # a redirect is never followed: it could carry the key to another host
+            error = ProviderError("server", f"it answered with status {response.status}", 502, code="bad_answer")
+            raise ProviderFailure(error)
+        error = self._dialect.parse_error(response.status, response.headers, body)
+        raise ProviderFailure(error, body if self._relays else None)
+
+    async def _stream(self, response: UpstreamResponse, delivery: Delivery) -> None:
+        limits = self.turn.snapshot.limits
+        around = (self._before_write, self._after_write)
+        seed = self.turn.call.id.removeprefix("req_")
+        self._pump = Pump(
+            self._dialect, seed, self._relays, limits.event_bytes, self.meter, delivery, self._commit, around
+        )
+        await self._pump.run(response, self.target)
+        await self._end_stream(delivery)
+
+    async def _end_stream(self, delivery: Delivery) -> None:
+        if not self._relays:
+            renderer = delivery.renderer()
+            await delivery.write(renderer.finish(self.note()))
+            self.turn.warnings += [f"not translated: {loss}" for loss in sorted(renderer.losses)]
+        await delivery.reply.end()
+
+    async def _deliver_whole(self, delivery: Delivery) -> None:
+        try:
+            self._events = self._dialect.parse_answer(self._whole, self.turn.call.id.removeprefix("req_"))
+        except ValueError as error:
+            text = f"its answer is not {self._dialect.name}: {error}"[:300]
+            raise ProviderFailure(ProviderError("server", text, code="bad_answer")) from None
+        self.meter.see(self._events)
+        if self.meter.error is not None:
+            raise ProviderFailure(self.meter.error)
+        verdict = judge(self.turn, self._events, self.meter)
+        if verdict is not None:
+            raise Unusable(*verdict)
+        self._commit()
+        await self._send_whole(delivery)
+
+    async def deliver_spare(self, delivery: Delivery) -> None:
+        """Delivers the answer of an attempt that was `Unusable`, for want of a better one."""
+        self.turn.warnings.append("the answer did not pass validation, and no other target gave a better one")
+        if self._pump is not None:
+            await self._pump.deliver_held(self.target)
+            await self._end_stream(delivery)
+        else:
+            await self._send_whole(delivery)
+
+    async def _send_whole(self, delivery: Delivery) -> None:
+        turn = self.turn
+        if turn.stream:
+            renderer = delivery.renderer(self.meter.model)
+            await delivery.open_stream(self.target)
+            await delivery.write(renderer.render(self._events) + renderer.finish(self.note()))
+            turn.warnings += [f"not translated: {loss}" for loss in sorted(renderer.losses)]
+            await delivery.reply.end()
+            return
+        body = self._whole
+        if not self._relays:
+            head = turn.head(self.meter.model or self.target.name)
+            body, losses = turn.call.dialect.render_answer(fold(self._events), head, self.note())
+            turn.warnings += [f"not translated: {loss}" for loss in losses]
+        headers = answer_headers(turn, self.target, len(self._machine.attempts))
+        headers["content-type"] = "application/json"
+        cost = self.cost_picousd()
+        if cost is not None:
+            headers["x-afterbay-cost-usd"] = header_text(f"{microusd(cost) / 1e6:.6f}")
+        await delivery.send_whole(200, headers, body)
+
+    def usage(self) -> Usage | None:
+        """What the attempt used: the provider's count, else an estimate, None if there was no output."""
+        if self.meter.usage is not None:
+            return self.meter.usage
+        return self.meter.estimate(self.turn.input_tokens) if self.meter.has_output else None
+
+    def cost_picousd(self) -> int | None:
+        """What the attempt cost; None: the price, or the usage, is not known."""
+        usage = self.usage()
+        if usage is None or self.target.price is None:
+            return None
+        return self.target.price.cost_picousd(usage)
+
+    def finish(self) -> str | None:
+        """Why the model stopped; None: it did not."""
+        return self.meter.finish
+
+    def note(self) -> dict[str, object]:
+        """What the client learns of the attempt beside the final usage of a translated answer."""
+        note: dict[str, object] = {"provider": self.target.provider, "model": self.target.name}
+        cost = self.cost_picousd()
+        if cost is not None:
+            note["cost_usd"] = microusd(cost) / 1e6
+        return note
+
+    def _commit(self) -> None:
+        now = self.last_output_s = self._clock.monotonic()
+        for action in self._machine.first_output(now):
+            if isinstance(action, SetAlarm):
+                self._dog.set(action.at_s)
+
+    def _before_write(self) -> None:
+        self._dog.due_s = self.turn.deadline_s
+
+    def _after_write(self) -> None:
+        now = self.last_output_s = self._clock.monotonic()
+        self._dog.set(min(now + self.turn.route.limits.between_tokens_s, self.turn.deadline_s))

@@ -1,0 +1,99 @@
+"""What the client is told when no target answered: one error, with the nearest meaning, and no upstream secret."""
+
+from __future__ import annotations
+
+import msgspec
+
+from afterbay.core.decision import Attempt
+from afterbay.core.errors import ErrorKind, GatewayError, ProviderError, Upstream
+from afterbay.engine.attempt import GaveUp
+
+_STATUS: dict[ErrorKind, int] = {
+    "invalid_request": 400,
+    "not_found": 404,
+    "too_large": 413,
+    "content_filter": 400,
+    "rate_limit": 429,
+    "quota": 429,
+    "overloaded": 503,
+    "server": 502,
+    "connection": 502,
+    "cut": 502,
+    "timeout": 504,
+}
+_CLIENTS_TO_MEND: frozenset[ErrorKind] = frozenset({"invalid_request", "not_found", "too_large", "content_filter"})
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """The error for the client, and the upstream's own body where it may pass as it is."""
+
+    error: GatewayError
+    body: bytes | None = None
+
+
+def explain(gave_up: GaveUp, attempts: list[Attempt]) -> Failure:
+    """The error that the client sees."""
+    last = gave_up.last
+    if gave_up.deadline or last is None:
+        text = f"The request's time is over after {len(attempts)} attempt(s)"
+        text += f"; the last one: {last.message}." if last is not None else "."
+        remedy = "Ask for less, stream, or raise timeouts.total."
+        return Failure(Upstream(text, status=504, kind="timeout", code="deadline_exceeded", remedy=remedy))
+    if last.kind in ("authentication", "permission"):
+        return Failure(_refused_credentials(attempts))
+    if len(attempts) > 1 and last.kind not in _CLIENTS_TO_MEND:
+        return Failure(_all_failed(attempts, last))
+    error = Upstream(
+        f"{attempts[-1].target if attempts else 'The target'}: {last.message}",
+        status=_status(last),
+        kind=last.kind,
+        code=last.code,
+        param=last.param,
+        remedy=_remedy(last),
+        retry_after_s=last.retry_after_s,
+        retryable=last.kind in ("rate_limit", "overloaded"),
+    )
+    return Failure(error, gave_up.body)
+
+
+def _status(last: ProviderError) -> int:
+    """The upstream's own status where a client understands it, else the one of the error's kind."""
+    if last.status is not None and 400 <= last.status < 600:
+        return last.status
+    return _STATUS.get(last.kind, 502)
+
+
+def _remedy(last: ProviderError) -> str:
+    match last.kind:
+        case "rate_limit" | "overloaded":
+            return "The provider asks to slow down; wait, or configure a fallback."
+        case "quota":
+            return "The provider's account has no credit left; the operator must see to it."
+        case "timeout":
+            return "The provider did not answer in time; configure a fallback or raise the time limit."
+        case "connection" | "cut" | "server":
+            return "The provider failed; try again, or configure a fallback."
+        case _:
+            return ""
+
+
+def _refused_credentials(attempts: list[Attempt]) -> Upstream:
+    """An upstream's 401 or 403 is ours, not the client's: its text may quote the key, so it is not passed on."""
+    target = attempts[-1].target if attempts else "The provider"
+    return Upstream(
+        f"{target}: the provider refused this gateway's credentials.",
+        status=502,
+        code="upstream_authentication",
+        remedy="The operator must check the provider's api_key.",
+    )
+
+
+def _all_failed(attempts: list[Attempt], last: ProviderError) -> Upstream:
+    told = "; ".join(f"{one.target}: {one.outcome}" for one in attempts)
+    full = all(one.outcome == "rate_limit" for one in attempts) or last.kind == "overloaded"
+    return Upstream(
+        f"All {len(attempts)} attempts failed ({told}).",
+        status=503 if full else 502,
+        kind="overloaded" if full else "server",
+        code="all_targets_failed",
+    )

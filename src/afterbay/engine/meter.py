@@ -1,0 +1,82 @@
+"""What accounting needs to know of an answer, gathered while it streams by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from afterbay.core.errors import ProviderError
+from afterbay.core.event import (
+    Event,
+    Extra,
+    Failed,
+    Finished,
+    FinishReason,
+    ReasoningDelta,
+    RefusalDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    ToolCallStarted,
+    UsageSeen,
+)
+from afterbay.core.usage import Usage
+from afterbay.policy.quantity import estimate_tokens
+
+
+class Meter:
+    """Counts one attempt's answer. Text is not kept: its length and script are enough for an estimate."""
+
+    def __init__(self) -> None:
+        self.usage: Usage | None = None
+        self.finish: FinishReason | None = None
+        self.error: ProviderError | None = None
+        self.model = ""
+        self.has_output = False
+        self.extras: set[str] = set()
+        self._ascii = 0
+        self._other = 0
+
+    def see(self, events: Iterable[Event]) -> None:
+        """Takes the next events."""
+        for event in events:
+            if type(event) is TextDelta:
+                self.has_output = True
+                self._count(event.text)
+            else:
+                self._see_other(event)
+
+    def _see_other(self, event: Event) -> None:
+        match event:
+            case TextDelta() | ReasoningDelta() | RefusalDelta():
+                self.has_output = True
+                self._count(event.text)
+            case ToolCallStarted():
+                self.has_output = True
+                self._count(event.name)
+            case ToolCallDelta():
+                self.has_output = True
+                self._count(event.arguments)
+            case UsageSeen():
+                self.usage = event.usage
+            case Finished():
+                self.finish = event.reason
+            case Failed():
+                self.error = event.error
+            case Started():
+                self.model = event.model or self.model
+            case Extra():
+                self.extras.add(event.kind)
+            case _:  # a signature is output that the client waits for; a block's end is not
+                self.has_output = self.has_output or type(event).__name__ == "ReasoningSignature"
+
+    def _count(self, text: str) -> None:
+        if text.isascii():
+            self._ascii += len(text)
+        else:
+            narrow = len(text.encode("ascii", "ignore"))
+            self._ascii += narrow
+            self._other += len(text) - narrow
+
+    def estimate(self, input_tokens: int) -> Usage:
+        """Usage for a provider that sent none, marked as an estimate."""
+        return Usage(input_tokens=input_tokens, output_tokens=estimate_tokens(self._ascii, self._other), estimated=True)

@@ -1,0 +1,47 @@
+"""What is sent to a target: the client's own bytes where the dialects match, else the request built anew."""
+
+from __future__ import annotations
+
+import msgspec
+
+from afterbay.core.decision import Target
+from afterbay.engine.context import Turn
+from afterbay.policy.route import SOFT
+from afterbay.wire.features import strip
+from afterbay.wire.registry import DIALECTS
+from afterbay.wire.splice import replace_model
+
+FORWARDED = {"anthropic.messages": ("anthropic-version", "anthropic-beta")}
+"""Client headers that a relay passes on verbatim, by dialect. No other header of a client ever goes upstream."""
+
+
+class Outbound(msgspec.Struct, frozen=True):
+    """A request to a provider, without address and credentials."""
+
+    path: str
+    body: bytes
+    headers: dict[str, str]
+
+
+def prepare(turn: Turn, target: Target) -> Outbound:
+    """The request for this target. Hints that are dropped on the way become warnings."""
+    call = turn.call
+    lacking = _lacking(turn, target)
+    if target.dialect == call.dialect.name and not lacking:
+        headers = {name: call.headers[name] for name in FORWARDED.get(target.dialect, ()) if name in call.headers}
+        body = call.body if target.name == turn.model else replace_model(call.body, target.name)
+        query = f"?{call.query}" if call.query else ""
+        return Outbound(call.dialect.endpoint + query, body, headers)
+    request = strip(turn.request, lacking) if lacking else turn.request
+    built = DIALECTS[target.dialect].build_request(request, target.name)
+    turn.warnings += [f"dropped: {name}" for name in (*sorted(lacking), *built.losses)]
+    return Outbound(built.path, built.body, built.headers)
+
+
+def _lacking(turn: Turn, target: Target) -> frozenset[str]:
+    """Features that must be taken out for this target: those to be dropped, and wishes that it cannot have."""
+    if not target.cannot and not turn.dropped:
+        return turn.dropped
+    if turn.unreadable() is not None:
+        return frozenset()
+    return turn.features & (turn.dropped | (target.cannot & SOFT))

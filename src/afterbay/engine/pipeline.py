@@ -1,0 +1,108 @@
+"""One chat request from start to end. Read this file first.
+
+identify (http: key, limits of the body) -> prepare -> route -> attempts -> close. Stages that a route does not use
+cost nothing. Every way out leads through `close`, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import msgspec
+
+from afterbay.core.errors import GatewayError, Internal
+from afterbay.engine.attempt import Driver, GaveUp, MakeTry
+from afterbay.engine.close import close
+from afterbay.engine.context import Call, Context, Turn
+from afterbay.engine.delivery import Delivery
+from afterbay.engine.exchange import Exchange
+from afterbay.engine.failure import explain
+from afterbay.engine.routing import choose
+from afterbay.ports import ClientGone, Reply
+from afterbay.wire.decoding import decode_object, mistake
+
+logger = logging.getLogger("afterbay.engine")
+
+
+class _Peek(msgspec.Struct):
+    """The two fields that are needed before anything else is decided."""
+
+    model: str
+    stream: bool | None = None
+
+
+_peek = msgspec.json.Decoder(_Peek).decode
+
+
+async def serve_chat(context: Context, call: Call, reply: Reply) -> None:
+    """Serves one chat request, whatever protocol it came in. See `serve`."""
+    await serve(Turn(context, call, "chat"), reply, Exchange)
+
+
+async def serve(turn: Turn, reply: Reply, make: MakeTry) -> None:
+    """Takes one request through its stages. Every error is told to the client.
+
+    Raises:
+        ClientGone, asyncio.CancelledError: nobody listens any more; the record is written all the same.
+    """
+    delivery = Delivery(turn, reply)
+    driver: Driver | None = None
+    try:
+        prepare(turn)
+        turn.decision = choose(turn, embeds=turn.record.operation == "embeddings")
+        driver = Driver(turn, delivery, make)
+        if turn.stream:
+            delivery.hold(turn.route.limits.hold_s)
+        await driver.run()
+        turn.record.outcome = "ok"
+    except (ClientGone, asyncio.CancelledError):
+        turn.record.outcome = "client_closed"
+        raise
+    except Exception as error:  # the root of the request: whatever it is, the client is told
+        await fail(turn, delivery, driver, error)
+    finally:
+        await delivery.settle()
+        close(turn, driver)
+
+
+def prepare(turn: Turn) -> None:
+    """Finds out which model is asked for, and how long it may take.
+
+    Raises:
+        ClientMistake: the body is no JSON object, or `model` or `stream` is not right.
+    """
+    call = turn.call
+    if call.path_model is not None:
+        turn.model, turn.stream = call.path_model, bool(call.path_stream)
+    else:
+        try:
+            peek = _peek(call.body)
+        except msgspec.ValidationError as error:
+            raise mistake(error) from None
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            decode_object(call.body)
+            raise
+        turn.model, turn.stream = peek.model, bool(peek.stream)
+
+
+async def fail(turn: Turn, delivery: Delivery, driver: Driver | None, error: Exception) -> None:
+    """Tells the client what went wrong, in its protocol, and notes it."""
+    body: bytes | None = None
+    shown = False
+    if isinstance(error, GaveUp):
+        failure = explain(error, driver.machine.attempts if driver is not None else [])
+        told, body, shown = failure.error, failure.body, error.shown
+    elif isinstance(error, GatewayError):
+        told = error
+    else:
+        logger.exception("request %s failed by a fault of the gateway", turn.call.id)
+        told = Internal("The gateway made a mistake while serving this request.", code="internal_error")
+    turn.record.outcome = told.code or told.kind
+    turn.record.error = told.message[:1000]
+    if not delivery.reply.started:
+        turn.record.status = told.status
+    if shown:
+        await delivery.reply.end()
+    else:
+        await delivery.send_error(told, body)

@@ -1,0 +1,100 @@
+"""From a request to the order of its targets: what policy needs to see is gathered here, and only as far as needed."""
+
+from __future__ import annotations
+
+import msgspec
+
+from afterbay.core.decision import Decision, Target
+from afterbay.core.errors import ClientMistake
+from afterbay.engine.context import Turn
+from afterbay.policy.facts import prompt_text, read_facts
+from afterbay.policy.names import Found, look_up
+from afterbay.policy.plan import Limits, Route
+from afterbay.policy.route import SOFT, Ask, decide, route_of
+from afterbay.wire.registry import DIALECTS
+
+_CANNOT = {name: dialect.cannot for name, dialect in DIALECTS.items()}
+
+
+def choose(turn: Turn, *, embeds: bool = False) -> Decision:
+    """Decides which targets may serve, in which order, under which limits of time.
+
+    Raises:
+        ClientMistake, PolicyRefusal: no target can or may.
+    """
+    context, snapshot = turn.context, turn.snapshot
+    now = context.clock.monotonic()
+    found = look_up(snapshot, turn.model, turn.fleet.direct)
+    turn.route = _shortened(route_of(snapshot, found, snapshot.defaults), turn)
+    turn.deadline_s = turn.call.received_s + turn.route.limits.total_s
+    ask = _ask(turn, found, turn.route, embeds)
+    world = turn.fleet.world()
+    try:
+        decision = decide(ask, snapshot, turn.route, _CANNOT, world, now, turn.draw)
+    except ClientMistake as error:
+        if error.code != "unsupported_field" or not turn.route.drop_unsupported or ask.features is None:
+            raise
+        turn.dropped = ask.features - SOFT
+        kept = msgspec.structs.replace(ask, features=frozenset())
+        decision = decide(kept, snapshot, turn.route, _CANNOT, world, now, turn.draw)
+    turn.stage("route", now)
+    return decision
+
+
+def _ask(turn: Turn, found: Found, route: Route, embeds: bool) -> Ask:
+    call = turn.call
+    needs_features = not embeds and _needs_features(turn, found, route)
+    needs_facts = not embeds and found.route is not None
+    unreadable = turn.unreadable() if needs_features or needs_facts else None
+    readable = unreadable is None
+    return Ask(
+        requested=turn.model,
+        found=found,
+        dialect=call.dialect.name,
+        features=turn.features if needs_features and readable else None,
+        unreadable=unreadable,
+        input_tokens=turn.measure() if needs_features and readable else None,
+        embeds=embeds,
+        facts=read_facts(prompt_text(turn.request.messages), route.rules) if needs_facts and readable else None,
+        task=call.headers.get("x-afterbay-task"),
+        allowed_models=call.key.models if call.key is not None else frozenset(),
+        residency=call.headers.get("x-afterbay-residency"),
+    )
+
+
+def _needs_features(turn: Turn, found: Found, route: Route) -> bool:
+    """Whether any target in reach could refuse a feature: one of another dialect, or one that lacks something."""
+    if found.route is not None:
+        return True
+    targets: tuple[Target, ...] = ()
+    if found.target is not None:
+        targets = (found.target,)
+    elif found.alias is not None:
+        aliases = turn.snapshot.aliases
+        reachable = [found.alias, *(aliases[name] for name in found.alias.fallback if name in aliases)]
+        targets = tuple(target for alias in reachable for target in alias.targets)
+    return any(target.dialect != turn.call.dialect.name or target.cannot for target in targets)
+
+
+def _shortened(route: Route, turn: Turn) -> Route:
+    """The route with the total time that the client asked for, which may only shorten it.
+
+    Raises:
+        ClientMistake: the header is not a number of milliseconds.
+    """
+    wanted = turn.call.headers.get("x-afterbay-timeout-ms")
+    if wanted is None:
+        return route
+    try:
+        total_s = int(wanted) / 1000
+    except ValueError:
+        total_s = -1.0
+    if total_s <= 0:
+        raise ClientMistake(
+            f"The header x-afterbay-timeout-ms is '{wanted[:40]}'.",
+            code="invalid_value",
+            param="x-afterbay-timeout-ms",
+            remedy="Give a whole number of milliseconds above 0.",
+        )
+    limits: Limits = msgspec.structs.replace(route.limits, total_s=min(route.limits.total_s, total_s))
+    return msgspec.structs.replace(route, limits=limits)

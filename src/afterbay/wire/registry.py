@@ -1,0 +1,11 @@
+"""All dialects by name: one line a dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from afterbay.wire import openai_chat
+from afterbay.wire.dialect import Dialect
+
+DIALECTS: Mapping[str, Dialect] = MappingProxyType({one.name: one for one in (openai_chat.DIALECT,)})

@@ -1,0 +1,68 @@
+"""Changing one value in a JSON body without touching another byte.
+
+A relay must not re-encode: key order, spacing and number forms are the client's, and providers' prompt caches look at
+bytes. So the value of the top-level `model` is cut out and replaced in place.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+_MODEL = re.compile(rb'"model"\s*:\s*"((?:[^"\\]|\\.)*)"')
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]:,]')
+
+
+class _Peek(msgspec.Struct):
+    model: str
+
+
+_peek = msgspec.json.Decoder(_Peek).decode
+
+
+def replace_model(body: bytes, new: str) -> bytes:
+    """`body` with the value of its top-level `model` replaced by `new`, every other byte as it was.
+
+    Args:
+        body: a JSON object with a string `model`, already decoded once without error.
+        new: the model's name at the provider.
+    """
+    span = _model_span(body)
+    start, end = span
+    return body[:start] + msgspec.json.encode(new) + body[end:]
+
+
+def _model_span(body: bytes) -> tuple[int, int]:
+    """Start and end of the quoted value. The quick way holds when `"model": "..."` occurs once and is the real one."""
+    first = _MODEL.search(body)
+    if first is not None and _MODEL.search(body, first.end()) is None:
+        start, end = first.start(1) - 1, first.end()
+        probe = body[:start] + b'"\\u0000"' + body[end:]
+        if _peek(probe).model == "\0":
+            return start, end
+    return _scan(body)
+
+
+def _scan(body: bytes) -> tuple[int, int]:
+    """Walks the tokens of the object with its depth; the last `model` at the top wins, as in every JSON decoder."""
+    depth, key, found = 0, None, None
+    expect_key = False
+    for token in _TOKEN.finditer(body):
+        text = token.group()
+        if text in (b"{", b"["):
+            depth += 1
+            expect_key = text == b"{"
+        elif text in (b"}", b"]"):
+            depth -= 1
+        elif text == b",":
+            expect_key = depth == 1
+        elif text == b":":
+            expect_key = False
+        elif depth == 1 and expect_key:
+            key = msgspec.json.decode(text)
+        elif depth == 1 and key == "model":
+            found = token.span()
+    if found is None:
+        raise ValueError("the body has no top-level string 'model'")
+    return found
