@@ -26,9 +26,8 @@ def features(request: ChatRequest) -> frozenset[str]:
     """The features that `request` uses.
 
     `n`, `stop`, `tools`, `tool_choice`, `parallel_tool_calls`, `response_format` (with a schema) or `json_object`,
-    `reasoning`, `images`, `image_urls`, `documents`, `audio`, the sampling fields by name (`temperature_above_1` beside
-    `temperature`: ranges differ), and the client's own
-    fields without a canonical form by theirs.
+    `reasoning`, `images`, `image_urls`, `documents`, `audio`, the sampling fields by name (and
+    `temperature_above_1`, since ranges differ), and the client's own fields without a canonical form by theirs.
     """
     found = set(request.foreign)
     sampling = request.sampling

@@ -84,13 +84,14 @@ class _Delta(msgspec.Struct, gc=False):
 
 
 class _Message(msgspec.Struct):
-    content: list[_Block]
+    content: list[_Block] | None = None
     id: str = ""
     model: str = ""
     stop_reason: str | None = None
     stop_sequence: str | None = None
     stop_details: Any = None
     usage: _Usage | None = None
+    error: ErrorBody | None = None
 
 
 class _StreamEvent(msgspec.Struct):
@@ -105,7 +106,6 @@ class _StreamEvent(msgspec.Struct):
 
 class _Kind(msgspec.Struct):
     type: str
-    error: ErrorBody | None = None
 
 
 _EVENT = msgspec.json.Decoder(_StreamEvent)
@@ -182,8 +182,6 @@ class StreamParser:
                 self.stop(event.index, out)
             case "message_start" if event.message is not None:
                 self.begin(event.message, out)
-                for index, block in enumerate(event.message.content):
-                    self.start(index, block, out)
             case "message_delta":
                 if event.delta is not None:
                     self.finish(event.delta, out)
@@ -230,6 +228,8 @@ class StreamParser:
     def _start_call(self, state: _Open, block: _Block, out: list[Event]) -> None:
         state.call, self._calls, self._last = self._calls, self._calls + 1, "tool_use"
         state.given = bytes(block.input).decode()
+        if state.given[:1] == '"':  # arguments that are no JSON, as the renderer here writes them
+            state.given = str(msgspec.json.decode(state.given))
         out.append(ToolCallStarted(state.call, block.id or f"toolu_{self._seed}_{state.call}", block.name or ""))
         if isinstance(block.caller, dict) and block.caller.get("type") != "direct":
             out.append(Extra("tool_use.caller"))
@@ -297,14 +297,11 @@ def parse_answer(data: bytes, seed: str) -> list[Event]:
     Raises:
         ValueError: it is none. (An error body inside a 200 gives `Failed`.)
     """
-    out: list[Event] = []
-    try:
-        message = _MESSAGE.decode(data)
-    except msgspec.ValidationError:
-        error = _KIND.decode(data).error
-        if error is None:
-            raise
-        return [Failed(from_body(error, None))]
+    message, out = _MESSAGE.decode(data), list[Event]()
+    if message.content is None:
+        if message.error is None:
+            raise ValueError("a message without content")
+        return [Failed(from_body(message.error, None))]
     parser = StreamParser(seed)
     parser.begin(message, out)
     for index, block in enumerate(message.content):

@@ -72,7 +72,7 @@ def build_request(request: ChatRequest, model: str) -> Built:
     losses: dict[str, None] = dict.fromkeys((*request.foreign, *request.hints))
     body = conversation(request, model, losses)
     _sampling(request, body, losses)
-    _output(request, body, losses)
+    shape_output(request, body, losses)
     if request.stream:
         body["stream"] = True
     return Built(PATH, msgspec.json.encode(body), HEADERS, tuple(losses))
@@ -287,7 +287,8 @@ def _sampling(request: ChatRequest, body: _Json, losses: dict[str, None]) -> Non
         losses["n"] = None
 
 
-def _output(request: ChatRequest, body: _Json, losses: dict[str, None]) -> None:
+def shape_output(request: ChatRequest, body: _Json, losses: dict[str, None]) -> None:
+    """`output_config` and `thinking`; may raise `max_tokens` above the thinking budget."""
     config: _Json = {}
     form = request.response_format
     if form is not None and form.kind == "json_schema" and form.schema is not None:
@@ -322,10 +323,11 @@ def _reasoning(reasoning: Reasoning, body: _Json, config: _Json, losses: dict[st
         thinking["budget_tokens"] = max(budget, LEAST_THINKING_TOKENS)
         if budget < LEAST_THINKING_TOKENS:
             losses["reasoning.budget_tokens"] = None
-        if body["max_tokens"] <= thinking["budget_tokens"]:  # the API demands room for an answer after it
+        if (
+            body.get("max_tokens", thinking["budget_tokens"] + 1) <= thinking["budget_tokens"]
+        ):  # the API demands room for an answer after it
             body["max_tokens"] = thinking["budget_tokens"] + DEFAULT_MAX_TOKENS
             losses["max_tokens raised above the thinking budget"] = None
     if reasoning.show is not None and budget != 0:
         thinking["display"] = "summarized" if reasoning.show else "omitted"
     body["thinking"] = thinking
-

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -137,14 +137,15 @@ def _http_date(text: str) -> datetime | None:
     day, month, *rest = found.groups()
     year, hour, minute, second = map(int, rest)
     try:
-        return datetime(year, _MONTHS.index(month) + 1, int(day), hour, minute, second, tzinfo=timezone.utc)
+        return datetime(year, _MONTHS.index(month) + 1, int(day), hour, minute, second, tzinfo=UTC)
     except ValueError:
         return None
 
 
 def render_error(error: GatewayError, request_id: str) -> bytes:
     """The error as this API's clients expect it."""
-    return msgspec.json.encode(error_object(error.kind, error.text(), error.status, error.code) | _id(request_id))
+    body = error_object(error.kind, error.text(), error.status, error.code)
+    return msgspec.json.encode(body | {"request_id": request_id} if request_id else body)
 
 
 def error_object(kind: ErrorKind, message: str, status: int | None, code: str | None) -> dict[str, Any]:
@@ -155,7 +156,3 @@ def error_object(kind: ErrorKind, message: str, status: int | None, code: str | 
     elif code is not None:
         inner["details"] = {"error_code": code}
     return {"type": "error", "error": inner}
-
-
-def _id(request_id: str) -> dict[str, str]:
-    return {"request_id": request_id} if request_id else {}
