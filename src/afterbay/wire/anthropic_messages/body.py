@@ -109,7 +109,7 @@ class OutputConfig(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Body(msgspec.Struct, forbid_unknown_fields=True):
-    """The whole body. `output_format` is the older name of `output_config.format` (beta structured-outputs-2025-11-13)."""
+    """The whole body. `output_format` is the beta name (structured-outputs-2025-11-13) of `output_config.format`."""
 
     messages: list[Turn]
     model: str | None = None

@@ -50,10 +50,10 @@ _STOP: dict[FinishReason, str] = {
 
 _DELTA = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":"%b":'
 _KEY = {
-    "text": b'text_delta","text"',
-    "refusal": b'text_delta","text"',
-    "thinking": b'thinking_delta","thinking"',
-    "tool": b'input_json_delta","partial_json"',
+    "text": b'text_delta","text',
+    "refusal": b'text_delta","text',
+    "thinking": b'thinking_delta","thinking',
+    "tool": b'input_json_delta","partial_json',
 }
 _STOP_BLOCK = b'event: content_block_stop\ndata: {"type":"content_block_stop","index":%d}\n\n'
 _PING = b'event: ping\ndata: {"type":"ping"}\n\n'
