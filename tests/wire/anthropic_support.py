@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +71,12 @@ def message_of(events: list[dict[str, Any]]) -> dict[str, Any]:
                 elif delta["type"] == "input_json_delta":
                     block["json"] += delta["partial_json"]
             case "message_delta":
-                message |= {k: v for k, v in event["delta"].items()}
+                message |= event["delta"]
                 message["usage"] |= {k: v for k, v in event["usage"].items() if v is not None}
             case "error":
                 message["error"] = event["error"]
     for block in blocks.values():
-        if block.pop("json_", "") or block["json"]:
+        if block["json"]:
             block["input"] = json.loads(block["json"])
     message["content"] = [blocks[index] for index in sorted(blocks)]
     return message
@@ -131,7 +132,7 @@ def parse_stream(raw: bytes, cuts: list[int] | None = None) -> tuple[list[Event]
     """The events of a stream whose bytes arrive cut at `cuts`, and whether it is complete."""
     parser, splitter, out = DIALECT.stream_parser("seed"), Splitter(), list[Event]()
     places = [0, *sorted(cut % (len(raw) + 1) for cut in cuts or []), len(raw)]
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in pairwise(places):
         for name, data in splitter.feed(raw[start:end])[1]:
             parser.push(name, data, out)
     for name, data in splitter.rest()[1]:

@@ -6,6 +6,14 @@ import json
 from typing import Any
 
 import pytest
+
+from afterbay.core.errors import ClientMistake
+from afterbay.core.event import Reply, fold
+from afterbay.core.message import Text, Thinking, ToolUse
+from afterbay.core.usage import Usage
+from afterbay.wire.anthropic_messages import DIALECT
+from afterbay.wire.anthropic_messages.count import build_count_request, parse_count_answer, parse_count_request
+from afterbay.wire.dialect import Head
 from wire.anthropic_support import (
     FINISH,
     check_grammar,
@@ -17,14 +25,6 @@ from wire.anthropic_support import (
     recorded,
     sse,
 )
-
-from afterbay.core.errors import ClientMistake
-from afterbay.core.event import Reply, fold
-from afterbay.core.message import Text, Thinking, ToolUse
-from afterbay.core.usage import Usage
-from afterbay.wire.anthropic_messages import DIALECT
-from afterbay.wire.anthropic_messages.count import build_count_request, parse_count_answer, parse_count_request
-from afterbay.wire.dialect import Head
 
 pytestmark = [pytest.mark.shared, needs_recordings]
 

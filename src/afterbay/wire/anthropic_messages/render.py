@@ -151,6 +151,8 @@ class Renderer:
                 out.append(b"%b%b}}\n\n" % (self._hot, _ENCODE(event.text)))
             else:
                 self._take(event, out)
+                if self._failed:
+                    return b"".join(out)
         if not self._began and events:
             self._begin(out)
         return b"".join(out)
