@@ -195,7 +195,7 @@ def test_a_live_call_streams_at_once_and_ends_as_soon_as_it_is_whole() -> None:
     out = renderer.render([ToolCallStarted(1, "b", "g")])
     assert [event["type"] for event in sse(out)] == ["content_block_stop", "content_block_start"]
     renderer.render([ToolCallDelta(0, "late")])
-    assert renderer.losses == {"arguments after the end of a tool call"}
+    assert renderer.losses == {"tool_call.late_arguments"}
 
 
 def test_null_arguments_are_the_empty_object() -> None:
@@ -206,8 +206,16 @@ def test_null_arguments_are_the_empty_object() -> None:
 def test_a_refusal_is_text_with_the_stop_reason_refusal() -> None:
     message, losses = shown(RefusalDelta("no"), Finished("stop"))
     assert (message["content"][0]["text"], message["stop_reason"], losses) == ("no", "refusal", set())
-    body, _ = DIALECT.render_answer(Reply([Choice(Message("assistant", (Refusal("no"),)), "stop")]), HEAD)
+    body, _ = DIALECT.render_answer(Reply([Choice(Message("assistant", (Refusal("no"),)), "stop")]), HEAD, None)
     assert (json.loads(body)["content"][0]["text"], json.loads(body)["stop_reason"]) == ("no", "refusal")
+
+
+def test_a_note_goes_beside_the_final_usage() -> None:
+    note = {"cost_usd": 0.1}
+    raw = DIALECT.renderer(HEAD).finish(note)
+    assert [event["afterbay"] for event in sse(raw) if event["type"] == "message_delta"] == [note]
+    body, _ = DIALECT.render_answer(Reply([Choice(Message("assistant", ()))]), HEAD, note)
+    assert json.loads(body)["afterbay"] == note
 
 
 def test_an_empty_answer_has_a_whole_life_and_the_estimate_of_its_input() -> None:
@@ -226,7 +234,7 @@ def test_what_has_no_place_in_an_answer_is_a_loss() -> None:
         ToolCallStarted(0, "a", "f", "sig"),
         Finished("error"),
     )
-    assert losses == {"choices", "logprobs", "tool call signatures", "finish_reason error"}
+    assert losses == {"choices", "logprobs", "tool_call.signature", "finish.error"}
     assert (message["id"], message["model"]) == ("msg_s", "m")
 
 
@@ -244,7 +252,7 @@ def test_nothing_follows_an_error_event() -> None:
 @pytest.mark.parametrize(("arguments", "sent"), [('{"a": "cut', '{"a": "cut'), ("null", {}), ("", {}), ("[1]", [1])])
 def test_a_whole_answer_keeps_arguments_that_are_no_object(arguments: str, sent: Any) -> None:
     reply = Reply([Choice(Message("assistant", (ToolUse("a", "f", arguments),)), "length")])
-    body, _ = DIALECT.render_answer(reply, HEAD)
+    body, _ = DIALECT.render_answer(reply, HEAD, None)
     assert json.loads(body)["content"][0]["input"] == sent
     if isinstance(sent, str):
         assert fold(DIALECT.parse_answer(body, "s")).choices[0].message.parts == (ToolUse("a", "f", arguments),)
@@ -289,9 +297,9 @@ def test_an_error_body_gives_its_kind(status: int, error: dict[str, Any], kind: 
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"<html><style>p{}</style><h1>Bad  gateway</h1></html>", "HTTP 503: Bad gateway"),
+        (b"<html><h1>Bad  gateway</h1></html>", "HTTP 503: Bad gateway"),
         (b"upstream connect error", "HTTP 503: upstream connect error"),
-        (b"", "HTTP 503 without a message"),
+        (b"", "HTTP 503: an empty body"),
         (b'{"error": "text"}', 'HTTP 503: {"error": "text"}'),
     ],
 )
@@ -306,8 +314,7 @@ def test_an_error_of_something_in_between_is_understood_by_its_status(body: byte
         ({}, None),
         ({"retry-after": "3"}, 3.0),
         ({"retry-after": "3", "retry-after-ms": "1500"}, 1.5),
-        ({"retry-after": "-1"}, None),
-        ({"retry-after": "nan"}, None),
+        ({"retry-after": "-1"}, 0.0),
         ({"retry-after": "Wed, 21 Oct 2026 07:28:30 GMT", "date": "Wed, 21 Oct 2026 07:28:00 GMT"}, 30.0),
         ({"retry-after": "Wed, 21 Oct 2026 07:28:30 GMT"}, None),
         ({"retry-after": "Wed, 99 Oct 2026 07:28:30 GMT", "date": "Wed, 21 Oct 2026 07:28:00 GMT"}, None),

@@ -101,7 +101,7 @@ def test_events_rendered_and_parsed_are_the_same_answer(events: list[Event], one
     assert fold(got) == fold(events)
     plain = [event for event in got if not isinstance(event, UsageSeen | Finished)]
     assert plain == [event for event in events if not isinstance(event, UsageSeen | Finished)]
-    body, losses = DIALECT.render_answer(fold(events), HEAD)
+    body, losses = DIALECT.render_answer(fold(events), HEAD, None)
     assert losses == ()
     assert fold(DIALECT.parse_answer(body, "s")) == fold(events)
 
@@ -172,9 +172,12 @@ def conversations(draw: st.DrawFn) -> tuple[Message, ...]:
         if not said and not uses:
             said = [Text("ok")]
         messages.append(Message("assistant", (*said, *uses)))
+        results = []
         for use in uses:
             content = tuple(draw(st.lists(st.one_of(texts, images, documents), max_size=2)))
-            messages.append(Message("tool", (ToolResult(use.id, content, draw(st.booleans())),)))
+            results.append(ToolResult(use.id, content, draw(st.booleans())))
+        if results:
+            messages.append(Message("tool", tuple(results)))
     return (*messages, Message("user", (Text("go on"),)))
 
 

@@ -105,7 +105,7 @@ def test_an_answer_rendered_and_read_again_is_the_same(row: dict[str, Any]) -> N
     renderer = DIALECT.renderer(HEAD)
     raw = b"".join(renderer.render([event]) for event in events) + renderer.finish()
     check_grammar(raw)
-    body, losses = DIALECT.render_answer(want, HEAD)
+    body, losses = DIALECT.render_answer(want, HEAD, None)
     assert renderer.losses == set(losses) == set(want.extras)
     for got in (fold(parse_stream(raw)[0]), fold(DIALECT.parse_answer(body, "seed"))):
         assert shown(got) == shown(want)

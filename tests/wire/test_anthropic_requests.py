@@ -144,15 +144,14 @@ def test_hints_are_named_once() -> None:
     assert DIALECT.build_request(request, "m").losses == request.hints
 
 
-def test_tool_results_become_messages_of_their_own_in_order() -> None:
+def test_tool_results_become_a_message_of_their_own_in_order() -> None:
     request = content(
         {"type": "tool_result", "tool_use_id": "a", "content": "1"},
         {"type": "tool_result", "tool_use_id": "b", "is_error": True},
         {"type": "text", "text": "go"},
     )
     assert request.messages == (
-        Message("tool", (ToolResult("a", (Text("1"),)),)),
-        Message("tool", (ToolResult("b", (), True),)),
+        Message("tool", (ToolResult("a", (Text("1"),)), ToolResult("b", (), True))),
         Message("user", (Text("go"),)),
     )
 
@@ -161,7 +160,7 @@ def test_a_document_of_chunks_is_joined_and_says_so() -> None:
     chunks = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
     request = content({"type": "document", "source": {"type": "content", "content": chunks}})
     assert request.messages[0].parts[0].text == "a\nb"  # type: ignore[union-attr]
-    assert request.hints == ("document chunks",)
+    assert request.hints == ("document.chunks",)
 
 
 def test_leading_instructions_become_system_and_later_ones_marked_user_text() -> None:
@@ -230,14 +229,14 @@ def test_a_missing_limit_and_a_tight_thinking_budget_are_mended_and_named() -> N
     assert (body["max_tokens"], losses) == (DEFAULT_MAX_TOKENS, ("max_tokens=4096",))
     body, losses = build(sampling=Sampling(max_output_tokens=100), reasoning=Reasoning(budget_tokens=50))
     assert (body["thinking"]["budget_tokens"], body["max_tokens"]) == (1024, 1024 + 4096)
-    assert losses == ("reasoning.budget_tokens", "max_tokens raised above the thinking budget")
+    assert losses == ("reasoning.budget_tokens", "max_tokens=5120")
 
 
 @pytest.mark.parametrize(
     ("reasoning", "thinking", "effort", "losses"),
     [
         (Reasoning("none"), {"type": "disabled"}, None, ()),
-        (Reasoning("minimal"), None, "low", ("reasoning effort minimal",)),
+        (Reasoning("minimal"), None, "low", ("reasoning.effort=minimal",)),
         (Reasoning("high", -1, True), {"type": "adaptive", "display": "summarized"}, "high", ()),
         (Reasoning("low", show=True), None, "low", ("reasoning.show",)),
     ],
@@ -273,10 +272,10 @@ def test_parts_without_a_place_are_named() -> None:
     assert [block["type"] for block in body["messages"][1]["content"]] == ["redacted_thinking", "text", "tool_use"]
     assert set(losses) == {
         "messages[0].name",
-        "messages[0] (white space alone)",
-        "image detail",
-        "thinking without a signature",
-        "tool call signatures",
+        "messages[0].blank_text",
+        "image.detail",
+        "thinking",
+        "tool_use.signature",
     }
 
 

@@ -133,6 +133,18 @@ class Rules(Section, frozen=True):
     extract: Annotated[tuple[str, ...], Doc(description="Words that mean extraction.")] = ("extract", "提取")
     reasoning: Annotated[tuple[str, ...], Doc(description="Words that mean reasoning.")] = ("reasoning", "推理")
     code: Annotated[tuple[str, ...], Doc(description="Words that mean code.")] = ("code", "代码")
+    summarize: Annotated[tuple[str, ...], Doc(description="Words that mean a summary.")] = (
+        "summarize",
+        "summarise",
+        "summary",
+        "总结",
+        "摘要",
+    )
+    translate: Annotated[tuple[str, ...], Doc(description="Words that mean a translation.")] = (
+        "translate",
+        "translation",
+        "翻译",
+    )
 
 
 class RouteConfig(Section, frozen=True):

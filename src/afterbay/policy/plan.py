@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
@@ -21,6 +21,8 @@ class Rules(msgspec.Struct, frozen=True):
     extract: tuple[str, ...] = ("extract", "提取")
     reasoning: tuple[str, ...] = ("reasoning", "推理")
     code: tuple[str, ...] = ("code", "代码")
+    summarize: tuple[str, ...] = ("summarize", "summarise", "summary", "总结", "摘要")
+    translate: tuple[str, ...] = ("translate", "translation", "翻译")
 
 
 class Alias(msgspec.Struct, frozen=True):
@@ -68,3 +70,23 @@ class Route(msgspec.Struct, frozen=True):
     drop_unsupported: bool = False
     ask_usage: bool = False
     compliance: tuple[Compliance, ...] = ()
+
+
+class Plan(Protocol):
+    """What a look-up of names needs to see of a configuration."""
+
+    @property
+    def aliases(self) -> Mapping[str, Alias]:
+        """Names that clients may ask for."""
+
+    @property
+    def routes(self) -> Mapping[str, Route]:
+        """Named ways to serve."""
+
+    @property
+    def by_upstream_name(self) -> Mapping[str, str]:
+        """Upstream names of deployments, with and without their date, to aliases."""
+
+    @property
+    def unknown_model(self) -> str:
+        """`error`, or the alias or route that an unknown name means."""

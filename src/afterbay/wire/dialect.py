@@ -51,7 +51,7 @@ class Parser(Protocol):
         """Reads one SSE event (its `event:` name and joined data) and appends what it means to `out`.
 
         Raises:
-            ValueError: the data is not what the dialect sends (not JSON, or of another shape).
+            ValueError, msgspec.DecodeError: the data is not what the dialect sends (not JSON, or of another shape).
         """
 
     @property
@@ -67,8 +67,11 @@ class Renderer(Protocol):
     def render(self, events: Sequence[Event]) -> bytes:
         """The SSE bytes of these events; may be empty."""
 
-    def finish(self) -> bytes:
-        """The bytes of a proper end: final usage, terminal event."""
+    def finish(self, note: Mapping[str, object] | None = None) -> bytes:
+        """The bytes of a proper end: finish reason, final usage, terminal event.
+
+        `note` goes, as an object called `afterbay`, beside the final usage (cost, target, whether it was resumed).
+        """
 
     def fail(self, error: GatewayError) -> bytes:
         """The bytes of an error inside the stream; nothing may follow them, least of all a proper end."""
@@ -86,9 +89,9 @@ class Dialect(msgspec.Struct, frozen=True):
                      raises ClientMistake naming the field
     build_request    (request, upstream model) -> Built
     stream_parser    (seed) -> Parser
-    parse_answer     (body of a whole answer, seed) -> events; raises ValueError when it is none
+    parse_answer     (body of a whole answer, seed) -> events; raises ValueError or msgspec.DecodeError when it is none
     renderer         (head) -> Renderer
-    render_answer    (reply, head) -> (body, losses)
+    render_answer    (reply, head, note) -> (body, losses); `note` as in `Renderer.finish`
     parse_error      (status, headers with lower-case names, body) -> ProviderError
     render_error     (error, request id) -> body
     """
@@ -100,6 +103,6 @@ class Dialect(msgspec.Struct, frozen=True):
     stream_parser: Callable[[str], Parser]
     parse_answer: Callable[[bytes, str], list[Event]]
     renderer: Callable[[Head], Renderer]
-    render_answer: Callable[[Reply, Head], tuple[bytes, tuple[str, ...]]]
+    render_answer: Callable[[Reply, Head, Mapping[str, object] | None], tuple[bytes, tuple[str, ...]]]
     parse_error: Callable[[int, Mapping[str, str], bytes], ProviderError]
     render_error: Callable[[GatewayError, str], bytes]

@@ -26,7 +26,7 @@ def features(request: ChatRequest) -> frozenset[str]:
     """The features that `request` uses.
 
     `n`, `stop`, `tools`, `tool_choice`, `parallel_tool_calls`, `response_format` (with a schema) or `json_object`,
-    `reasoning`, `images`, `image_urls`, `documents`, `audio`, the sampling fields by name (and
+    `reasoning`, `images`, `image_urls`, `documents`, `document_urls`, `audio`, the sampling fields by name (and
     `temperature_above_1`, since ranges differ), and the client's own fields without a canonical form by theirs.
     """
     found = set(request.foreign)
@@ -63,6 +63,8 @@ def _media(request: ChatRequest) -> set[str]:
                         found.add("image_urls")
                 elif isinstance(item, Document):
                     found.add("documents")
+                    if item.url is not None:
+                        found.add("document_urls")
                 elif isinstance(item, Audio):
                     found.add("audio")
     return found

@@ -9,12 +9,12 @@ Source: platform.claude.com/docs/en/api/messages (November 2026), its Python SDK
 
 from __future__ import annotations
 
-import re
 from typing import Any, Literal
 
 import msgspec
 
 from afterbay.core.errors import ClientMistake
+from afterbay.wire.decoding import decode_object, mistake
 
 _NOTHING = msgspec.Raw(b"")
 
@@ -133,24 +133,18 @@ class Body(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _DECODER = msgspec.json.Decoder(Body)
-_WHERE = re.compile(r" - at `\$\.?([^`]*)`$")
-_MISSING = re.compile(r"missing required field `([^`]+)`")
 
 
-def mistake(param: str, what: str) -> ClientMistake:
-    """A client's mistake at `param`, worded as this API words them (`messages.0: ...`)."""
-    return ClientMistake(f"{param}: {what}" if param else what, param=param or None)
+def missing(param: str) -> ClientMistake:
+    """A field that its block's type demands is not there."""
+    return ClientMistake(
+        f"The field '{param}' is missing.", param=param, code="missing_field", remedy="Add it and send again."
+    )
 
 
-def _explain(error: msgspec.ValidationError) -> ClientMistake:
-    text = str(error)
-    where = _WHERE.search(text)
-    param = where.group(1) if where else ""
-    missing = _MISSING.search(text)
-    if missing:
-        param = f"{param}.{missing.group(1)}" if param else missing.group(1)
-        return mistake(param, "this field is required")
-    return mistake(param, _WHERE.sub("", text))
+def wrong(param: str, what: str) -> ClientMistake:
+    """A field with a value that cannot be."""
+    return ClientMistake(f"The field '{param}' {what}.", param=param, code="invalid_value")
 
 
 def decode(data: bytes) -> tuple[Body, list[str]]:
@@ -161,18 +155,14 @@ def decode(data: bytes) -> tuple[Body, list[str]]:
     """
     try:
         return _DECODER.decode(data), []
-    except msgspec.ValidationError:
-        pass
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ClientMistake(f"The body is not valid JSON: {error}.") from None
-    tree = msgspec.json.decode(data)
-    unknown: list[str] = []
-    if isinstance(tree, dict):
-        _strip_body(tree, unknown)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass  # told apart below
+    tree, unknown = decode_object(data), list[str]()
+    _strip_body(tree, unknown)
     try:
         return _DECODER.decode(msgspec.json.encode(tree)), unknown
     except msgspec.ValidationError as error:
-        raise _explain(error) from None
+        raise mistake(error) from None
 
 
 def _strip(node: Any, shape: type[msgspec.Struct], where: str, unknown: list[str]) -> None:

@@ -147,7 +147,7 @@ def _block(part: Part, where: str, losses: dict[str, None]) -> _Json | None:
             return _text(part.text, where, losses)
         case ToolUse():
             if part.signature is not None:
-                losses["tool call signatures"] = None
+                losses["tool_use.signature"] = None
             return {"type": "tool_use", "id": tool_id(part.id), "name": part.name, "input": _input(part.arguments)}
         case ToolResult():
             return _result(part, where, losses)
@@ -167,7 +167,7 @@ def _text(text: str, where: str, losses: dict[str, None]) -> _Json | None:
     if text.strip():
         return {"type": "text", "text": text}
     if text:
-        losses[f"{where} (white space alone)"] = None
+        losses[f"{where}.blank_text"] = None
     return None
 
 
@@ -176,7 +176,7 @@ def _thinking(part: Thinking, losses: dict[str, None]) -> _Json | None:
         return {"type": "redacted_thinking", "data": part.redacted}
     if part.signature:
         return {"type": "thinking", "thinking": part.text, "signature": part.signature}
-    losses["thinking without a signature"] = None
+    losses["thinking"] = None
     return None
 
 
@@ -192,7 +192,7 @@ def _result(part: ToolResult, where: str, losses: dict[str, None]) -> _Json:
 
 def _image(part: Image, losses: dict[str, None]) -> _Json:
     if part.detail not in (None, "auto"):
-        losses["image detail"] = None
+        losses["image.detail"] = None
     if part.data is None:
         return {"type": "image", "source": {"type": "url", "url": part.url}}
     media = part.media_type or next(
@@ -209,7 +209,7 @@ def _document(part: Document, where: str, losses: dict[str, None]) -> _Json | No
     elif part.url is not None:
         source = {"type": "url", "url": part.url}
     else:
-        losses[f"{where} (document without content)"] = None
+        losses[f"{where}.empty_document"] = None
         return None
     document: _Json = {"type": "document", "source": source}
     if part.name is not None:
@@ -313,7 +313,7 @@ def _reasoning(reasoning: Reasoning, body: _Json, config: _Json, losses: dict[st
     if effort is not None:
         config["effort"] = _EFFORT.get(effort, effort)
         if effort in _EFFORT:
-            losses[f"reasoning effort {effort}"] = None
+            losses[f"reasoning.effort={effort}"] = None
     if budget is None:
         if reasoning.show is not None:
             losses["reasoning.show"] = None
@@ -327,7 +327,7 @@ def _reasoning(reasoning: Reasoning, body: _Json, config: _Json, losses: dict[st
             body.get("max_tokens", thinking["budget_tokens"] + 1) <= thinking["budget_tokens"]
         ):  # the API demands room for an answer after it
             body["max_tokens"] = thinking["budget_tokens"] + DEFAULT_MAX_TOKENS
-            losses["max_tokens raised above the thinking budget"] = None
+            losses[f"max_tokens={body['max_tokens']}"] = None
     if reasoning.show is not None and budget != 0:
         thinking["display"] = "summarized" if reasoning.show else "omitted"
     body["thinking"] = thinking

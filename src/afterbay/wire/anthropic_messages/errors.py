@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from afterbay.core.errors import ErrorKind, GatewayError, ProviderError, kind_of_status
+from afterbay.wire.decoding import plain_error_text, retry_after_s
 
 _KIND: dict[str, ErrorKind] = {
     "invalid_request_error": "invalid_request",
@@ -57,10 +57,6 @@ _SPENT = frozenset(
 _SPENT_MESSAGES = ("credit balance is too low", "reached your specified api usage limits")
 _PARAM = re.compile(r"^([a-z_]+(?:\.\w+)*): ")
 _NUMBER = re.compile(r"\.(\d+)")
-_TAG = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_HTTP_DATE = re.compile(r"^\w{3}, (\d\d) (\w{3}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT$")
-_SHOWN_CHARS = 300
 
 
 class ErrorBody(msgspec.Struct):
@@ -84,8 +80,7 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Provide
     try:
         error = _DECODER.decode(body).error
     except (msgspec.DecodeError, UnicodeDecodeError):
-        text = " ".join(_TAG.sub(" ", body.decode("utf-8", "replace")).split())[:_SHOWN_CHARS]
-        message = f"HTTP {status}: {text}" if text else f"HTTP {status} without a message"
+        message = f"HTTP {status}: {plain_error_text(body)}"
         return ProviderError(kind_of_status(status), message, status, retry_after_s=wait_s)
     return from_body(error, status, wait_s)
 
@@ -111,35 +106,6 @@ def from_body(error: ErrorBody, status: int | None, wait_s: float | None = None)
         _NUMBER.sub(r"[\1]", param.group(1)) if param else None,
         wait_s,
     )
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """The wish to wait: `retry-after-ms`, or `retry-after` in seconds or as an HTTP date (RFC 9110, section 10.2.3).
-
-    A date counts from the answer's own `date` header, so that no clock is needed and none can be wrong.
-    """
-    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        value = headers.get(name, "").strip()
-        try:
-            wait = float(value) * scale
-        except ValueError:
-            continue
-        if 0 <= wait < float("inf"):
-            return wait
-    until, now = _http_date(headers.get("retry-after", "")), _http_date(headers.get("date", ""))
-    return max((until - now).total_seconds(), 0.0) if until is not None and now is not None else None
-
-
-def _http_date(text: str) -> datetime | None:
-    found = _HTTP_DATE.match(text.strip())
-    if found is None or found.group(2) not in _MONTHS:
-        return None
-    day, month, *rest = found.groups()
-    year, hour, minute, second = map(int, rest)
-    try:
-        return datetime(year, _MONTHS.index(month) + 1, int(day), hour, minute, second, tzinfo=UTC)
-    except ValueError:
-        return None
 
 
 def render_error(error: GatewayError, request_id: str) -> bytes:

@@ -10,7 +10,7 @@ What has no place here is named in `losses`: further choices, signatures of tool
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -149,16 +149,14 @@ class Renderer:
         for event in events:
             if type(event) is TextDelta and self._hot and event.choice == 0:
                 out.append(b"%b%b}}\n\n" % (self._hot, _ENCODE(event.text)))
-            else:
-                self._take(event, out)
-                if self._failed:
-                    return b"".join(out)
+            elif self._take(event, out):
+                return b"".join(out)
         if not self._began and events:
             self._begin(out)
         return b"".join(out)
 
-    def finish(self) -> bytes:
-        """Closes all blocks, then stop reason with usage, then `message_stop`."""
+    def finish(self, note: Mapping[str, object] | None = None) -> bytes:
+        """Closes all blocks, then stop reason with usage (and `note` beside it), then `message_stop`."""
         if self._failed:
             return b""
         out: list[bytes] = []
@@ -167,7 +165,7 @@ class Renderer:
         done = self._finish
         reason = stop_reason(done.reason if done else None, bool(self._calls), self._refused)
         if done is not None and done.reason == "error":
-            self.losses.add("finish_reason error")
+            self.losses.add("finish.error")
         sequence = done.stop_sequence if done is not None and reason == "stop_sequence" else None
         usage = self._usage or Usage(self._head.input_tokens)
         out.append(
@@ -176,6 +174,7 @@ class Renderer:
                     "type": "message_delta",
                     "delta": {"stop_reason": reason, "stop_sequence": sequence},
                     "usage": usage_object(usage),
+                    **({"afterbay": note} if note else {}),
                 },
             ),
         )
@@ -191,31 +190,33 @@ class Renderer:
         """The protocol's own ping; SDKs skip it, also before `message_start`."""
         return b"" if self._failed else _PING
 
-    def _take(self, event: Event, out: list[bytes]) -> None:
+    def _take(self, event: Event, out: list[bytes]) -> bool:
+        """Whether the stream is over."""
         match event:
             case Started():
                 self._id = event.id or self._id
-                return
+                return False
             case UsageSeen():
                 self._usage = event.usage
-                return
+                return False
             case Extra():
                 self.losses.add(event.kind)
-                return
+                return False
             case Failed():
                 self._failed = True
                 out.append(_sse(error_object(event.error.kind, event.error.message, event.error.status, None)))
-                return
+                return True
             case _:
                 pass
         if event.choice:
             self.losses.add("choices")
-            return
+            return False
         self._begin(out)
         self._hot = b""
         self._output(event, out)
         if self._queue:
             self._drain(out)
+        return False
 
     def _output(self, event: Event, out: list[bytes]) -> None:
         match event:
@@ -230,7 +231,7 @@ class Renderer:
                 self._sign(event, out)
             case ToolCallStarted():
                 if event.signature is not None:
-                    self.losses.add("tool call signatures")
+                    self.losses.add("tool_call.signature")
                 self._calls[event.call] = self._append(_Queued("tool", event.id, event.name), out)
             case ToolCallDelta():
                 self._argument(event, out)
@@ -311,7 +312,7 @@ class Renderer:
         block = self._calls.get(event.call)
         if block is None or block not in self._queue:
             if event.arguments.strip():
-                self.losses.add("arguments after the end of a tool call")
+                self.losses.add("tool_call.late_arguments")
             return
         if not block.pieces and event.arguments.strip() == "null":
             return  # some models write null for no arguments; the input {} of the start says it properly
@@ -331,8 +332,8 @@ class Renderer:
                 self._open(self._queue[0], out)
 
 
-def render_answer(reply: Reply, head: Head) -> tuple[bytes, tuple[str, ...]]:
-    """The whole answer, and what it had no place for."""
+def render_answer(reply: Reply, head: Head, note: Mapping[str, object] | None = None) -> tuple[bytes, tuple[str, ...]]:
+    """The whole answer, and what it had no place for; `note` goes beside the usage as `afterbay`."""
     losses = dict.fromkeys(reply.extras)
     if len(reply.choices) > 1:
         losses["choices"] = None
@@ -341,7 +342,7 @@ def render_answer(reply: Reply, head: Head) -> tuple[bytes, tuple[str, ...]]:
     has_calls = any(isinstance(part, ToolUse) for part in parts)
     reason = stop_reason(choice.finish, has_calls, any(isinstance(part, Refusal) for part in parts))
     if choice.finish == "error":
-        losses["finish_reason error"] = None
+        losses["finish.error"] = None
     message = {
         "id": message_id(reply.id, head.seed),
         "type": "message",
@@ -351,6 +352,7 @@ def render_answer(reply: Reply, head: Head) -> tuple[bytes, tuple[str, ...]]:
         "stop_reason": reason,
         "stop_sequence": choice.stop_sequence if reason == "stop_sequence" else None,
         "usage": usage_object(reply.usage or Usage(head.input_tokens)),
+        **({"afterbay": note} if note else {}),
     }
     return _ENCODE(message), tuple(losses)
 
@@ -365,7 +367,7 @@ def _block(part: Part, losses: dict[str, None]) -> dict[str, Any] | None:
             return {"type": "thinking", "thinking": part.text, "signature": part.signature or ""}
         case ToolUse():
             if part.signature is not None:
-                losses["tool call signatures"] = None
+                losses["tool_call.signature"] = None
             return {"type": "tool_use", "id": part.id, "name": part.name, "input": _input(part.arguments)}
         case _:
             losses[f"{type(part).__name__.lower()} in an answer"] = None

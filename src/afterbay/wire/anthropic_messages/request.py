@@ -3,8 +3,8 @@
 How the protocol maps:
 
 - `system` is one leading `system` message with its blocks as parts.
-- A user turn is cut at its tool results: each becomes a `tool` message of its own, in the order they stand in, so that
-  other dialects, which match results one by one, find them as they expect.
+- A user turn is cut at its tool results: neighbouring ones become one `tool` message (one, so that a dialect that must
+  move a result's image elsewhere can put it behind all of them), what stands between them stays user.
 - `thinking`: enabled = its budget, disabled = budget 0, adaptive = budget -1; `display` is `Reasoning.show`.
 - What changes the answer and has no canonical form is named in `foreign`; what does not, in `hints`.
 """
@@ -12,12 +12,13 @@ How the protocol maps:
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import groupby
 
 import msgspec
 
 from afterbay.core.message import Document, Image, Message, Part, Text, Thinking, ToolResult, ToolUse
 from afterbay.core.request import ChatRequest, Reasoning, ResponseFormat, Sampling, ToolChoice, ToolSpec
-from afterbay.wire.anthropic_messages.body import Block, Body, Format, Source, Tool, decode, mistake
+from afterbay.wire.anthropic_messages.body import Block, Body, Format, Source, Tool, decode, missing, wrong
 
 RAW_ARGUMENTS = "_raw_arguments"
 """Key under which arguments that are not a JSON object travel in `input`, which this API wants to be one."""
@@ -46,7 +47,7 @@ def parse_request(data: bytes, model: str | None = None, stream: bool | None = N
     """
     body, unknown = decode(data)
     if body.max_tokens is None:
-        raise mistake("max_tokens", "this field is required")
+        raise missing("max_tokens")
     return to_request(body, unknown, model, stream)
 
 
@@ -90,13 +91,13 @@ def to_request(body: Body, unknown: list[str], model: str | None, stream: bool |
 
 def _check(body: Body, model: str | None) -> None:
     if not (model or body.model):
-        raise mistake("model", "this field is required")
+        raise missing("model")
     if body.max_tokens is not None and body.max_tokens < 1:
-        raise mistake("max_tokens", "must be 1 or more")
+        raise wrong("max_tokens", "must be 1 or more")
     if not body.messages:
-        raise mistake("messages", "at least one message is required")
+        raise wrong("messages", "must hold at least one message")
     if body.temperature is not None and not 0 <= body.temperature <= 1:
-        raise mistake("temperature", "must be between 0 and 1")
+        raise wrong("temperature", "must be between 0 and 1")
 
 
 def _system(body: Body, notes: Notes) -> list[Message]:
@@ -109,20 +110,11 @@ def _system(body: Body, notes: Notes) -> list[Message]:
 
 
 def _cut(parts: list[Part]) -> list[Message]:
-    """A user turn as messages: every tool result alone under the role `tool`, what stands between them as user."""
-    messages: list[Message] = []
-    run: list[Part] = []
-    for part in parts:
-        if isinstance(part, ToolResult):
-            if run:
-                messages.append(Message("user", tuple(run)))
-                run = []
-            messages.append(Message("tool", (part,)))
-        else:
-            run.append(part)
-    if run or not messages:
-        messages.append(Message("user", tuple(run)))
-    return messages
+    """A user turn as messages, cut where tool results begin and end."""
+    if not parts:
+        return [Message("user", ())]
+    runs = groupby(parts, key=lambda part: isinstance(part, ToolResult))
+    return [Message("tool" if results else "user", tuple(run)) for results, run in runs]
 
 
 def _blocks(blocks: list[Block], where: str, notes: Notes) -> list[Part]:
@@ -141,19 +133,19 @@ def _blocks(blocks: list[Block], where: str, notes: Notes) -> list[Part]:
 
 def _need(value: str | None, where: str, field: str) -> str:
     if value is None:
-        raise mistake(f"{where}.{field}", "this field is required")
+        raise missing(f"{where}.{field}")
     return value
 
 
 def _text(block: Block, where: str, notes: Notes) -> Part:
     if block.citations:
-        notes.hints["citations of earlier answers"] = None
+        notes.hints["messages.citations"] = None
     return Text(_need(block.text, where, "text"))
 
 
 def _source(block: Block, where: str) -> Source:
     if block.source is None:
-        raise mistake(f"{where}.source", "this field is required")
+        raise missing(f"{where}.source")
     return block.source
 
 
@@ -190,7 +182,7 @@ def _chunks(content: str | list[Block], title: str | None, where: str, notes: No
     """A document given as blocks: its text, joined. The cut into chunks matters to citations only."""
     if isinstance(content, str):
         return Document(text=content, name=title)
-    notes.hints["document chunks"] = None
+    notes.hints["document.chunks"] = None
     parts = _blocks(content, f"{where}.content", notes)
     notes.foreign.extend(f"{where}.content" for part in parts if not isinstance(part, Text))
     return Document(text="\n".join(part.text for part in parts if isinstance(part, Text)), name=title)
@@ -223,7 +215,7 @@ def _arguments(raw: msgspec.Raw, where: str) -> str:
         return text
     if text[:1] == '"':
         return str(msgspec.json.decode(text))
-    raise mistake(where, "must be an object" if text else "this field is required")
+    raise wrong(where, "must be an object") if text else missing(where)
 
 
 def _tool_result(block: Block, where: str, notes: Notes) -> Part:
@@ -234,7 +226,7 @@ def _tool_result(block: Block, where: str, notes: Notes) -> Part:
         parts = _blocks(content or [], f"{where}.content", notes)
     kept = tuple(part for part in parts if isinstance(part, Text | Image | Document))
     if len(kept) < len(parts):
-        raise mistake(f"{where}.content", "may hold text, images and documents")
+        raise wrong(f"{where}.content", "may hold text, images and documents")
     return ToolResult(_need(block.tool_use_id, where, "tool_use_id"), kept, bool(block.is_error))
 
 
@@ -265,7 +257,8 @@ def _tools(tools: list[Tool], notes: Notes) -> tuple[ToolSpec, ...]:
             notes.hints["eager_input_streaming"] = None
         schema = bytes(tool.input_schema)
         if schema[:1] != b"{":
-            raise mistake(f"{where}.input_schema", "must be an object" if schema else "this field is required")
+            here = f"{where}.input_schema"
+            raise wrong(here, "must be an object") if schema else missing(here)
         specs.append(ToolSpec(_need(tool.name, where, "name"), tool.description, schema, tool.strict))
     return tuple(specs)
 
@@ -292,7 +285,7 @@ def _format(body: Body) -> ResponseFormat | None:
     where = "output_format.schema" if form is body.output_format else "output_config.format.schema"
     schema = bytes(form.schema)
     if schema[:1] != b"{":
-        raise mistake(where, "must be an object" if schema else "this field is required")
+        raise wrong(where, "must be an object") if schema else missing(where)
     return ResponseFormat("json_schema", schema=schema)
 
 
@@ -304,9 +297,9 @@ def _reasoning(body: Body, notes: Notes) -> Reasoning | None:
     show = None if config.display is None else config.display != "omitted"
     if config.type == "enabled":
         if config.budget_tokens is None:
-            raise mistake("thinking.budget_tokens", "this field is required")
+            raise missing("thinking.budget_tokens")
         if config.budget_tokens < 1:
-            raise mistake("thinking.budget_tokens", "must be 1024 or more")
+            raise wrong("thinking.budget_tokens", "must be 1024 or more")
         return Reasoning(effort, config.budget_tokens, show)
     if config.type in ("disabled", "adaptive"):
         return Reasoning(effort, 0 if config.type == "disabled" else -1, show)

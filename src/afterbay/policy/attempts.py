@@ -1,0 +1,233 @@
+"""The attempt machine: what to do next while a request is tried on one target after another.
+
+Theory of operation
+    The machine has no clock, socket or randomness. The driver tells it what happened (a signal, with the time) and
+    does what it answers (actions). The asyncio driver and the simulator drive the same object. Tokens do not pass
+    here: the machine sees a start, the first output, an end, an alarm; deltas go from the attempt to the client.
+
+    Commit point: before the first byte of output reached the client, another target may take over and nobody sees it.
+    After it only the attempt's own end is legal; an error then ends the client's stream with an error event.
+
+    A whole answer that is empty or not valid is kept as a spare: if no target does better, it is still the answer.
+
+States and signals (everything else is a mistake of the driver)
+
+    state      begin     first_output   ended ok   ended bad            alarm                  client_left
+    new        start     -              -          -                    -                      -
+    running    -         -> committed   finish     start next | wait    cancel, start next     cancel, close
+                                                   | deliver | fail     | fail
+    waiting    -         -              -          -                    start the same target  close
+    committed  -         -              finish     fail                 cancel, fail           cancel, close
+    done       -         -              -          -                    -                      -
+
+One deadline covers everything. An alarm that rings too early (the driver keeps a lazy timer) gets a new alarm back.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from afterbay.core.decision import Attempt, Outcome, Target
+from afterbay.core.errors import ProviderError
+from afterbay.policy.plan import FallbackOn, Limits
+from afterbay.policy.retry import clamp_wait, fallback_class, outcome_of
+
+State: TypeAlias = Literal["new", "running", "waiting", "committed", "done"]
+
+
+class Start(msgspec.Struct, frozen=True):
+    """Open attempt `number` at `target`; give up connecting after `connect_s`."""
+
+    number: int
+    target: Target
+    connect_s: float
+
+
+class SetAlarm(msgspec.Struct, frozen=True):
+    """Signal `alarm` at this monotonic time, unless another alarm is set before."""
+
+    at_s: float
+
+
+class Cancel(msgspec.Struct, frozen=True):
+    """End attempt `number`: close its connection."""
+
+    number: int
+
+
+class Deliver(msgspec.Struct, frozen=True):
+    """Give the client the kept whole answer of attempt `number`."""
+
+    number: int
+
+
+class Finish(msgspec.Struct, frozen=True):
+    """The answer is complete."""
+
+
+class Fail(msgspec.Struct, frozen=True):
+    """No answer, or no more of it. `last` is the error of the last attempt, `deadline` says the total time is over."""
+
+    last: ProviderError | None
+    deadline: bool = False
+
+
+Action: TypeAlias = Start | SetAlarm | Cancel | Deliver | Finish | Fail
+
+
+class Attempts:
+    """One request's attempts. `attempts` is the log that goes into the record."""
+
+    def __init__(
+        self,
+        targets: tuple[Target, ...],
+        limits: Limits,
+        fallback_on: frozenset[FallbackOn],
+        started_s: float,
+        deadline_s: float,
+        longest_wait_s: float,
+    ) -> None:
+        self.state: State = "new"
+        self.attempts: list[Attempt] = []
+        self._targets = targets
+        self._limits = limits
+        self._fallback_on = fallback_on
+        self._started_s = started_s
+        self._deadline_s = deadline_s
+        self._longest_wait_s = longest_wait_s
+        self._next = 0
+        self._due_s = 0.0
+        self._spare: int | None = None
+        self._last: ProviderError | None = None
+
+    def begin(self, now: float) -> list[Action]:
+        """The first attempt."""
+        if now >= self._deadline_s:
+            return self._give_up(now, deadline=True)
+        return self._start_next(now)
+
+    def headers(self, now: float, status: int) -> None:
+        """The upstream answered with this status; only noted."""
+        self.attempts[-1].headers_s = now - self._started_s
+        self.attempts[-1].status = status
+
+    def first_output(self, now: float) -> list[Action]:
+        """The first output is about to go to the client: from here on there is no way back."""
+        self.state = "committed"
+        self.attempts[-1].first_token_s = now - self._started_s
+        return [self._alarm(now + self._limits.between_tokens_s)]
+
+    def ended(self, now: float) -> list[Action]:
+        """The running attempt gave a complete and valid answer."""
+        self._close(now, "ok", None)
+        self.state = "done"
+        return [Finish()]
+
+    def failed(self, now: float, error: ProviderError) -> list[Action]:
+        """The running attempt ended in an error."""
+        self._close(now, outcome_of(error.kind), error)
+        if self.state == "committed":
+            self.state = "done"
+            return [Fail(error)]
+        reason = fallback_class(error.kind)
+        if reason is None or reason not in self._fallback_on:
+            return self._give_up(now)
+        if self._more():
+            return self._start_next(now)
+        return self._come_back(now, error)
+
+    def unusable(self, now: float, outcome: Literal["empty", "invalid", "refusal"], why: str) -> list[Action]:
+        """The running attempt gave a whole answer that is not good enough; the driver keeps it.
+
+        Without another target, or where `fallback_on` does not name it, it is delivered after all.
+        """
+        shown: Outcome = "ok" if outcome == "refusal" else outcome
+        self._close(now, shown, None)
+        self.attempts[-1].error = why
+        self._spare = len(self.attempts) - 1
+        if outcome in self._fallback_on and self._more():
+            return self._start_next(now)
+        return self._give_up(now)
+
+    def alarm(self, now: float, last_output_s: float | None = None) -> list[Action]:
+        """Time passed. `last_output_s`: when the running attempt last gave output, monotonic."""
+        if self.state == "done":
+            return []
+        over = now >= self._deadline_s
+        if self.state == "waiting" and not over:
+            return self._start_at(now, self._next - 1, "retry") if now >= self._due_s else [SetAlarm(self._due_s)]
+        if self.state == "committed" and last_output_s is not None and not over:
+            due = min(last_output_s + self._limits.between_tokens_s, self._deadline_s)
+            if now < due:
+                return [self._alarm(due)]
+        elif now < min(self._due_s, self._deadline_s):
+            return [SetAlarm(min(self._due_s, self._deadline_s))]
+        return self._timed_out(now, over)
+
+    def client_left(self, now: float) -> list[Action]:
+        """Nobody listens any more: end what runs."""
+        if self.state in ("done", "new", "waiting"):
+            self.state = "done"
+            return []
+        self._close(now, "client_closed", None)
+        self.state = "done"
+        return [Cancel(len(self.attempts) - 1)]
+
+    def _timed_out(self, now: float, over: bool) -> list[Action]:
+        if self.state == "waiting":
+            return self._give_up(now, deadline=True)
+        committed = self.state == "committed"
+        name = "total" if over else "between_tokens" if committed else "first_token"
+        limit = getattr(self._limits, f"{name}_s")
+        error = ProviderError("timeout", f"no output within {name} = {limit:g} s", code=f"timeout_{name}")
+        number = len(self.attempts) - 1
+        self._close(now, "timeout", error)
+        if committed:
+            self.state = "done"
+            return [Cancel(number), Fail(error, deadline=over)]
+        if not over and "timeout" in self._fallback_on and self._more():
+            return [Cancel(number), *self._start_next(now)]
+        return [Cancel(number), *self._give_up(now, deadline=over)]
+
+    def _more(self) -> bool:
+        return self._next < len(self._targets) and len(self.attempts) < self._limits.max_attempts
+
+    def _start_next(self, now: float) -> list[Action]:
+        self._next += 1
+        return self._start_at(now, self._next - 1, "fallback" if self.attempts else "primary")
+
+    def _start_at(self, now: float, index: int, why: Literal["primary", "fallback", "retry"]) -> list[Action]:
+        self.state = "running"
+        target = self._targets[index]
+        self.attempts.append(Attempt(len(self.attempts), target.id, why, now - self._started_s))
+        start = Start(len(self.attempts) - 1, target, self._limits.connect_s)
+        return [self._alarm(now + self._limits.first_token_s), start]
+
+    def _come_back(self, now: float, error: ProviderError) -> list[Action]:
+        """No other target is left: wait for this one if it said when to return and the deadline allows it."""
+        wait = clamp_wait(error.retry_after_s, self._longest_wait_s)
+        room = wait is not None and now + wait < self._deadline_s and len(self.attempts) < self._limits.max_attempts
+        if wait is None or not room or error.kind == "quota" or error.retry_after_s != wait:
+            return self._give_up(now)
+        self.state = "waiting"
+        return [self._alarm(now + wait)]
+
+    def _give_up(self, now: float, deadline: bool = False) -> list[Action]:
+        self.state = "done"
+        if self._spare is not None and not deadline:
+            return [Deliver(self._spare)]
+        return [Fail(self._last, deadline)]
+
+    def _alarm(self, at_s: float) -> SetAlarm:
+        self._due_s = at_s
+        return SetAlarm(min(at_s, self._deadline_s))
+
+    def _close(self, now: float, outcome: Outcome, error: ProviderError | None) -> None:
+        attempt = self.attempts[-1]
+        attempt.ended_s, attempt.outcome = now - self._started_s, outcome
+        if error is not None:
+            self._last = error
+            attempt.error = f"{error.kind}: {error.message}"[:500]
+            attempt.status = error.status if error.status is not None else attempt.status

@@ -1,0 +1,95 @@
+"""What a `model` in a request means.
+
+Looked up in this order: alias; route; `provider/rest`, split at the first slash, the rest verbatim; the upstream name
+of a configured deployment, with or without its date; else what `unknown_model` says. An unknown name is answered with
+the three nearest ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from afterbay.core.decision import Target
+from afterbay.core.errors import ClientMistake
+from afterbay.policy.plan import Alias, Plan, Route
+
+Direct = Callable[[str, str], Target | None]
+"""(provider, upstream model) -> a target made on the spot, or None if there is no such provider."""
+
+
+class Found(msgspec.Struct, frozen=True):
+    """Exactly one of the three is set. `warning` says that another name was meant."""
+
+    alias: Alias | None = None
+    route: Route | None = None
+    target: Target | None = None
+    warning: str | None = None
+
+
+def look_up(plan: Plan, model: str, direct: Direct) -> Found:
+    """Finds what `model` names.
+
+    Raises:
+        ClientMistake: 404 `model_not_found`, with the nearest names.
+    """
+    found = _named(plan, model)
+    if found is not None:
+        return found
+    provider, slash, rest = model.partition("/")
+    if slash and rest:
+        target = direct(provider, rest)
+        if target is not None:
+            return Found(target=target)
+    alias = plan.by_upstream_name.get(model)
+    if alias is not None:
+        return Found(alias=plan.aliases[alias])
+    if plan.unknown_model != "error":
+        instead = _named(plan, plan.unknown_model)
+        if instead is not None:
+            warning = f"the model '{model}' is not configured; '{plan.unknown_model}' answers instead"
+            return Found(instead.alias, instead.route, None, warning)
+    near = nearest(model, [*plan.aliases, *plan.routes, *plan.by_upstream_name])
+    raise ClientMistake(
+        f"There is no model called '{model}'.",
+        status=404,
+        kind="not_found",
+        code="model_not_found",
+        param="model",
+        remedy=f"The nearest names are: {', '.join(near)}; GET /v1/models lists all."
+        if near
+        else "No model is set up.",
+    )
+
+
+def _named(plan: Plan, name: str) -> Found | None:
+    alias = plan.aliases.get(name)
+    if alias is not None:
+        return Found(alias=alias)
+    route = plan.routes.get(name)
+    return Found(route=route) if route is not None else None
+
+
+def nearest(word: str, names: Iterable[str], count: int = 3) -> list[str]:
+    """The `count` names nearest to `word` by edit distance, nearest first."""
+    unique = dict.fromkeys(names)
+    return sorted(unique, key=lambda name: (edit_distance(word.lower(), name.lower()), name))[:count]
+
+
+def edit_distance(a: str, b: str) -> int:
+    """Insertions, deletions, substitutions and swaps of neighbours that turn `a` into `b` (at most 64 letters each).
+
+    Source: optimal string alignment, the restricted Damerau-Levenshtein distance.
+    """
+    a, b = a[:64], b[:64]
+    before: list[int] = []
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        last, row = row, [i] + [0] * len(b)
+        for j, y in enumerate(b, 1):
+            row[j] = min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (x != y))
+            if i > 1 and j > 1 and x == b[j - 2] and a[i - 2] == y:
+                row[j] = min(row[j], before[j - 2] + 1)
+        before = last
+    return row[-1]

@@ -1,0 +1,252 @@
+"""Which targets may serve a request, and in which order.
+
+First hard filters remove candidates: what the key may use, compliance and residency, features that a target lacks,
+the size of the prompt. Only then the order is made: the pick, then the fallbacks. A fallback passes the same filters,
+so no failure leads to a target that policy forbids. The order of `auto` comes from simple rules whose every threshold
+is in the config.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+
+from afterbay.core.decision import Decision, Rejected, Target
+from afterbay.core.errors import ClientMistake, PolicyRefusal
+from afterbay.policy.facts import Facts
+from afterbay.policy.names import Found
+from afterbay.policy.plan import Alias, Compliance, Plan, Route
+
+SOFT = frozenset({"reasoning", "parallel_tool_calls"})
+"""Features whose absence does not remove a target: they are wishes about effort, dropped with a warning."""
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """What a request needs. `features` None: not looked at, since every target relays the client's own dialect."""
+
+    requested: str
+    found: Found
+    dialect: str
+    features: frozenset[str] | None = None
+    unreadable: str | None = None
+    input_tokens: int | None = None
+    embeds: bool = False
+    facts: Facts | None = None
+    task: str | None = None
+    allowed_models: frozenset[str] = frozenset()
+    residency: str | None = None
+
+
+class World(msgspec.Struct, frozen=True):
+    """What is known of the targets now: until when (monotonic seconds) a target asked to be left alone."""
+
+    cooling_until: Mapping[str, float]
+
+
+def route_of(plan: Plan, found: Found, defaults: Route) -> Route:
+    """The route whose rules hold: the named one, or the defaults."""
+    return found.route if found.route is not None else defaults
+
+
+def decide(
+    ask: Ask, plan: Plan, route: Route, dialect_cannot: Mapping[str, Mapping[str, str]], world: World, now: float,
+    draw: Callable[[str], float],
+) -> Decision:  # fmt: skip
+    """The order of targets for one request.
+
+    `draw(purpose)` gives a number in [0, 1) that depends on nothing but the request and the purpose.
+
+    Raises:
+        ClientMistake: 400 `unsupported_field`: no target can honour a field of the request.
+        PolicyRefusal: 403 `policy_no_candidate`: a policy removed every target; it names the filter.
+    """
+    names, rule = _names(ask, plan, route)
+    rejected: list[Rejected] = []
+    chosen: dict[str, Target] = {}
+    for name in names:
+        alias = plan.aliases.get(name)
+        if alias is None:
+            rejected.append(Rejected(name, "not configured"))
+            continue
+        for target in _deployments(alias, world, now, draw):
+            reason = _why_not(ask, route, target, alias.name, dialect_cannot)
+            if reason is None:
+                chosen.setdefault(target.id, target)
+            else:
+                rejected.append(Rejected(target.id, reason))
+    if ask.found.target is not None:
+        reason = _why_not(ask, route, ask.found.target, ask.requested, dialect_cannot)
+        if reason is None:
+            chosen[ask.found.target.id] = ask.found.target
+        else:
+            rejected.append(Rejected(ask.found.target.id, reason))
+    if not chosen:
+        raise _nothing_left(ask, rejected)
+    warnings = (ask.found.warning,) if ask.found.warning else ()
+    route_name = ask.found.route.name if ask.found.route else (ask.found.alias.name if ask.found.alias else "direct")
+    return Decision(_cool_last(chosen.values(), world, now), route_name, rule, tuple(rejected), warnings)
+
+
+def _names(ask: Ask, plan: Plan, route: Route) -> tuple[list[str], str]:
+    """Aliases in the order in which they may be tried, and the rule that made the first one first."""
+    if ask.found.target is not None:
+        return [], "direct"
+    if ask.found.alias is not None:
+        fallback = route.fallback if ask.found.route is not None and route.fallback is not None else None
+        chain = ask.found.alias.fallback if fallback is None else fallback
+        return list(dict.fromkeys((ask.found.alias.name, *chain))), "alias"
+    pick, rule = pick_for(ask, plan, route)
+    picked = plan.aliases.get(pick)
+    chain = route.fallback if route.fallback is not None else picked.fallback if picked else ()
+    return list(dict.fromkeys((pick, *chain, *route.candidates))), rule
+
+
+def pick_for(ask: Ask, plan: Plan, route: Route) -> tuple[str, str]:
+    """The alias that the route's rules pick, and the rule's name. Deterministic."""
+    for name, rule in _wishes(ask, plan, route):
+        if name is not None:
+            return name, rule
+    if route.candidates:
+        return route.candidates[0], "first candidate"
+    first = _by_priority(plan, ask.embeds)
+    if first is None:
+        raise PolicyRefusal(
+            "No model is set up.", code="policy_no_candidate", remedy="Add a model to the configuration."
+        )
+    return first, "first by priority"
+
+
+def _wishes(ask: Ask, plan: Plan, route: Route) -> Iterable[tuple[str | None, str]]:
+    """What each rule would pick, in the order of the rules; None where the config has no entry for it."""
+    facts, rules = ask.facts, route.rules
+    if ask.task is not None:
+        yield route.tasks.get(ask.task), f"task:{ask.task} (said by the client)"
+    if facts is None:
+        return
+    if "extract" in facts.mentions and facts.words < rules.short_words:
+        yield route.tasks.get("extract") or route.complexity.get("low") or _tagged(plan, "fast"), "rule:extract"
+    if "reasoning" in facts.mentions or facts.words > rules.long_words:
+        strong = route.tasks.get("reasoning") or route.complexity.get("high") or _tagged(plan, "reasoning")
+        yield strong, "rule:reasoning" if "reasoning" in facts.mentions else "rule:long"
+    if "code" in facts.mentions:
+        yield route.tasks.get("code") or _tagged(plan, "code"), "rule:code"
+    for task in ("summarize", "translate"):
+        if task in facts.mentions:
+            yield route.tasks.get(task), f"task:{task}"
+    level = "low" if facts.words < rules.short_words else "high" if facts.words > rules.long_words else "medium"
+    yield route.tasks.get("chat"), "task:chat"
+    for higher in ("low", "medium", "high")[("low", "medium", "high").index(level) :]:
+        yield route.complexity.get(higher), f"complexity:{level}"
+
+
+def _tagged(plan: Plan, tag: str) -> str | None:
+    return next((alias.name for alias in plan.aliases.values() if tag in alias.tags), None)
+
+
+def _by_priority(plan: Plan, embeds: bool) -> str | None:
+    """The alias with the lowest priority, in the order of the config among equals."""
+    able = [alias for alias in plan.aliases.values() if any(target.embeds == embeds for target in alias.targets)]
+    return min(able, key=lambda alias: min(_rank(target) for target in alias.targets)).name if able else None
+
+
+def _rank(target: Target) -> float:
+    return target.priority if target.priority is not None else math.inf
+
+
+def _deployments(alias: Alias, world: World, now: float, draw: Callable[[str], float]) -> list[Target]:
+    """Deployments of an alias: by priority, among equals in a weighted random order.
+
+    Weighted sampling without replacement by keys u^(1/w): Efraimidis and Spirakis, 2006.
+    """
+    if len(alias.targets) < 2:
+        return list(alias.targets)
+    return sorted(alias.targets, key=lambda t: (_rank(t), -(max(draw(f"order/{t.id}"), 1e-12) ** (1 / t.weight))))
+
+
+def _cool_last(targets: Iterable[Target], world: World, now: float) -> tuple[Target, ...]:
+    """Targets that asked to be left alone go to the end, in the order in which they are free again; none is removed."""
+    return tuple(sorted(targets, key=lambda t: max(world.cooling_until.get(t.id, 0.0) - now, 0.0)))
+
+
+def _why_not(
+    ask: Ask, route: Route, target: Target, alias: str, dialect_cannot: Mapping[str, Mapping[str, str]]
+) -> str | None:
+    """The hard filter that removes a target; None if it may serve."""
+    if ask.allowed_models and not ask.allowed_models & {alias, ask.requested, target.id, route.name}:
+        return f"key: this key may not use '{alias}'"
+    for wanted in route.compliance:
+        reason = _compliance_gap(target, wanted)
+        if reason is not None:
+            return reason
+    if ask.residency is not None and target.region != ask.residency:
+        return f"residency: {ask.residency} asked, the target is in {target.region or 'an unknown region'}"
+    if target.embeds != ask.embeds:
+        return "operation: it does not " + ("embed" if ask.embeds else "chat")
+    if target.dialect != ask.dialect and ask.unreadable is not None:
+        return f"feature: {ask.unreadable}"
+    lacking = _lacking(ask, target, dialect_cannot)
+    if lacking is not None:
+        return f"feature: {lacking}"
+    if target.context_tokens is not None and ask.input_tokens is not None and ask.input_tokens > target.context_tokens:
+        return f"context: about {ask.input_tokens} tokens, its window is {target.context_tokens}"
+    return None
+
+
+def _compliance_gap(target: Target, wanted: Compliance) -> str | None:
+    missing = wanted.require - target.compliance
+    if missing:
+        return f"compliance: it lacks {', '.join(sorted(missing))}"
+    if wanted.residency is not None and target.region != wanted.residency:
+        return f"residency: {wanted.residency} required, the target is in {target.region or 'an unknown region'}"
+    return None
+
+
+def _lacking(ask: Ask, target: Target, dialect_cannot: Mapping[str, Mapping[str, str]]) -> str | None:
+    if ask.features is None:
+        return None
+    hard = ask.features - SOFT
+    missing = hard & target.cannot
+    if target.dialect != ask.dialect:
+        missing = missing | (hard & dialect_cannot.get(target.dialect, {}).keys())
+        missing = missing | {name for name in hard if is_foreign(name)}
+    return ", ".join(sorted(missing)) or None
+
+
+CANONICAL = frozenset(
+    {
+        "n", "stop", "tools", "tool_choice", "parallel_tool_calls", "response_format", "json_object", "reasoning",
+        "images", "image_urls", "documents", "document_urls", "audio", "temperature", "top_p", "top_k", "seed",
+        "presence_penalty", "frequency_penalty", "logprobs", "top_logprobs", "logit_bias",
+    }
+)  # fmt: skip
+"""Features with a canonical form; all others belong to one dialect and cannot be translated."""
+
+
+def is_foreign(feature: str) -> bool:
+    """Whether only the client's own dialect knows this field."""
+    return feature not in CANONICAL
+
+
+def _nothing_left(ask: Ask, rejected: list[Rejected]) -> ClientMistake | PolicyRefusal:
+    """The error that helps: a field if dropping it would help, else the first policy that removed something."""
+    features = [one for one in rejected if one.reason.startswith("feature: ")]
+    others = [one for one in rejected if not one.reason.startswith("feature: ")]
+    if features and all(one.reason.startswith("operation: ") or one.reason == "not configured" for one in others):
+        fields = features[0].reason.removeprefix("feature: ")
+        return ClientMistake(
+            f"The field '{fields}' is not supported by any model that '{ask.requested}' may use.",
+            code="unsupported_field",
+            param=fields,
+            remedy="Leave it out, ask for another model, or set `unsupported: drop` for the route.",
+        )
+    if any(one.reason.startswith("operation: ") for one in rejected) and len(rejected) == len(
+        [one for one in rejected if one.reason.startswith("operation: ")]
+    ):
+        doing = "make embeddings" if ask.embeds else "chat"
+        return ClientMistake(
+            f"'{ask.requested}' cannot {doing}.", code="wrong_operation", param="model", remedy="Ask for another model."
+        )
+    told = "; ".join(f"{one.target}: {one.reason}" for one in rejected[:5]) or "no target is configured"
+    return PolicyRefusal(f"No target may serve '{ask.requested}': {told}.", code="policy_no_candidate", param="model")

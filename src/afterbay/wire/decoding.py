@@ -1,0 +1,114 @@
+"""From bytes to typed structs, with errors that name the field; and the few headers that all providers share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+
+import msgspec
+
+from afterbay.core.errors import ClientMistake
+
+T = TypeVar("T")
+
+_AT = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
+_decode = msgspec.json.Decoder().decode
+
+
+def decode_object(body: bytes) -> dict[str, Any]:
+    """The JSON object that a request body holds.
+
+    Raises:
+        ClientMistake: the body is not JSON, or not an object.
+    """
+    try:
+        data = _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ClientMistake(
+            f"The request body is not valid JSON: {error}.",
+            code="invalid_json",
+            remedy="Send one JSON object, UTF-8, with content-type application/json.",
+        ) from None
+    if not isinstance(data, dict):
+        raise ClientMistake(
+            f"The request body must be a JSON object, not {_json_name(data)}.",
+            code="invalid_json",
+            remedy="Send one JSON object.",
+        )
+    return data
+
+
+def convert(data: object, into: type[T], at: str = "") -> T:
+    """Decoded JSON as `into` (a type, or a union of structs). `at` is the path of `data` in the body.
+
+    Raises:
+        ClientMistake: a field has the wrong type or is missing; `param` names it (`messages[0].role`).
+    """
+    try:
+        return msgspec.convert(data, into)
+    except msgspec.ValidationError as error:
+        raise mistake(error, at) from None
+
+
+def mistake(error: msgspec.ValidationError, at: str = "") -> ClientMistake:
+    """A validation error as one for the client, naming the field; `at` is the path of what was validated."""
+    match = _AT.match(str(error))
+    what, path = (match["what"], match["path"]) if match else (str(error), None)
+    field = (at + (path or "").removeprefix("$")).lstrip(".").replace("[...]", "[*]")
+    missing = re.match(r"Object missing required field `(.+)`", what)
+    if missing:
+        field = f"{field}.{missing[1]}" if field else missing[1]
+        return ClientMistake(
+            f"The field '{field}' is missing.", param=field, code="missing_field", remedy="Add it and send again."
+        )
+    where = f"The field '{field}'" if field else "The request body"
+    return ClientMistake(
+        f"{where} is not right: {what[:1].lower()}{what[1:]}.",
+        param=field or None,
+        code="invalid_type",
+        remedy="Correct the field and send again.",
+    )
+
+
+def _json_name(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, (int, float)):
+        return "a number"
+    return "a string" if isinstance(value, str) else "an array"
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """How long a provider asks to wait, in seconds, from `retry-after-ms` or `retry-after` (seconds or a date).
+
+    A date counts from the `date` header of the same answer, so no clock is needed. Source: RFC 9110, 10.2.3.
+    """
+    millis = headers.get("retry-after-ms")
+    if millis is not None:
+        try:
+            return max(0.0, float(millis) / 1000)
+        except ValueError:
+            pass
+    value = headers.get("retry-after")
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        then = parsedate_to_datetime(value)
+        now = parsedate_to_datetime(headers.get("date", ""))
+        return max(0.0, (then - now).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
+def plain_error_text(body: bytes) -> str:
+    """A short, one-line text of an error body that no dialect understands (a proxy's HTML page, plain text)."""
+    text = re.sub(r"<[^>]*>", " ", body[:4000].decode("utf-8", "replace"))
+    return " ".join(text.split())[:300] or "an empty body"

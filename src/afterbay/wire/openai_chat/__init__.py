@@ -1,0 +1,31 @@
+"""OpenAI's chat completions, which most providers and local servers speak with their own accents.
+
+`request` reads and builds requests, `answer` reads answers, `render` writes them, `errors` does both for errors.
+Source: the OpenAI API reference (chat completions, read November 2026) and recorded traffic of 27 hosts.
+"""
+
+from __future__ import annotations
+
+from afterbay.wire.dialect import Dialect
+from afterbay.wire.openai_chat.answer import ChunkParser, parse_answer
+from afterbay.wire.openai_chat.errors import parse_error, render_error
+from afterbay.wire.openai_chat.render import ChunkRenderer, render_answer
+from afterbay.wire.openai_chat.request import build_request, parse_request
+
+CANNOT = {
+    "top_k": "chat completions have no top_k",
+    "document_urls": "chat completions take files inline or by file id, not by URL",
+}
+
+DIALECT = Dialect(
+    name="openai.chat",
+    cannot=CANNOT,
+    parse_request=parse_request,
+    build_request=build_request,
+    stream_parser=ChunkParser,
+    parse_answer=parse_answer,
+    renderer=ChunkRenderer,
+    render_answer=render_answer,
+    parse_error=parse_error,
+    render_error=render_error,
+)

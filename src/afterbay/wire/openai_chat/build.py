@@ -1,0 +1,198 @@
+"""Building a chat completion request for a provider from the canonical form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from afterbay.core.message import (
+    Audio,
+    Document,
+    Image,
+    Message,
+    Part,
+    Refusal,
+    Text,
+    Thinking,
+    ToolResult,
+    ToolUse,
+)
+from afterbay.core.request import ChatRequest, Reasoning, ResponseFormat
+from afterbay.wire.dialect import Built
+
+_encode = msgspec.json.Encoder().encode
+
+_REASONING_MODELS = ("o1", "o3", "o4", "gpt-5")
+"""Models that refuse `max_tokens`. Source: OpenAI API reference, `max_tokens` ("not compatible with o-series")."""
+
+
+def build_request(request: ChatRequest, model: str) -> Built:
+    """A provider's body, path and what was left out. Streams always ask for usage: the gateway accounts for tokens."""
+    losses = [*request.hints]
+    body: dict[str, Any] = {"model": model, "messages": _messages(request.messages, losses)}
+    sampling = request.sampling
+    if sampling.max_output_tokens is not None:
+        newer = model.rsplit("/", 1)[-1].startswith(_REASONING_MODELS)
+        body["max_completion_tokens" if newer else "max_tokens"] = sampling.max_output_tokens
+    for name in (
+        "temperature",
+        "top_p",
+        "seed",
+        "presence_penalty",
+        "frequency_penalty",
+        "n",
+        "logprobs",
+        "top_logprobs",
+    ):
+        value = getattr(sampling, name)
+        if value is not None:
+            body[name] = value
+    if sampling.stop:
+        body["stop"] = list(sampling.stop)
+    if sampling.logit_bias is not None:
+        body["logit_bias"] = msgspec.Raw(sampling.logit_bias)
+    _build_tools(request, body)
+    if request.response_format is not None:
+        body["response_format"] = _format(request.response_format)
+    if request.reasoning is not None:
+        effort = reasoning_effort(request.reasoning, losses)
+        if effort is not None:
+            body["reasoning_effort"] = effort
+    if request.stream:
+        body["stream"] = True
+        body["stream_options"] = {"include_usage": True}
+    return Built("/chat/completions", _encode(body), losses=tuple(dict.fromkeys(losses)))
+
+
+def reasoning_effort(reasoning: Reasoning, losses: list[str]) -> str | None:
+    """The effort that stands for a budget in tokens: OpenAI's dialect has no budget. The steps are ours."""
+    if reasoning.effort is not None:
+        return reasoning.effort
+    if reasoning.budget_tokens is None:
+        return None
+    losses.append("reasoning.budget_tokens")
+    if reasoning.budget_tokens == 0:
+        return "minimal"
+    if reasoning.budget_tokens < 0:
+        return None
+    return "low" if reasoning.budget_tokens <= 4096 else "medium" if reasoning.budget_tokens <= 16384 else "high"
+
+
+def _build_tools(request: ChatRequest, body: dict[str, Any]) -> None:
+    if request.tools:
+        body["tools"] = [
+            {
+                "type": "function",
+                "function": {
+                    "name": tool.name,
+                    **({"description": tool.description} if tool.description is not None else {}),
+                    "parameters": msgspec.Raw(tool.schema),
+                    **({"strict": tool.strict} if tool.strict is not None else {}),
+                },
+            }
+            for tool in request.tools
+        ]
+        if request.parallel_tool_calls is not None:
+            body["parallel_tool_calls"] = request.parallel_tool_calls
+    choice = request.tool_choice
+    if choice is not None and request.tools:
+        named = {"type": "function", "function": {"name": choice.name}}
+        body["tool_choice"] = named if choice.mode == "tool" else choice.mode
+
+
+def _format(wanted: ResponseFormat) -> dict[str, Any]:
+    if wanted.kind != "json_schema":
+        return {"type": wanted.kind}
+    spec: dict[str, Any] = {"name": wanted.name or "answer", "schema": msgspec.Raw(wanted.schema or b"{}")}
+    if wanted.strict is not None:
+        spec["strict"] = wanted.strict
+    if wanted.description is not None:
+        spec["description"] = wanted.description
+    return {"type": "json_schema", "json_schema": spec}
+
+
+def _messages(messages: tuple[Message, ...], losses: list[str]) -> list[dict[str, Any]]:
+    built: list[dict[str, Any]] = []
+    for message in messages:
+        if message.role == "assistant":
+            built.append(_assistant(message, losses))
+            continue
+        results = [part for part in message.parts if isinstance(part, ToolResult)]
+        rest = tuple(part for part in message.parts if not isinstance(part, ToolResult))
+        shown: list[Part] = []
+        for result in results:
+            built.append(_tool_result(result, shown, losses))
+        if rest or shown or not results:
+            role = "user" if message.role == "tool" else message.role
+            one: dict[str, Any] = {"role": role, "content": _content((*shown, *rest), losses)}
+            if message.name is not None:
+                one["name"] = message.name
+            built.append(one)
+    return built
+
+
+def _tool_result(result: ToolResult, shown: list[Part], losses: list[str]) -> dict[str, Any]:
+    """A tool message. It holds text only: images of the result go into a user message right after it."""
+    texts = [part.text for part in result.parts if isinstance(part, Text)]
+    media = [part for part in result.parts if not isinstance(part, Text)]
+    if media:
+        shown += [Text(f"Returned by the tool call {result.id}:"), *media]
+        texts = texts or ["See the attachment in the next message."]
+    if result.is_error:
+        losses.append("tool_result.is_error")
+    return {"role": "tool", "tool_call_id": result.id, "content": "\n".join(texts)}
+
+
+def _assistant(message: Message, losses: list[str]) -> dict[str, Any]:
+    built: dict[str, Any] = {"role": "assistant", "content": None}
+    text = "".join(part.text for part in message.parts if isinstance(part, Text))
+    if text:
+        built["content"] = text
+    refusal = "".join(part.text for part in message.parts if isinstance(part, Refusal))
+    if refusal:
+        built["refusal"] = refusal
+    if any(isinstance(part, Thinking) for part in message.parts):
+        losses.append("thinking")
+    calls = []
+    for part in message.parts:
+        if isinstance(part, ToolUse):
+            function = {"name": part.name, "arguments": part.arguments or "{}"}
+            call: dict[str, Any] = {"id": part.id, "type": "function", "function": function}
+            if part.signature is not None:
+                call["extra_content"] = {"google": {"thought_signature": part.signature}}
+            calls.append(call)
+    if calls:
+        built["tool_calls"] = calls
+    elif built["content"] is None and not refusal:
+        built["content"] = ""
+    if message.name is not None:
+        built["name"] = message.name
+    return built
+
+
+def _content(parts: tuple[Part, ...], losses: list[str]) -> str | list[dict[str, Any]]:
+    if all(isinstance(part, Text) for part in parts) and len(parts) <= 1:
+        return parts[0].text if parts and isinstance(parts[0], Text) else ""
+    return [built for part in parts if (built := _part(part, losses)) is not None]
+
+
+def _part(part: Part, losses: list[str]) -> dict[str, Any] | None:
+    match part:
+        case Text():
+            return {"type": "text", "text": part.text}
+        case Image():
+            url = part.url if part.url is not None else f"data:{part.media_type or 'image/png'};base64,{part.data}"
+            return {"type": "image_url", "image_url": {"url": url, **({"detail": part.detail} if part.detail else {})}}
+        case Audio():
+            return {"type": "input_audio", "input_audio": {"data": part.data, "format": part.format}}
+        case Document(text=str(text)):
+            return {"type": "text", "text": f"{part.name}:\n{text}" if part.name else text}
+        case Document():
+            data = f"data:{part.media_type or 'application/pdf'};base64,{part.data}"
+            return {"type": "file", "file": {"filename": part.name or "document", "file_data": data}}
+        case Refusal():
+            return {"type": "text", "text": part.text}
+        case _:
+            losses.append(f"content.{type(part).__name__.lower()}")
+            return None
