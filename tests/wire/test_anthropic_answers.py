@@ -181,11 +181,18 @@ def test_a_second_call_waits_while_the_first_gets_pieces() -> None:
         ToolCallDelta(1, "2}"),
         ToolCallDelta(0, " "),
         TextDelta("after"),
-        Finished("stop"),
     )
     assert [block.get("input") or block["text"] for block in message["content"]] == [{"x": 1}, {"y": 2}, "after"]
     assert message["stop_reason"] == "tool_use"
     assert not losses
+
+
+@pytest.mark.parametrize(
+    ("finish", "reason"), [("stop", "end_turn"), ("tool_calls", "tool_use"), ("length", "max_tokens")]
+)
+def test_the_provider_s_reason_stands_beside_a_call(finish: Any, reason: str) -> None:
+    message, _ = shown(ToolCallStarted(0, "a", "f"), Finished(finish))
+    assert message["stop_reason"] == reason
 
 
 def test_a_live_call_streams_at_once_and_ends_as_soon_as_it_is_whole() -> None:

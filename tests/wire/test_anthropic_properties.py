@@ -69,8 +69,6 @@ def answers(draw: st.DrawFn) -> list[Event]:
                 events += [ToolCallDelta(calls, piece) for piece in pieces(draw, draw(json_objects))]
                 calls += 1
     finish = draw(st.sampled_from(["stop", "length", "tool_calls", "content_filter", "pause", "stop_sequence"]))
-    if finish == "stop" and calls:
-        finish = "tool_calls"
     ends: list[Event] = [
         Finished(finish, draw(words) if finish == "stop_sequence" else None),
         UsageSeen(draw(st.builds(Usage, counts, counts, counts, counts, counts))),

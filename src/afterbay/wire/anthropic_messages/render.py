@@ -84,9 +84,14 @@ def message_id(given: str, seed: str) -> str:
 
 
 def stop_reason(finish: FinishReason | None, has_calls: bool, refused: bool) -> str:
-    """A refusal and tool calls are told by the stop reason here, whatever the provider called its end."""
-    if finish in (None, "stop"):
-        return "refusal" if refused else "tool_use" if has_calls else "end_turn"
+    """The provider's reason in this protocol's words. A refusal is told here only; no reason at all is filled in.
+
+    An end that the provider calls `stop` stays `end_turn` beside tool calls (OpenAI says so after a forced call).
+    """
+    if refused and finish in (None, "stop"):
+        return "refusal"
+    if finish is None:
+        return "tool_use" if has_calls else "end_turn"
     return _STOP[finish]
 
 
