@@ -28,12 +28,14 @@ def features(request: ChatRequest) -> frozenset[str]:
     """The features that `request` uses.
 
     `n`, `stop`, `tools`, `tool_choice`, `parallel_tool_calls`, `response_format` (with a schema) or `json_object`,
-    `reasoning`, `images`, `image_urls`, `documents`, `document_urls`, `audio`, the sampling fields by name, and the
-    client's own fields without a canonical form by theirs.
+    `reasoning`, `images`, `image_urls`, `documents`, `document_urls`, `audio`, the sampling fields by name (and
+    `temperature_above_1`, since ranges differ), and the client's own fields without a canonical form by theirs.
     """
     found = set(request.foreign)
     sampling = request.sampling
     found.update(name for name in SAMPLING if getattr(sampling, name) is not None)
+    if sampling.temperature is not None and sampling.temperature > 1:
+        found.add("temperature_above_1")
     if sampling.n is not None and sampling.n > 1:
         found.add("n")
     if sampling.stop:

@@ -1,0 +1,25 @@
+"""Anthropic's Messages API: served to clients, spoken to providers."""
+
+from __future__ import annotations
+
+from afterbay.wire.anthropic_messages.answer import StreamParser, parse_answer
+from afterbay.wire.anthropic_messages.build import CANNOT, build_request
+from afterbay.wire.anthropic_messages.errors import parse_error, render_error
+from afterbay.wire.anthropic_messages.render import Renderer, render_answer
+from afterbay.wire.anthropic_messages.request import parse_request
+from afterbay.wire.dialect import Dialect
+
+DIALECT = Dialect(
+    name="anthropic.messages",
+    cannot=CANNOT,
+    parse_request=parse_request,
+    build_request=build_request,
+    stream_parser=StreamParser,
+    parse_answer=parse_answer,
+    renderer=Renderer,
+    render_answer=render_answer,
+    parse_error=parse_error,
+    render_error=render_error,
+)
+
+__all__ = ["DIALECT"]
