@@ -11,6 +11,7 @@ from afterbay.wire.dialect import Dialect
 
 DIALECT = Dialect(
     name="anthropic.messages",
+    endpoint="/v1/messages",
     cannot=CANNOT,
     parse_request=parse_request,
     build_request=build_request,
