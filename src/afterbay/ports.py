@@ -77,9 +77,8 @@ class Upstream(Protocol):
 class Reply(Protocol):
     """The way back to one client."""
 
-    @property
-    def started(self) -> bool:
-        """Whether the status line went out: after that only bytes and an end are legal."""
+    started: bool
+    """Whether the status line went out: after that only bytes and an end are legal."""
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
         """Sends status and headers; names in lower case."""
@@ -87,15 +86,11 @@ class Reply(Protocol):
     async def write(self, data: bytes) -> None:
         """Sends bytes of the body, and waits while the client reads too slowly.
 
-        Raises:
-            ClientGone: the client hung up.
+        A client that hangs up cancels the task of its request; an implementation without tasks raises ClientGone.
         """
 
     async def end(self) -> None:
         """Ends the body properly."""
-
-    def abort(self) -> None:
-        """Ends the connection without a proper end, where no protocol event can say so."""
 
 
 class ClientGone(Exception):

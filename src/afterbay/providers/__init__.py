@@ -1,0 +1,1 @@
+"""Speaking HTTP to providers: addresses, credentials, connections."""

@@ -1,0 +1,28 @@
+"""How each kind of provider wants its key, and the headers that every request to it carries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+_BEARER = ("authorization", "Bearer ")
+_KEY_HEADER: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "openai": _BEARER,
+        "llamacpp": _BEARER,
+        "anthropic": ("x-api-key", ""),
+        "gemini": ("x-goog-api-key", ""),
+    }
+)
+"""(header, prefix) by provider kind. Sources: the three API references, "Authentication", November 2026."""
+
+_ALWAYS: Mapping[str, Mapping[str, str]] = MappingProxyType({"anthropic": {"anthropic-version": "2023-06-01"}})
+
+
+def key_headers(kind: str, key: str | None) -> dict[str, str]:
+    """The headers that identify the gateway to a provider of this kind; without a key only what it wants always."""
+    headers = dict(_ALWAYS.get(kind, {}))
+    if key is not None:
+        name, prefix = _KEY_HEADER[kind]
+        headers[name] = prefix + key
+    return headers

@@ -1,0 +1,159 @@
+"""One provider over HTTP/1.1, with pooled connections.
+
+aiohttp, because it is the cheapest client of the well-kept ones (`docs/benchmarks.md`); nothing of it shows outside of
+this file. Redirects are never followed: they could carry a key to another host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+
+import aiohttp
+from yarl import URL
+
+from afterbay.config.snapshot import Provider
+from afterbay.ports import TransportError, UpstreamResponse
+from afterbay.providers.auth import key_headers
+
+_URLS = 512
+_KEY_REST_S = 60.0
+
+
+class HttpResponse:
+    """An answer of a provider. See `afterbay.ports.UpstreamResponse`."""
+
+    __slots__ = ("_response", "headers", "status")
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.status: int = response.status
+        self.headers: Mapping[str, str] = response.headers
+
+    async def read(self) -> bytes:
+        """The next bytes as they come; empty at the end."""
+        try:
+            return await self._response.content.readany()
+        except (aiohttp.ClientError, OSError) as error:
+            raise TransportError(f"the connection broke while reading: {_name(error)}", connected=True) from error
+
+    async def read_all(self, limit_bytes: int) -> bytes:
+        """The whole body, at most `limit_bytes`."""
+        data = await self.read()
+        if not data or self._response.content.at_eof():
+            return data
+        pieces, size = [data], len(data)
+        while data := await self.read():
+            pieces.append(data)
+            size += len(data)
+            if size > limit_bytes:
+                raise TransportError(f"an answer of over {limit_bytes} bytes (limits.answer_bytes)", connected=True)
+        return b"".join(pieces)
+
+    def close(self) -> None:
+        """Closes the connection unless the body was read to its end; then it goes back to the pool by itself."""
+        self._response.close()
+
+
+class HttpUpstream:
+    """A provider's address, keys and connections. See `afterbay.ports.Upstream`.
+
+    Several keys are used in turn. One that the provider refuses rests for a minute, unless it is the only one.
+    """
+
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
+        self._base = provider.base_url.rstrip("/")
+        self._urls: dict[str, URL] = {}
+        self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
+        self._session: aiohttp.ClientSession | None = None
+        fixed = {"content-type": "application/json", "accept-encoding": "identity", "user-agent": "afterbay"}
+        keys: list[str | None] = [secret.reveal() for secret in provider.keys]
+        self._headers = [
+            {**fixed, **key_headers(provider.kind, key), **{k.lower(): v for k, v in provider.headers.items()}}
+            for key in keys or [None]
+        ]
+        self._resting_until = [0.0] * len(self._headers)
+        self._turn = 0
+
+    async def post(self, path: str, body: bytes, headers: Mapping[str, str], connect_s: float) -> UpstreamResponse:
+        """Sends a request. See `afterbay.ports.Upstream.post`."""
+        session = self._session or self._open()
+        key = self._next_key()
+        own = self._headers[key]
+        try:
+            response = await session.post(
+                self._url(path),
+                data=body,
+                headers={**own, **headers} if headers else own,
+                timeout=self._timeout(connect_s),
+                allow_redirects=False,
+                proxy=self._provider.proxy,
+            )
+        except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
+            late = isinstance(error, aiohttp.ConnectionTimeoutError)
+            why = f"no connection within connect = {connect_s:g} s" if late else f"no connection: {_name(error)}"
+            raise TransportError(why, connected=False) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise TransportError(f"the connection broke: {_name(error)}", connected=True) from error
+        if response.status in (401, 403) and len(self._headers) > 1:
+            self._resting_until[key] = asyncio.get_running_loop().time() + _KEY_REST_S
+        return HttpResponse(response)
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def _open(self) -> aiohttp.ClientSession:
+        provider = self._provider
+        context: ssl.SSLContext | bool = True
+        if provider.ca_file is not None:
+            context = ssl.create_default_context(cafile=provider.ca_file)
+        connector = aiohttp.TCPConnector(limit=provider.concurrent or 0, ssl=context, keepalive_timeout=30)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            skip_auto_headers=("accept",),
+            trust_env=False,
+        )
+        return self._session
+
+    def _url(self, path: str) -> URL:
+        url = self._urls.get(path)
+        if url is None:
+            if len(self._urls) >= _URLS:
+                self._urls.clear()
+            url = self._urls[path] = URL(self._base + path, encoded=True)
+        return url
+
+    def _timeout(self, connect_s: float) -> aiohttp.ClientTimeout:
+        timeout = self._timeouts.get(connect_s)
+        if timeout is None:
+            timeout = self._timeouts[connect_s] = aiohttp.ClientTimeout(total=None, sock_connect=connect_s)
+        return timeout
+
+    def _next_key(self) -> int:
+        count = len(self._headers)
+        if count == 1:
+            return 0
+        now = asyncio.get_running_loop().time()
+        for _ in range(count):
+            self._turn = (self._turn + 1) % count
+            if self._resting_until[self._turn] <= now:
+                break
+        return self._turn
+
+
+def _name(error: BaseException) -> str:
+    """What happened, without addresses: they are the operator's business, not the client's."""
+    inner = error.__cause__ or error
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "the host name was not found"
+    if isinstance(inner, ssl.SSLError):
+        return f"TLS: {inner.reason or 'failed'}"
+    number = getattr(inner, "strerror", None)
+    return str(number) if number else type(error).__name__
