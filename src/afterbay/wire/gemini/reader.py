@@ -45,6 +45,10 @@ def parse_request(body: bytes, model: str | None = None, stream: bool | None = N
         ClientMistake: not JSON, or a field of the wrong type, which it names.
     """
     notes = Notes()
+    try:
+        body.decode()  # raw values are passed on unread: what is no UTF-8 must stop here
+    except UnicodeDecodeError as error:
+        raise ClientMistake(f"The body is not UTF-8: {error.reason} at byte {error.start}.") from error
     left = fields(body)
     left.pop("model", None)
     messages: list[Message] = []

@@ -118,7 +118,7 @@ class StreamRenderer:
         """Writes the open calls of a choice; with `only_whole`, only if all of them can be whole by now."""
         calls = self._calls[choice]
         found = [(call, _arguments("".join(call.pieces))) for call in calls.values()]
-        if only_whole and any(arguments is None or not call.pieces for call, arguments in found):
+        if only_whole and any(arguments is None or not any(call.pieces) for call, arguments in found):
             return
         del self._calls[choice]
         for call, arguments in found:

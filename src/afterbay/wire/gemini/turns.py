@@ -194,6 +194,8 @@ def _response(text: str, is_error: bool) -> Any:
         found = _OBJECT.decode(text)
     except (msgspec.DecodeError, UnicodeError):
         return {"output": text}
-    if len(found) == 1 and not found.keys().isdisjoint({"output", "error"}):
-        return {"output": text}
+    if len(found) == 1:
+        name, value = next(iter(found.items()))
+        if name in ("output", "error") and bytes(value).startswith(b'"'):
+            return {"output": text}
     return msgspec.Raw(text.encode())

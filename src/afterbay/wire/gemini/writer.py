@@ -50,7 +50,7 @@ def build_request(request: ChatRequest, model: str) -> Built:
     if request.tool_choice is not None:
         if request.tools:
             body["toolConfig"] = {"functionCallingConfig": _calling(request.tool_choice)}
-        elif request.tool_choice.mode != "none":  # Gemini refuses a choice among nothing
+        elif request.tool_choice.mode in ("required", "tool"):  # Gemini refuses a choice among nothing
             losses["tool_choice"] = None
     config = _config(request, model, losses)
     if config:
