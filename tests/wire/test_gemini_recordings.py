@@ -8,11 +8,14 @@ import random
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from google.genai.types import GenerateContentResponse
 
 from afterbay.core.event import Event, fold
 from afterbay.core.message import Thinking, ToolUse
 from afterbay.core.request import ChatRequest
+from afterbay.wire.dialect import Head
 from afterbay.wire.gemini import DIALECT
 from afterbay.wire.gemini.embeddings import build_embed, parse_embed, parse_embedded
 from afterbay.wire.gemini.schema import json_schema
@@ -131,6 +134,27 @@ def test_a_recorded_answer_means_what_it_says_under_any_cut(row: dict[str, Any])
     assert found_in(events) == expected(body)
     rng = random.Random(row["id"])
     assert all(events_of(row, rng) == events for _ in range(5))
+
+
+@pytest.mark.parametrize("row", [row for row in CHATS if row.values[0]["response"]["status"] < 400])
+def test_a_recorded_answer_survives_being_rendered_and_googles_client_reads_it(row: dict[str, Any]) -> None:
+    events = events_of(row)
+    reply = fold(events)
+    head = Head(reply.id, reply.model)
+    renderer = DIALECT.renderer(head)
+    raw = b"".join(renderer.render([event]) for event in events) + renderer.finish()
+    parser, back = DIALECT.stream_parser("seed"), list[Event]()
+    for name, data in Splitter().feed(raw)[1]:
+        parser.push(name, data, back)
+        GenerateContentResponse.model_validate_json(data)
+    unreadable = {"reasoning.signature", "tool_calls.signature"} if "REDACTED" in row["response"]["body"] else set()
+    assert renderer.losses <= {*reply.extras, *unreadable}
+    if not unreadable:  # recordings whose signatures were replaced by words lose them
+        assert msgspec.structs.replace(fold(back), extras=reply.extras) == reply
+        body, losses = DIALECT.render_answer(reply, head)
+        GenerateContentResponse.model_validate_json(body)
+        assert fold(DIALECT.parse_answer(body, "seed")).choices == reply.choices
+        assert losses == tuple(sorted(reply.extras))
 
 
 # --- requests ---------------------------------------------------------------------------------------------------
