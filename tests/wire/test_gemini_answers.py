@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from google.genai import _api_client as genai
+from google.genai.types import GenerateContentResponse
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -296,7 +297,7 @@ def test_a_call_is_held_back_until_it_is_whole_and_keeps_its_place() -> None:
 def test_a_call_that_is_cut_off_is_left_out_and_said_so(finish: Any, said: str) -> None:
     events: list[Event] = [ToolCallStarted(0, "1", "f"), ToolCallDelta(0, '{"a":'), Finished(finish)]
     chunks, losses = write(events)
-    answer, names = DIALECT.render_answer(fold(events), HEAD)
+    answer, names = DIALECT.render_answer(fold(events), HEAD, None)
     assert [chunk["candidates"][0]["finishReason"] for chunk in chunks] == [said]
     assert json.loads(answer)["candidates"][0]["finishReason"] == said
     assert losses == set(names) == {"tool_calls.arguments"}
@@ -322,7 +323,7 @@ def test_every_loss_of_an_answer_is_named() -> None:
         "stop_sequence",
     }
     assert write(events)[1] == names
-    assert set(DIALECT.render_answer(fold(events), HEAD)[1]) == names
+    assert set(DIALECT.render_answer(fold(events), HEAD, None)[1]) == names
 
 
 def test_a_whole_answer_holds_what_its_stream_holds() -> None:
@@ -330,13 +331,22 @@ def test_a_whole_answer_holds_what_its_stream_holds() -> None:
     reply = Reply([], usage=Usage(1, 0, 0, 2, 3))
     reply.choices = fold([TextDelta(""), Finished("tool_calls")]).choices
     reply.choices[0].message = message
-    body, losses = DIALECT.render_answer(reply, HEAD)
+    body, losses = DIALECT.render_answer(reply, HEAD, None)
     back = fold(DIALECT.parse_answer(body, "seed"))
     assert (back.choices[0].message.parts, back.choices[0].finish) == (
         (Thinking("hm", "aQ=="), Text("so"), ToolUse("1", "f", '{"a":1}')),
         "tool_calls",
     )
     assert (back.usage, back.model, back.id, losses) == (reply.usage, "gemini-x", "seed", ())
+
+
+def test_a_note_stands_beside_the_usage_and_googles_client_passes_over_it() -> None:
+    note = {"cost_usd": 0.1}
+    raw = DIALECT.renderer(HEAD).finish(note)
+    body, _ = DIALECT.render_answer(fold([TextDelta("a")]), HEAD, note)
+    for answer in (json.loads(raw[6:]), json.loads(body)):
+        assert answer["afterbay"] == note
+        assert GenerateContentResponse._from_response(response=answer, kwargs={}).model_version == "gemini-x"
 
 
 def test_an_error_is_a_chunk_that_begins_with_error() -> None:
@@ -402,7 +412,7 @@ def test_events_come_back_from_their_rendering_under_any_cut_of_the_bytes(
 @given(streams())
 def test_a_reply_comes_back_from_its_rendering(events: list[Event]) -> None:
     reply = fold(events)
-    body, losses = DIALECT.render_answer(reply, HEAD)
+    body, losses = DIALECT.render_answer(reply, HEAD, None)
     assert fold(DIALECT.parse_answer(body, "other seed")) == reply
     assert losses == ()
 

@@ -16,8 +16,7 @@ from afterbay.core.event import Event, fold
 from afterbay.core.message import Thinking, ToolUse
 from afterbay.core.request import ChatRequest
 from afterbay.wire.dialect import Head
-from afterbay.wire.gemini import DIALECT
-from afterbay.wire.gemini.embeddings import build_embed, parse_embed, parse_embedded
+from afterbay.wire.gemini import DIALECT, embeddings
 from afterbay.wire.gemini.schema import json_schema
 from afterbay.wire.sse import Splitter
 
@@ -151,7 +150,7 @@ def test_a_recorded_answer_survives_being_rendered_and_googles_client_reads_it(r
     assert renderer.losses <= {*reply.extras, *unreadable}
     if not unreadable:  # recordings whose signatures were replaced by words lose them
         assert msgspec.structs.replace(fold(back), extras=reply.extras) == reply
-        body, losses = DIALECT.render_answer(reply, head)
+        body, losses = DIALECT.render_answer(reply, head, None)
         GenerateContentResponse.model_validate_json(body)
         assert fold(DIALECT.parse_answer(body, "seed")).choices == reply.choices
         assert losses == tuple(sorted(reply.extras))
@@ -292,15 +291,15 @@ def test_a_recorded_request_is_rebuilt_whole_but_for_declared_losses(row: dict[s
 @pytest.mark.parametrize("row", EMBEDDINGS)
 def test_a_recorded_embedding_is_read_and_asked_for_again(row: dict[str, Any]) -> None:
     body, status = row["request"]["body"], row["response"]["status"]
-    request = parse_embed(json.dumps(body).encode(), row["model"])
+    request = embeddings.parse_request(json.dumps(body).encode(), row["model"])
     entries = body["requests"]
     assert list(request.inputs) == [entry["content"]["parts"][0]["text"] for entry in entries]
-    built = json.loads(build_embed(request, row["model"]).body)
+    built = json.loads(embeddings.build_request(request, row["model"]).body)
     for entry in entries:
         entry.pop("taskType", None)
     assert built == {"requests": [plain(entry) for entry in entries]}
     if status >= 400:
         assert DIALECT.parse_error(status, {}, row["response"]["body"].encode()).kind == ERRORS[status]
         return
-    vectors = parse_embedded(row["response"]["body"].encode()).vectors
+    vectors = embeddings.parse_answer(row["response"]["body"].encode())[0]
     assert vectors == [item["values"] for item in json.loads(row["response"]["body"])["embeddings"]]

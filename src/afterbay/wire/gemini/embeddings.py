@@ -19,13 +19,6 @@ from afterbay.wire.gemini.fields import camel, fields, integer, items, text
 from afterbay.wire.gemini.reader import parse_part_texts
 
 
-class Embedded(msgspec.Struct, frozen=True):
-    """Vectors in the order of the inputs; usage where the provider counted."""
-
-    vectors: list[list[float]]
-    usage: Usage | None = None
-
-
 class _Values(msgspec.Struct):
     values: list[float]
 
@@ -37,7 +30,7 @@ class _Answer(msgspec.Struct):
     usage_metadata: dict[str, Any] | None = None
 
 
-def build_embed(request: EmbedRequest, model: str) -> Built:
+def build_request(request: EmbedRequest, model: str) -> Built:
     """The batch request of all inputs.
 
     Raises:
@@ -57,8 +50,8 @@ def build_embed(request: EmbedRequest, model: str) -> Built:
     return Built(f"/v1beta/models/{name}:batchEmbedContents", body, losses=request.hints)
 
 
-def parse_embedded(body: bytes) -> Embedded:
-    """The vectors of an answer to either request.
+def parse_answer(body: bytes) -> tuple[list[list[float]], Usage | None]:
+    """Vectors in the order of the inputs, and usage where the provider counted, of an answer to either request.
 
     Raises:
         ValueError: it holds none.
@@ -69,10 +62,10 @@ def parse_embedded(body: bytes) -> Embedded:
         raise ValueError("neither embeddings nor embedding: not an answer of Gemini's")
     counts = {camel(name): value for name, value in (answer.usageMetadata or answer.usage_metadata or {}).items()}
     tokens = counts.get("promptTokenCount")
-    return Embedded([item.values for item in found], Usage(tokens) if isinstance(tokens, int) else None)
+    return [item.values for item in found], Usage(tokens) if isinstance(tokens, int) else None
 
 
-def parse_embed(body: bytes, model: str | None = None) -> EmbedRequest:
+def parse_request(body: bytes, model: str | None = None) -> EmbedRequest:
     """A client's embedContent or batchEmbedContents body.
 
     taskType and title steer the vectors and have no canonical form; they are `foreign`.
@@ -104,7 +97,7 @@ def parse_embed(body: bytes, model: str | None = None) -> EmbedRequest:
     return EmbedRequest(name, tuple(inputs), dimensions.pop() if dimensions else None, foreign=tuple(foreign))
 
 
-def render_embedded(vectors: Sequence[Sequence[float]], usage: Usage | None = None, *, batch: bool = True) -> bytes:
+def render_answer(vectors: Sequence[Sequence[float]], usage: Usage | None = None, *, batch: bool = True) -> bytes:
     """The answer to batchEmbedContents, or with `batch` off to embedContent."""
     entries = [{"values": list(vector)} for vector in vectors]
     said: dict[str, Any] = {"embeddings": entries} if batch else {"embedding": entries[0]}

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from afterbay.core.errors import ErrorKind, GatewayError, ProviderError, kind_of_status
+from afterbay.wire.decoding import plain_error_text, retry_after_s
 
 _STATUS_KIND: Mapping[str, ErrorKind] = MappingProxyType(
     {
@@ -50,14 +51,13 @@ _STATUS_NAME = MappingProxyType(
 )
 _BAD_KEYS = frozenset({"API_KEY_INVALID", "API_KEY_EXPIRED", "API_KEY_SERVICE_BLOCKED", "ACCESS_TOKEN_EXPIRED"})
 _TOO_LONG = re.compile(r"input token count .*exceeds the maximum", re.IGNORECASE)
-_TAGS = re.compile(r"<(?:script|style)[^>]*>.*?</(?:script|style)>|<[^>]+>", re.DOTALL | re.IGNORECASE)
-_TEXT_CHARS = 300
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)s")
 _TYPE = "type.googleapis.com/google.rpc."
 
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
     """What an error answer says; `headers` have lower-case names. HTML and empty bodies count by their status."""
-    retry_after_s = _seconds(headers.get("retry-after", ""))
+    wait_s = retry_after_s(headers)
     try:
         found = msgspec.json.decode(body)
     except ValueError:
@@ -66,11 +66,9 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Provide
         found = found[0]
     error = found.get("error") if isinstance(found, dict) else None
     if isinstance(error, dict):
-        return _read(error, status, retry_after_s)
-    text = error if isinstance(error, str) else " ".join(_TAGS.sub(" ", body.decode("utf-8", "replace")).split())
-    return ProviderError(
-        kind_of_status(status), text[:_TEXT_CHARS] or f"HTTP {status}", status, None, None, retry_after_s
-    )
+        return _read(error, status, wait_s)
+    text = error if isinstance(error, str) else plain_error_text(body)
+    return ProviderError(kind_of_status(status), text, status, retry_after_s=wait_s)
 
 
 def read_error(raw: bytes | msgspec.Raw, status: int | None) -> ProviderError:
@@ -79,7 +77,7 @@ def read_error(raw: bytes | msgspec.Raw, status: int | None) -> ProviderError:
     return _read(error if isinstance(error, dict) else {"message": str(error)}, status, None)
 
 
-def _read(error: dict[str, Any], status: int | None, retry_after_s: float | None) -> ProviderError:
+def _read(error: dict[str, Any], status: int | None, wait_s: float | None) -> ProviderError:
     code, message, name = error.get("code"), error.get("message"), error.get("status")
     if status is None:
         status = code if isinstance(code, int) else None
@@ -91,8 +89,8 @@ def _read(error: dict[str, Any], status: int | None, retry_after_s: float | None
     for detail in details:
         match str(detail.get("@type", "")).rpartition(".")[2]:
             case "RetryInfo":
-                wish = _seconds(str(detail.get("retryDelay", "")).removesuffix("s"))
-                retry_after_s = wish if wish is not None else retry_after_s
+                wish_s = _seconds(detail.get("retryDelay"))
+                wait_s = wish_s if wish_s is not None else wait_s
             case "ErrorInfo" if detail.get("reason"):
                 reason = str(detail["reason"])
             case "QuotaFailure" if _is_daily(detail):
@@ -103,7 +101,7 @@ def _read(error: dict[str, Any], status: int | None, retry_after_s: float | None
         kind = "authentication"
     if _TOO_LONG.search(text):
         reason = "context_length_exceeded"
-    return ProviderError(kind, text, status, reason, param, retry_after_s)
+    return ProviderError(kind, text, status, reason, param, wait_s)
 
 
 def _is_daily(detail: dict[str, Any]) -> bool:
@@ -123,13 +121,10 @@ def _field(detail: dict[str, Any]) -> str | None:
     return None
 
 
-def _seconds(text: str) -> float | None:
-    """Seconds; a retry-after that is a date needs a clock, which this layer has not, and counts as absent."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        return None
-    return seconds if 0 <= seconds < float("inf") else None
+def _seconds(delay: object) -> float | None:
+    """A protobuf duration as JSON: `38.5s`."""
+    match = _DURATION.fullmatch(delay) if isinstance(delay, str) else None
+    return float(match[1]) if match else None
 
 
 def status_name(status: int) -> str:

@@ -14,6 +14,7 @@ from typing import TypeAlias, TypeVar
 import msgspec
 
 from afterbay.core.errors import ClientMistake
+from afterbay.wire.decoding import mistake
 
 T = TypeVar("T")
 Buffer: TypeAlias = bytes | msgspec.Raw
@@ -91,8 +92,6 @@ def _decode(decoder: msgspec.json.Decoder[T], raw: Buffer, where: str) -> T:
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
-        said, _, path = str(error).partition(" - at `$")
-        at = where + path.rstrip("`") if "..." not in path else where
-        raise ClientMistake(f"{at or 'the body'}: {said[:1].lower()}{said[1:]}.", param=at or None) from error
+        raise mistake(error, where) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ClientMistake(f"The body is not valid JSON: {error}.", param=where or None) from error
+        raise ClientMistake(f"The request body is not valid JSON: {error}.", code="invalid_json") from None

@@ -10,7 +10,7 @@ arguments are no JSON object: the client would run it with other arguments than 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -129,8 +129,8 @@ class StreamRenderer:
             else:
                 self._say(_ENCODE(_called(use, arguments, self.losses)), choice, out)
 
-    def finish(self) -> bytes:
-        """Calls that are still open, then the chunk with finish reasons and usage."""
+    def finish(self, note: Mapping[str, object] | None = None) -> bytes:
+        """Calls that are still open, then the chunk with finish reasons, usage and `note`."""
         out: list[bytes] = []
         for choice in list(self._calls):
             self._flush(choice, out, only_whole=False)
@@ -142,6 +142,8 @@ class StreamRenderer:
         said: dict[str, Any] = {"candidates": candidates}
         if self._usage is not None:
             said["usageMetadata"] = _usage(self._usage, self.losses)
+        if note:
+            said["afterbay"] = note
         out.append(b"data: " + _ENCODE(said)[:-1] + self._tail)
         return b"".join(out)
 
@@ -154,7 +156,7 @@ class StreamRenderer:
         return b"\r\n"
 
 
-def render_answer(reply: Reply, head: Head) -> tuple[bytes, tuple[str, ...]]:
+def render_answer(reply: Reply, head: Head, note: Mapping[str, object] | None = None) -> tuple[bytes, tuple[str, ...]]:
     """A whole answer and what it leaves out.
 
     For a stream that the client asked for without `alt=sse`, put it in brackets: an array of one answer.
@@ -164,6 +166,8 @@ def render_answer(reply: Reply, head: Head) -> tuple[bytes, tuple[str, ...]]:
     said: dict[str, Any] = {"candidates": candidates}
     if reply.usage is not None:
         said["usageMetadata"] = _usage(reply.usage, losses)
+    if note:
+        said["afterbay"] = note
     return _ENCODE(said)[:-1] + b"," + _identity(head)[1:], tuple(sorted(losses))
 
 
