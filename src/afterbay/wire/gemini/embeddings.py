@@ -47,7 +47,7 @@ def build_request(request: EmbedRequest, model: str) -> Built:
             entry["outputDimensionality"] = request.dimensions
         entries.append(entry)
     body = msgspec.json.encode({"requests": entries})
-    return Built(f"/v1beta/models/{name}:batchEmbedContents", body, losses=request.hints)
+    return Built(f"/v1beta/models/{name}:batchEmbedContents", body, losses=(*request.hints, *request.foreign))
 
 
 def parse_answer(body: bytes) -> tuple[list[list[float]], Usage | None]:

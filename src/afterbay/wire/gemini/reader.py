@@ -45,10 +45,7 @@ def parse_request(body: bytes, model: str | None = None, stream: bool | None = N
         ClientMistake: not JSON, or a field of the wrong type, which it names.
     """
     notes = Notes()
-    try:
-        body.decode()  # raw values are passed on unread: what is no UTF-8 must stop here
-    except UnicodeDecodeError as error:
-        raise ClientMistake(f"The body is not UTF-8: {error.reason} at byte {error.start}.") from error
+    _refuse_other_than_utf8(body)
     left = fields(body)
     left.pop("model", None)
     messages: list[Message] = []
@@ -79,6 +76,16 @@ def parse_request(body: bytes, model: str | None = None, stream: bool | None = N
         foreign=tuple(notes.foreign),
         hints=tuple(notes.hints),
     )
+
+
+def _refuse_other_than_utf8(body: bytes) -> None:
+    """Raw values are passed on unread, so what is no UTF-8 must stop here."""
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise ClientMistake(
+            f"The request body is not UTF-8: {error.reason} at byte {error.start}.", code="invalid_json"
+        ) from None
 
 
 def _read_system(raw: msgspec.Raw, notes: Notes) -> list[Message]:
