@@ -293,6 +293,12 @@ def test_a_call_is_held_back_until_it_is_whole_and_keeps_its_place() -> None:
     assert losses == set()
 
 
+def test_arguments_after_a_call_that_was_whole_are_a_named_loss() -> None:
+    start: list[Event] = [ToolCallStarted(0, "1", "f"), ToolCallDelta(0, "{}"), TextDelta("a")]
+    assert write([*start, ToolCallDelta(0, " ")])[1] == set()
+    assert write([*start, ToolCallDelta(0, "{}")])[1] == {"tool_call.late_arguments"}
+
+
 @pytest.mark.parametrize(("finish", "said"), [("tool_calls", "MALFORMED_FUNCTION_CALL"), ("length", "MAX_TOKENS")])
 def test_a_call_that_is_cut_off_is_left_out_and_said_so(finish: Any, said: str) -> None:
     events: list[Event] = [ToolCallStarted(0, "1", "f"), ToolCallDelta(0, '{"a":'), Finished(finish)]
@@ -300,7 +306,7 @@ def test_a_call_that_is_cut_off_is_left_out_and_said_so(finish: Any, said: str) 
     answer, names = DIALECT.render_answer(fold(events), HEAD, None)
     assert [chunk["candidates"][0]["finishReason"] for chunk in chunks] == [said]
     assert json.loads(answer)["candidates"][0]["finishReason"] == said
-    assert losses == set(names) == {"tool_calls.arguments"}
+    assert losses == set(names) == {"tool_call.arguments"}
 
 
 def test_every_loss_of_an_answer_is_named() -> None:
@@ -318,7 +324,7 @@ def test_every_loss_of_an_answer_is_named() -> None:
         "refusal",
         "reasoning.redacted",
         "reasoning.signature",
-        "tool_calls.signature",
+        "tool_call.signature",
         "citations",
         "stop_sequence",
     }

@@ -146,7 +146,7 @@ def test_a_recorded_answer_survives_being_rendered_and_googles_client_reads_it(r
     for name, data in Splitter().feed(raw)[1]:
         parser.push(name, data, back)
         GenerateContentResponse.model_validate_json(data)
-    unreadable = {"reasoning.signature", "tool_calls.signature"} if "REDACTED" in row["response"]["body"] else set()
+    unreadable = {"reasoning.signature", "tool_call.signature"} if "REDACTED" in row["response"]["body"] else set()
     assert renderer.losses <= {*reply.extras, *unreadable}
     if not unreadable:  # recordings whose signatures were replaced by words lose them
         assert msgspec.structs.replace(fold(back), extras=reply.extras) == reply

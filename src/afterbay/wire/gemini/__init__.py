@@ -22,6 +22,7 @@ from afterbay.wire.gemini.writer import CANNOT, build_request
 
 DIALECT = Dialect(
     name="gemini",
+    endpoint="",
     cannot=MappingProxyType(CANNOT),
     parse_request=parse_request,
     build_request=build_request,

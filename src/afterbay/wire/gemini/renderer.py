@@ -103,8 +103,8 @@ class StreamRenderer:
                 call = self._calls.get(event.choice, {}).get(event.call)
                 if call is not None:
                     call.pieces.append(event.arguments)
-                elif event.arguments:  # its call looked whole and is out already
-                    self.losses.add("tool_calls.arguments")
+                elif event.arguments.strip():  # its call looked whole and is out already
+                    self.losses.add("tool_call.late_arguments")
             case UsageSeen():
                 self._usage = event.usage
             case Finished():
@@ -125,7 +125,7 @@ class StreamRenderer:
             use = ToolUse(call.id, call.name, "", call.signature)
             if arguments is None:
                 self._broken.add(choice)
-                self.losses.add("tool_calls.arguments")
+                self.losses.add("tool_call.arguments")
             else:
                 self._say(_ENCODE(_called(use, arguments, self.losses)), choice, out)
 
@@ -177,7 +177,7 @@ def _candidate(index: int, choice: Choice, losses: set[str]) -> dict[str, Any]:
     for part in choice.message.parts:
         if isinstance(part, ToolUse) and _arguments(part.arguments) is None:
             broken = True
-            losses.add("tool_calls.arguments")
+            losses.add("tool_call.arguments")
             continue
         parts += _part(part, losses)
     reason = _reason(choice.finish, broken, losses)
@@ -220,7 +220,7 @@ def _called(use: ToolUse, arguments: msgspec.Raw, losses: set[str]) -> dict[str,
         if _BASE64.fullmatch(use.signature):
             said["thoughtSignature"] = use.signature
         else:
-            losses.add("tool_calls.signature")
+            losses.add("tool_call.signature")
     return said
 
 
