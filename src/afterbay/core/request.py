@@ -83,10 +83,11 @@ class ChatRequest(msgspec.Struct, frozen=True):
 
 
 class EmbedRequest(msgspec.Struct, frozen=True):
-    """Texts, or token ids, to embed, in order."""
+    """Texts, or token ids, to embed, in order. `foreign` and `hints` as in a chat request."""
 
     model: str
     inputs: tuple[str | tuple[int, ...], ...]
     dimensions: int | None = None
     encoding_format: Literal["float", "base64"] = "float"
     hints: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()

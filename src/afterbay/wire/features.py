@@ -42,7 +42,7 @@ def features(request: ChatRequest) -> frozenset[str]:
         found.add("stop")
     if request.tools:
         found.add("tools")
-        if request.parallel_tool_calls is not None:
+        if request.parallel_tool_calls is False:  # true is what every provider does unasked
             found.add("parallel_tool_calls")
         if request.tool_choice is not None and request.tool_choice.mode != "auto":
             found.add("tool_choice")

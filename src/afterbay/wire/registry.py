@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from afterbay.wire import anthropic_messages, openai_chat
+from afterbay.wire import anthropic_messages, gemini, openai_chat
 from afterbay.wire.dialect import Dialect
 
 DIALECTS: Mapping[str, Dialect] = MappingProxyType(
-    {one.name: one for one in (openai_chat.DIALECT, anthropic_messages.DIALECT)}
+    {one.name: one for one in (openai_chat.DIALECT, anthropic_messages.DIALECT, gemini.DIALECT)}
 )
