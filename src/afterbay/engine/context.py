@@ -97,6 +97,11 @@ class Turn:
             self._features = features(self.request)
         return self._features
 
+    def adopt(self, request: ChatRequest) -> None:
+        """Takes a request that was parsed elsewhere."""
+        self._request = request
+        self.model = self.record.requested_model = request.model
+
     def measure(self) -> int:
         """Estimated tokens of the prompt's text, kept as `input_tokens`. Media are not counted: providers differ."""
         texts = (part.text for message in self.request.messages for part in message.parts if isinstance(part, Text))

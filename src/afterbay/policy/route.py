@@ -215,7 +215,31 @@ def _lacking(ask: Ask, target: Target, dialect_cannot: Mapping[str, Mapping[str,
 
 
 CANONICAL = frozenset(
-    ["n", "stop", "tools", "tool_choice", "parallel_tool_calls", "response_format", "json_object", "reasoning", "images", "image_urls", "documents", "document_urls", "audio", "temperature", "temperature_above_1", "top_p", "top_k", "seed", "presence_penalty", "frequency_penalty", "logprobs", "top_logprobs", "logit_bias"]
+    [
+        "n",
+        "stop",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "response_format",
+        "json_object",
+        "reasoning",
+        "images",
+        "image_urls",
+        "documents",
+        "document_urls",
+        "audio",
+        "temperature",
+        "temperature_above_1",
+        "top_p",
+        "top_k",
+        "seed",
+        "presence_penalty",
+        "frequency_penalty",
+        "logprobs",
+        "top_logprobs",
+        "logit_bias",
+    ]
 )
 """Features with a canonical form; all others belong to one dialect and cannot be translated."""
 

@@ -1,0 +1,137 @@
+"""The ASGI application: paths, keys, bodies, errors. One request is one call of `Gateway.__call__`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeAlias
+
+from afterbay.core.errors import ClientMistake, GatewayError, Internal, NotBuilt
+from afterbay.core.ids import request_id
+from afterbay.engine.context import Call, Context
+from afterbay.engine.count import serve_count
+from afterbay.engine.delivery import error_headers
+from afterbay.engine.embed import serve_embeddings
+from afterbay.engine.pipeline import serve_chat
+from afterbay.http.body import check_head, read_body
+from afterbay.http.identity import identify
+from afterbay.http.pages import Pages
+from afterbay.http.paths import Endpoint, find
+from afterbay.http.reply import AsgiReply, Receive, Send
+from afterbay.ports import ClientGone, Key, Keys, Reply
+from afterbay.wire.registry import DIALECTS
+
+logger = logging.getLogger("afterbay.http")
+
+Serve: TypeAlias = Callable[[Context, Call, Reply], Awaitable[None]]
+_SERVE: Mapping[str, Serve] = {"chat": serve_chat, "embeddings": serve_embeddings, "count_tokens": serve_count}
+
+
+class Gateway:
+    """The application. `context` is the engine's; `pages` answers what needs no provider."""
+
+    def __init__(self, context: Context, keys: Keys, pages: Pages) -> None:
+        self._context = context
+        self._keys = keys
+        self._pages = pages
+
+    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        """One ASGI connection: an HTTP request, the lifespan; a WebSocket is refused."""
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1000, "reason": "not built"})
+
+    async def _http(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        clock = self._context.clock
+        received_s, received_at = clock.monotonic(), clock.utc()
+        call_id = request_id(int(received_at * 1000), self._context.entropy.bits(80))
+        reply = AsgiReply(receive, send)
+        path: str = scope["path"]
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        endpoint = find(path)
+        try:
+            key = self._admit(endpoint, scope, headers)
+            assert endpoint is not None, "a missing endpoint was refused"  # noqa: S101
+            serve = _SERVE.get(endpoint.operation)
+            query: str = scope["query_string"].decode("latin-1")
+            if serve is None:
+                await self._pages.answer(endpoint, headers, query, key, reply)
+                return
+            limits = self._context.fleet.snapshot.limits
+            check_head(headers, limits.body_bytes)
+            body = await read_body(receive, limits.body_bytes, float(limits.body_timeout))
+            dialect = DIALECTS[endpoint.dialect]
+            call = Call(call_id, dialect, body, headers, received_s, received_at, key, None, None, query)
+            reply.watch()
+            await serve(self._context, call, reply)
+        except ClientGone:
+            pass
+        except GatewayError as error:
+            await self._refuse(error, endpoint, headers, call_id, reply)
+        except asyncio.CancelledError:
+            if not reply.gone:
+                raise
+        except Exception:
+            logger.exception("request %s failed by a fault of the gateway", call_id)
+            if not reply.started:
+                fault = Internal("The gateway made a mistake while serving this request.", code="internal_error")
+                await self._refuse(fault, endpoint, headers, call_id, reply)
+        finally:
+            reply.close()
+
+    def _admit(self, endpoint: Endpoint | None, scope: Mapping[str, Any], headers: Mapping[str, str]) -> Key | None:
+        """Checks path, method and key.
+
+        Raises:
+            GatewayError: 404, 405, 401, 501.
+        """
+        path: str = scope["path"]
+        if endpoint is None:
+            raise ClientMistake(
+                f"There is no endpoint {path[:200]}.",
+                status=404,
+                kind="not_found",
+                code="unknown_endpoint",
+                remedy="Clients of OpenAI use /v1 as their base URL, clients of Anthropic and Gemini the address alone.",
+            )
+        key = None
+        if endpoint.operation not in ("live", "ready", "index", "metrics"):
+            key = identify(self._keys, headers, scope["query_string"].decode("latin-1"))
+        if endpoint.operation == "not_built":
+            raise NotBuilt(f"{endpoint.argument} is not built yet.", code="not_built")
+        if scope["method"] != endpoint.method and not (scope["method"] == "HEAD" and endpoint.method == "GET"):
+            raise ClientMistake(
+                f"{path[:200]} takes {endpoint.method}, not {scope['method'][:20]}.",
+                status=405,
+                code="method_not_allowed",
+            )
+        return key
+
+    async def _refuse(
+        self, error: GatewayError, endpoint: Endpoint | None, headers: Mapping[str, str], call_id: str, reply: AsgiReply
+    ) -> None:
+        """Answers a request that never became one of the engine's."""
+        name = endpoint.dialect if endpoint is not None else "openai.chat"
+        if endpoint is None and "anthropic-version" in headers:
+            name = "anthropic.messages"
+        body = DIALECTS[name].render_error(error, call_id)
+        out = {"x-request-id": call_id, "content-type": "application/json", **error_headers(error)}
+        if error.status in (408, 413):
+            out["connection"] = "close"  # the rest of the body is not read
+        await reply.start(error.status, {**out, "content-length": str(len(body))})
+        await reply.write(body)
+        await reply.end()
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    """Start and stop are the composition root's; the protocol only wants to be answered."""
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,46 @@
+"""Who asks: one extractor for every way in which the protocols carry a key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import parse_qs
+
+from afterbay.core.errors import GatewayError
+from afterbay.ports import Key, Keys
+
+OPEN = Key("open", "open")
+"""Stands for everybody while no virtual key exists and the gateway listens on loopback only."""
+
+
+def secret_of(headers: Mapping[str, str], query: str) -> str | None:
+    """The key that a request shows: `authorization: Bearer`, `x-api-key`, `x-goog-api-key` or Gemini's `?key=`."""
+    bearer = headers.get("authorization", "")
+    if bearer[:7].lower() == "bearer ":
+        return bearer[7:].strip() or None
+    found = headers.get("x-api-key") or headers.get("x-goog-api-key")
+    if found:
+        return found
+    if "key=" in query:
+        return parse_qs(query).get("key", [None])[0]
+    return None
+
+
+def identify(keys: Keys, headers: Mapping[str, str], query: str) -> Key | None:
+    """The key that asks; None while the gateway is open.
+
+    Raises:
+        GatewayError: 401, no key or an unknown one.
+    """
+    if not keys.any_exist():
+        return None
+    secret = secret_of(headers, query)
+    key = keys.find(secret) if secret is not None else None
+    if key is not None:
+        return key
+    raise GatewayError(
+        "This gateway needs a key." if secret is None else "The key is not known to this gateway, or was revoked.",
+        status=401,
+        kind="authentication",
+        code="invalid_api_key",
+        remedy="Send a virtual key as `authorization: Bearer ...`; `afterbay keys create` makes one.",
+    )
