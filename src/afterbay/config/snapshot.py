@@ -6,16 +6,20 @@ from collections.abc import Mapping
 
 import msgspec
 
-from afterbay.config.schema import LimitsConfig, ProviderKind, StateConfig, TelemetryConfig
+from afterbay.config.schema import LimitsConfig, Protocol, StateConfig, TelemetryConfig
 from afterbay.core.secret import Secret
 from afterbay.policy.plan import Alias, Route
 
 
 class Provider(msgspec.Struct, frozen=True):
-    """An upstream, ready to be spoken to. `chat_dialect` is a name of `afterbay.wire`; None: it cannot chat."""
+    """An upstream, ready to be spoken to. `chat_dialect` is a name of `afterbay.wire`; None: it cannot chat.
+
+    `kind` llamacpp with an empty `base_url` is the embedded engine: whoever starts it fills in where it listens.
+    `vendor` is the catalogue's name of who runs it (`groq`, `mistral`, ...), empty for a server of one's own.
+    """
 
     name: str
-    kind: ProviderKind
+    kind: Protocol
     base_url: str
     chat_dialect: str | None
     embed_dialect: str | None
@@ -29,6 +33,11 @@ class Provider(msgspec.Struct, frozen=True):
     concurrent: int | None = None
     threads: int | None = None
     slots: int = 4
+    vendor: str = ""
+
+    def __repr__(self) -> str:
+        """Without headers and proxy: they may hold secrets."""
+        return f"Provider(name={self.name!r}, kind={self.kind!r}, vendor={self.vendor!r}, ...)"
 
 
 class Snapshot(msgspec.Struct, frozen=True):
