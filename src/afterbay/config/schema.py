@@ -286,6 +286,10 @@ class StateConfig(Section, frozen=True):
     shared: Annotated[str, Doc(description="`memory`, or a Redis URL for a fleet.")] = "memory"
     retention: Annotated[Seconds, Doc(description="How long records are kept.")] = Seconds(30 * 86400)
 
+    def __repr__(self) -> str:
+        """Without the addresses: they may hold passwords."""
+        return f"StateConfig(retention={self.retention!r}, ...)"
+
 
 class TelemetryConfig(Section, frozen=True):
     """What is told to other systems."""
@@ -293,6 +297,10 @@ class TelemetryConfig(Section, frozen=True):
     otlp: Annotated[str | None, Doc(description="An OpenTelemetry collector's URL for traces.")] = None
     capture_content: Annotated[bool, Doc(description="Whether prompts and answers go into traces.")] = False
     metrics_public: Annotated[bool, Doc(description="Whether /metrics needs no admin key off loopback.")] = False
+
+    def __repr__(self) -> str:
+        """Without the collector's address: it may hold a password."""
+        return f"TelemetryConfig(capture_content={self.capture_content}, metrics_public={self.metrics_public}, ...)"
 
 
 class LimitsConfig(Section, frozen=True):
