@@ -119,8 +119,7 @@ def never_matching(loaded: Loaded) -> list[str]:
     """Policies that can never match, or that change nothing: each with its key path and why."""
     found: list[str] = []
     snapshot, config = loaded.snapshot, loaded.config
-    for name, wanted in config.policies.compliance.items():
-        needs = Compliance(frozenset(wanted.require), wanted.residency)
+    for name, needs in snapshot.compliance.items():
         if not any(meets(target, (needs,)) for alias in snapshot.aliases.values() for target in alias.targets):
             path = child("policies.compliance", name)
             found.append(f"{path}: no provider meets it ({_needs((needs,))}): whoever asks for it gets no answer.")

@@ -24,10 +24,12 @@ from afterbay.config.schema import Config, Seconds
 NODE_LIMIT = 500_000
 DEPTH_LIMIT = 40
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
-_NUMBER = re.compile(r"[+-]?(?:\d[\d_]*)(?:\.\d*)?(?:[eE][+-]?\d+)?|[+-]?\.\d+(?:[eE][+-]?\d+)?")
-_INTEGER = re.compile(r"[+-]?\d[\d_]*")
+_SECONDS = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
+_DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|[smhd])")
+_NUMBER = re.compile(r"[+-]?(?:[0-9][0-9_]*(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_INTEGER = re.compile(r"[+-]?[0-9][0-9_]*")
+_LONGEST = 40
 _TRUE, _FALSE = frozenset({"true", "yes", "on"}), frozenset({"false", "no", "off"})
 _BAD = msgspec.UNSET
 
@@ -76,7 +78,9 @@ def parse(text: str, file: str, environ: Mapping[str, str]) -> Document:
 def seconds(text: str) -> Seconds | None:
     """A duration in seconds: `250ms`, `1h30m`, `2.5`; None if it is none."""
     text = text.strip().replace(" ", "")
-    if re.fullmatch(r"\d+(?:\.\d+)?", text):
+    if len(text) > _LONGEST:
+        return None
+    if _SECONDS.fullmatch(text):
         return Seconds(text)
     if not _DURATION.fullmatch(text):
         return None
@@ -309,7 +313,7 @@ def _integer(text: str, kind: inspect.IntType) -> Any:
 
 
 def _number(text: str, kind: inspect.FloatType) -> Any:
-    if len(text) > 40 or not _NUMBER.fullmatch(text):
+    if len(text) > _LONGEST or not _NUMBER.fullmatch(text):
         return _BAD
     value = float(text.replace("_", ""))
     return _bounded(value, kind) if abs(value) < 1e300 else _BAD

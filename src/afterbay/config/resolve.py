@@ -15,7 +15,7 @@ from afterbay.config.catalog import catalog
 from afterbay.config.load import Document
 from afterbay.config.prices import Prices, Query, prices_of
 from afterbay.config.problem import ConfigError, Problem, child, did_you_mean
-from afterbay.config.routes import resolve_route
+from afterbay.config.routes import compliance_sets, resolve_route
 from afterbay.config.schema import NOT_BUILT, Config, ModelConfig, RouteConfig
 from afterbay.config.snapshot import Provider, Snapshot
 from afterbay.config.targets import Place, alias_of, by_priority, places, price_query, undated
@@ -215,6 +215,7 @@ def _snapshot(
         limits=document.config.limits,
         state=document.config.state,
         telemetry=document.config.telemetry,
+        compliance=compliance_sets(document),
     )
     return msgspec.structs.replace(
         snapshot, hash=fingerprint(snapshot), warnings=tuple(dict.fromkeys(warnings)), source=document.file or None

@@ -135,4 +135,11 @@ def _compliance(document: Document, path: str, route: RouteConfig, problems: lis
         problems.append(document.problem(path, what, "a name under policies.compliance", hint))
     elif route.compliance is not None and route.compliance != _DEFAULT_SET:
         names.append(route.compliance)
-    return tuple(Compliance(frozenset(sets[name].require), sets[name].residency) for name in names)
+    found = compliance_sets(document)
+    return tuple(found[name] for name in names)
+
+
+def compliance_sets(document: Document) -> dict[str, Compliance]:
+    """The named sets of `policies.compliance`."""
+    sets = document.config.policies.compliance
+    return {name: Compliance(frozenset(one.require), one.residency) for name, one in sets.items()}

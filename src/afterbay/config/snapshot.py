@@ -8,7 +8,7 @@ import msgspec
 
 from afterbay.config.schema import LimitsConfig, Protocol, StateConfig, TelemetryConfig
 from afterbay.core.secret import Secret
-from afterbay.policy.plan import Alias, Route
+from afterbay.policy.plan import Alias, Compliance, Route
 
 
 class Provider(msgspec.Struct, frozen=True):
@@ -43,7 +43,8 @@ class Provider(msgspec.Struct, frozen=True):
 class Snapshot(msgspec.Struct, frozen=True):
     """One configuration, whole. A reload makes a new one; requests in flight keep theirs.
 
-    `by_upstream_name` maps the upstream names of deployments, with and without their date, to aliases.
+    `by_upstream_name` maps the upstream names of deployments, with and without their date, to aliases. `compliance` has
+    the named sets, for keys that ask for one; those of routes are in the routes.
     """
 
     hash: str
@@ -56,5 +57,6 @@ class Snapshot(msgspec.Struct, frozen=True):
     limits: LimitsConfig
     state: StateConfig
     telemetry: TelemetryConfig
+    compliance: Mapping[str, Compliance] = {}
     warnings: tuple[str, ...] = ()
     source: str | None = None
