@@ -13,7 +13,31 @@ from msgspec import Meta as Doc
 
 from afterbay.policy.plan import FallbackOn
 
-ProviderKind: TypeAlias = Literal["openai", "anthropic", "gemini", "llamacpp"]
+Protocol: TypeAlias = Literal["openai", "anthropic", "gemini", "llamacpp"]
+"""How a provider is spoken to; what a resolved provider's `kind` is."""
+
+ProviderKind: TypeAlias = Literal[
+    "openai",
+    "anthropic",
+    "gemini",
+    "llamacpp",
+    "groq",
+    "xai",
+    "mistral",
+    "deepseek",
+    "together",
+    "openrouter",
+    "perplexity",
+    "huggingface",
+    "cerebras",
+    "ollama",
+    "azure",
+    "bedrock",
+    "vertex",
+    "cohere",
+]
+"""What a user may write. The catalogue maps it to a protocol and a default base URL; four have no protocol yet."""
+
 Stage: TypeAlias = Literal[
     "normalize", "classify", "guard_input", "retrieve", "cache", "validate", "guard_output", "rank"
 ]
@@ -24,6 +48,13 @@ class Seconds(float):
     """A duration: `250ms`, `5s`, `2m`, `1h`, `30d`, or a plain number of seconds."""
 
 
+# Bounds stand on the number itself: msgspec refuses them on a union with None.
+Count: TypeAlias = Annotated[int, msgspec.Meta(gt=0)]
+Factor: TypeAlias = Annotated[float, msgspec.Meta(gt=0)]
+Share: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Dollars: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
+
+
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Common ground of all sections: unknown keys are errors."""
 
@@ -31,18 +62,18 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class PriceConfig(Section, frozen=True):
     """USD per million tokens. A missing cache price means: as `input`."""
 
-    input: Annotated[float, Doc(description="USD per million input tokens.", ge=0)]
-    output: Annotated[float, Doc(description="USD per million output tokens, reasoning included.", ge=0)]
-    cached_input: Annotated[float | None, Doc(description="USD per million input tokens read from a cache.")] = None
-    cache_write: Annotated[float | None, Doc(description="USD per million input tokens written to a cache.")] = None
+    input: Annotated[Dollars, Doc(description="USD per million input tokens.")]
+    output: Annotated[Dollars, Doc(description="USD per million output tokens, reasoning included.")]
+    cached_input: Annotated[Dollars | None, Doc(description="USD per million input tokens read from a cache.")] = None
+    cache_write: Annotated[Dollars | None, Doc(description="USD per million input tokens written to a cache.")] = None
 
 
 class ProviderLimits(Section, frozen=True):
     """What the provider allows this account."""
 
-    rpm: Annotated[int | None, Doc(description="Requests a minute.", gt=0)] = None
-    tpm: Annotated[int | None, Doc(description="Tokens a minute.", gt=0)] = None
-    concurrent: Annotated[int | None, Doc(description="Requests in flight at once.", gt=0)] = None
+    rpm: Annotated[Count | None, Doc(description="Requests a minute.")] = None
+    tpm: Annotated[Count | None, Doc(description="Tokens a minute.")] = None
+    concurrent: Annotated[Count | None, Doc(description="Requests in flight at once.")] = None
 
 
 class ProviderConfig(Section, frozen=True):
@@ -50,7 +81,10 @@ class ProviderConfig(Section, frozen=True):
 
     kind: Annotated[
         ProviderKind,
-        Doc(description="Its protocol. `openai`: every OpenAI-compatible host; `llamacpp`: the embedded engine."),
+        Doc(
+            description="Who it is. `openai`: any OpenAI-compatible host; `llamacpp`: the embedded engine; "
+            "`azure`, `bedrock`, `vertex` and `cohere` load and are not served yet."
+        ),
     ]
     base_url: Annotated[
         str | None,
@@ -71,8 +105,16 @@ class ProviderConfig(Section, frozen=True):
         tuple[str, ...], Doc(description="What it is certified for: soc2, hipaa_baa, gdpr, zdr, no_training.")
     ] = ()
     price: Annotated[PriceConfig | None, Doc(description="Overrides the price list for all its models.")] = None
-    threads: Annotated[int | None, Doc(description="llamacpp: threads per model; default cores - 1.", gt=0)] = None
-    slots: Annotated[int, Doc(description="llamacpp: requests that a model works on at once.", gt=0)] = 4
+    threads: Annotated[Count | None, Doc(description="llamacpp: threads per model; default cores - 1.")] = None
+    slots: Annotated[Count, Doc(description="llamacpp: requests that a model works on at once.")] = 4
+    api_version: Annotated[str | None, Doc(description="azure: the API version.")] = None
+    project: Annotated[str | None, Doc(description="vertex: the project.")] = None
+    location: Annotated[str | None, Doc(description="vertex: the location.")] = None
+    profile: Annotated[str | None, Doc(description="bedrock: the profile of the shared AWS configuration.")] = None
+
+    def __repr__(self) -> str:
+        """Without keys, headers and proxy: they may hold secrets."""
+        return f"ProviderConfig(kind={self.kind!r}, region={self.region!r}, ...)"
 
 
 class Capabilities(Section, frozen=True):
@@ -83,6 +125,9 @@ class Capabilities(Section, frozen=True):
     json_schema: Annotated[bool | None, Doc(description="Answers in a given JSON Schema.")] = None
     prefill: Annotated[bool | None, Doc(description="Continues an assistant message.")] = None
     reasoning: Annotated[bool | None, Doc(description="Takes a reasoning effort or budget.")] = None
+    embeddings: Annotated[
+        bool | None, Doc(description="Makes embeddings and does not chat; null: if its name has `embed` in it.")
+    ] = None
 
 
 class DeploymentConfig(Section, frozen=True):
@@ -90,7 +135,7 @@ class DeploymentConfig(Section, frozen=True):
 
     provider: Annotated[str, Doc(description="A name under `providers`.")]
     name: Annotated[str, Doc(description="The model's name there.")]
-    weight: Annotated[float, Doc(description="Share of the traffic, relative to its siblings.", gt=0)] = 1.0
+    weight: Annotated[Factor, Doc(description="Share of the traffic, relative to its siblings.")] = 1.0
     priority: Annotated[int | None, Doc(description="Lower is tried first, where nothing else decides.")] = None
 
 
@@ -103,8 +148,8 @@ class ModelConfig(Section, frozen=True):
     tags: Annotated[tuple[str, ...], Doc(description="Words that routes and reports may use.")] = ()
     fallback: Annotated[tuple[str, ...], Doc(description="Aliases to try when all its deployments failed.")] = ()
     capabilities: Annotated[Capabilities, Doc(description="Overrides what the catalogue says.")] = Capabilities()
-    context: Annotated[int | None, Doc(description="Context window in tokens.", gt=0)] = None
-    weight: Annotated[float, Doc(description="As in a deployment.", gt=0)] = 1.0
+    context: Annotated[Count | None, Doc(description="Context window in tokens.")] = None
+    weight: Annotated[Factor, Doc(description="As in a deployment.")] = 1.0
     priority: Annotated[int | None, Doc(description="As in a deployment.")] = None
     price: Annotated[PriceConfig | None, Doc(description="Overrides the price list.")] = None
 
@@ -129,7 +174,7 @@ class Rules(Section, frozen=True):
         int, Doc(description="Below this, a prompt with a word of `extract` goes to the extract task.")
     ] = 100
     long_words: Annotated[int, Doc(description="Above this, a prompt goes to the reasoning task.")] = 1000
-    cjk_chars_per_word: Annotated[float, Doc(description="How many Chinese characters count as one word.", gt=0)] = 2.0
+    cjk_chars_per_word: Annotated[Factor, Doc(description="How many Chinese characters count as one word.")] = 2.0
     extract: Annotated[tuple[str, ...], Doc(description="Words that mean extraction.")] = ("extract", "提取")
     reasoning: Annotated[tuple[str, ...], Doc(description="Words that mean reasoning.")] = ("reasoning", "推理")
     code: Annotated[tuple[str, ...], Doc(description="Words that mean code.")] = ("code", "代码")
@@ -180,10 +225,10 @@ class RouteConfig(Section, frozen=True):
         None
     )
     max_attempts: Annotated[
-        int | None, Doc(description="Attempts a request may make, all targets together. Default 5.", gt=0)
+        Count | None, Doc(description="Attempts a request may make, all targets together. Default 5.")
     ] = None
-    keep: Annotated[float | None, Doc(description="Share of the strongest model's quality to keep.", ge=0, le=1)] = None
-    confidence: Annotated[float | None, Doc(description="Confidence of that certificate.", ge=0, le=1)] = None
+    keep: Annotated[Share | None, Doc(description="Share of the strongest model's quality to keep.")] = None
+    confidence: Annotated[Share | None, Doc(description="Confidence of that certificate.")] = None
     optimize: Annotated[Literal["cost", "latency", "quality"] | None, Doc(description="What decides among equals.")] = (
         None
     )
@@ -201,9 +246,9 @@ class RouteConfig(Section, frozen=True):
         None
     )
     prompt_cache: Annotated[Literal["off", "insert"] | None, Doc(description="Insert cache marks.")] = None
-    max_cost_usd: Annotated[
-        float | None, Doc(description="Money one request may cost, all attempts together.", ge=0)
-    ] = None
+    max_cost_usd: Annotated[Dollars | None, Doc(description="Money one request may cost, all attempts together.")] = (
+        None
+    )
 
 
 class ComplianceConfig(Section, frozen=True):
@@ -218,7 +263,7 @@ class HealthConfig(Section, frozen=True):
 
     interval: Annotated[Seconds, Doc(description="Between checks.")] = Seconds(60)
     latency_p95: Annotated[Seconds, Doc(description="Above this it is ill.")] = Seconds(0.5)
-    error_rate: Annotated[float, Doc(description="Above this share it is ill.", ge=0, le=1)] = 0.05
+    error_rate: Annotated[Share, Doc(description="Above this share it is ill.")] = 0.05
     window: Annotated[Seconds, Doc(description="What is looked at.")] = Seconds(60)
     eject: Annotated[Seconds, Doc(description="How long it is left out.")] = Seconds(30)
 
@@ -226,7 +271,7 @@ class HealthConfig(Section, frozen=True):
 class BudgetConfig(Section, frozen=True):
     """How much may be spent."""
 
-    usd: Annotated[float, Doc(description="The amount.", ge=0)]
+    usd: Annotated[Dollars, Doc(description="The amount.")]
     per: Annotated[Literal["day", "month"], Doc(description="The period.")] = "month"
     scope: Annotated[str, Doc(description="organisation, team, user, key or tag:NAME.")] = "key"
     on_exceeded: Annotated[Literal["refuse", "downgrade", "cache", "defer"], Doc(description="What happens then.")] = (
@@ -253,6 +298,10 @@ class StateConfig(Section, frozen=True):
     shared: Annotated[str, Doc(description="`memory`, or a Redis URL for a fleet.")] = "memory"
     retention: Annotated[Seconds, Doc(description="How long records are kept.")] = Seconds(30 * 86400)
 
+    def __repr__(self) -> str:
+        """Without the addresses: they may hold passwords."""
+        return f"StateConfig(retention={self.retention!r}, ...)"
+
 
 class TelemetryConfig(Section, frozen=True):
     """What is told to other systems."""
@@ -261,13 +310,17 @@ class TelemetryConfig(Section, frozen=True):
     capture_content: Annotated[bool, Doc(description="Whether prompts and answers go into traces.")] = False
     metrics_public: Annotated[bool, Doc(description="Whether /metrics needs no admin key off loopback.")] = False
 
+    def __repr__(self) -> str:
+        """Without the collector's address: it may hold a password."""
+        return f"TelemetryConfig(capture_content={self.capture_content}, metrics_public={self.metrics_public}, ...)"
+
 
 class LimitsConfig(Section, frozen=True):
     """Bounds of the gateway itself."""
 
-    body_bytes: Annotated[int, Doc(description="Largest request body.", gt=0)] = 32 * 1024 * 1024
-    answer_bytes: Annotated[int, Doc(description="Largest whole answer of a provider.", gt=0)] = 64 * 1024 * 1024
-    event_bytes: Annotated[int, Doc(description="Largest single event of a stream.", gt=0)] = 16 * 1024 * 1024
+    body_bytes: Annotated[Count, Doc(description="Largest request body.")] = 32 * 1024 * 1024
+    answer_bytes: Annotated[Count, Doc(description="Largest whole answer of a provider.")] = 64 * 1024 * 1024
+    event_bytes: Annotated[Count, Doc(description="Largest single event of a stream.")] = 16 * 1024 * 1024
     body_timeout: Annotated[Seconds, Doc(description="Until a request's body has arrived.")] = Seconds(60)
     drain: Annotated[Seconds, Doc(description="How long open streams may go on after SIGTERM.")] = Seconds(600)
     retry_after: Annotated[Seconds, Doc(description="The longest Retry-After of a provider that is believed.")] = (

@@ -6,16 +6,20 @@ from collections.abc import Mapping
 
 import msgspec
 
-from afterbay.config.schema import LimitsConfig, ProviderKind, StateConfig, TelemetryConfig
+from afterbay.config.schema import LimitsConfig, Protocol, StateConfig, TelemetryConfig
 from afterbay.core.secret import Secret
-from afterbay.policy.plan import Alias, Route
+from afterbay.policy.plan import Alias, Compliance, Route
 
 
 class Provider(msgspec.Struct, frozen=True):
-    """An upstream, ready to be spoken to. `chat_dialect` is a name of `afterbay.wire`; None: it cannot chat."""
+    """An upstream, ready to be spoken to. `chat_dialect` is a name of `afterbay.wire`; None: it cannot chat.
+
+    `kind` llamacpp with an empty `base_url` is the embedded engine: whoever starts it fills in where it listens.
+    `vendor` is the catalogue's name of who runs it (`groq`, `mistral`, ...), empty for a server of one's own.
+    """
 
     name: str
-    kind: ProviderKind
+    kind: Protocol
     base_url: str
     chat_dialect: str | None
     embed_dialect: str | None
@@ -29,12 +33,18 @@ class Provider(msgspec.Struct, frozen=True):
     concurrent: int | None = None
     threads: int | None = None
     slots: int = 4
+    vendor: str = ""
+
+    def __repr__(self) -> str:
+        """Without headers and proxy: they may hold secrets."""
+        return f"Provider(name={self.name!r}, kind={self.kind!r}, vendor={self.vendor!r}, ...)"
 
 
 class Snapshot(msgspec.Struct, frozen=True):
     """One configuration, whole. A reload makes a new one; requests in flight keep theirs.
 
-    `by_upstream_name` maps the upstream names of deployments, with and without their date, to aliases.
+    `by_upstream_name` maps the upstream names of deployments, with and without their date, to aliases. `compliance` has
+    the named sets, for keys that ask for one; those of routes are in the routes.
     """
 
     hash: str
@@ -47,5 +57,6 @@ class Snapshot(msgspec.Struct, frozen=True):
     limits: LimitsConfig
     state: StateConfig
     telemetry: TelemetryConfig
+    compliance: Mapping[str, Compliance] = {}
     warnings: tuple[str, ...] = ()
     source: str | None = None

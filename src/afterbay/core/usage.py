@@ -36,20 +36,31 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 class Price(msgspec.Struct, frozen=True):
-    """Prices in picodollars (1e-12 USD) a token, so that $0.000001 per million is still an integer."""
+    """Prices in picodollars (1e-12 USD) a token, so that $0.000001 per million is still an integer.
+
+    `tiers` are (tokens, price), rising: an answer whose whole input is above that many tokens is billed, all of it,
+    at that price. This is how Anthropic, Google, OpenAI and xAI bill long prompts.
+    """
 
     input: int
     output: int
     cached_input: int
     cache_write: int
+    tiers: tuple[tuple[int, Price], ...] = ()
 
     def cost_picousd(self, usage: Usage) -> int:
         """Cost of one answer in picodollars; reasoning is billed as output."""
+        price = self
+        if self.tiers:
+            read = usage.total_input
+            for above, tier in self.tiers:
+                if read > above:
+                    price = tier
         return (
-            usage.input_tokens * self.input
-            + usage.cached_input_tokens * self.cached_input
-            + usage.cache_write_tokens * self.cache_write
-            + (usage.output_tokens + usage.reasoning_tokens) * self.output
+            usage.input_tokens * price.input
+            + usage.cached_input_tokens * price.cached_input
+            + usage.cache_write_tokens * price.cache_write
+            + (usage.output_tokens + usage.reasoning_tokens) * price.output
         )
 
 

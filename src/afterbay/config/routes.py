@@ -1,0 +1,145 @@
+"""From `RouteConfig` to `plan.Route`: defaults folded in, names looked up, candidates counted out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import msgspec
+
+from afterbay.config.load import Document
+from afterbay.config.problem import Problem, child, did_you_mean
+from afterbay.config.schema import RouteConfig, Timeouts
+from afterbay.config.schema import Rules as RulesConfig
+from afterbay.policy.plan import Compliance, Limits, Route, Rules
+
+LookUp: TypeAlias = Callable[[str, str, bool], str | None]
+"""(name, key path, whether it must be there) -> the alias's name, or None."""
+
+LEVELS = ("low", "medium", "high")
+_DEFAULT_SET = "default"
+
+
+def resolve_route(
+    document: Document,
+    name: str,
+    route: RouteConfig,
+    everything: tuple[str, ...],
+    look_up: LookUp,
+    problems: list[Problem],
+    *,
+    is_defaults: bool = False,
+) -> Route:
+    """The route with the defaults under it. `everything` are its candidates if it names none itself."""
+    path = "defaults" if is_defaults else child("routes", name)
+    defaults = document.config.defaults
+    merged = _merged(defaults, route)
+
+    def where(key: str) -> str:
+        """Where a key that holds here was written: in the route, else in the defaults."""
+        return f"{path}.{key}" if _is_set(getattr(route, key)) else f"defaults.{key}"
+
+    tasks = _looked_up(merged.tasks, where("tasks"), look_up)
+    complexity = _looked_up(merged.complexity, where("complexity"), look_up)
+    fallback = _fallback(merged, where("fallback"), look_up)
+    listed = dict.fromkeys([*tasks.values(), *(complexity[key] for key in LEVELS if key in complexity)])
+    candidates = tuple(dict.fromkeys([*listed, *(fallback or ())])) or everything
+    base = Route(name=name)
+    return Route(
+        name=name,
+        limits=_limits(document, path, merged, problems),
+        fallback=fallback,
+        fallback_on=base.fallback_on if merged.fallback_on is None else frozenset(merged.fallback_on),
+        stages=base.stages if merged.stages is None else frozenset(merged.stages),
+        tasks=tasks,
+        complexity=complexity,
+        rules=_rules(merged.rules),
+        candidates=() if is_defaults else candidates,
+        drop_unsupported=merged.unsupported == "drop",
+        ask_usage=merged.usage == "ask",
+        compliance=_compliance(document, where("compliance"), merged, problems),
+    )
+
+
+def _is_set(value: object) -> bool:
+    return value is not None and value != {} and value != Timeouts()
+
+
+def _merged(defaults: RouteConfig, route: RouteConfig) -> RouteConfig:
+    """`route` where it says something, else `defaults`; time limits one by one."""
+    changes = {
+        field: getattr(defaults, field) for field in route.__struct_fields__ if not _is_set(getattr(route, field))
+    }
+    limits = {
+        field: getattr(defaults.timeouts, field)
+        for field in route.timeouts.__struct_fields__
+        if getattr(route.timeouts, field) is None
+    }
+    changes["timeouts"] = msgspec.structs.replace(route.timeouts, **limits)
+    return msgspec.structs.replace(route, **changes)
+
+
+def _looked_up(names: Mapping[Any, str], path: str, look_up: LookUp) -> dict[str, str]:
+    found = {key: look_up(name, child(path, key), True) for key, name in names.items()}
+    return {key: name for key, name in found.items() if name is not None}
+
+
+def _fallback(route: RouteConfig, path: str, look_up: LookUp) -> tuple[str, ...] | None:
+    if route.fallback is None:
+        return None
+    found = [look_up(name, f"{path}[{i}]", False) for i, name in enumerate(route.fallback)]
+    return tuple(dict.fromkeys(name for name in found if name is not None))
+
+
+def _limits(document: Document, path: str, route: RouteConfig, problems: list[Problem]) -> Limits:
+    base, times = Limits(), route.timeouts
+    for key in times.__struct_fields__:
+        value = getattr(times, key)
+        at = f"{path}.timeouts.{key}"
+        if value is not None and value <= 0 and at in document.origins:
+            problems.append(document.problem(at, "no time at all is left", "a duration above 0s"))
+    return Limits(
+        connect_s=_or(times.connect, base.connect_s),
+        first_token_s=_or(times.first_token, base.first_token_s),
+        between_tokens_s=_or(times.between_tokens, base.between_tokens_s),
+        total_s=_or(times.total, base.total_s),
+        hold_s=_or(route.hold, base.hold_s),
+        max_attempts=base.max_attempts if route.max_attempts is None else route.max_attempts,
+    )
+
+
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else float(value)
+
+
+def _rules(rules: RulesConfig | None) -> Rules:
+    if rules is None:
+        return Rules()
+    return Rules(
+        short_words=rules.short_words,
+        long_words=rules.long_words,
+        cjk_chars_per_word=rules.cjk_chars_per_word,
+        extract=tuple(word.lower() for word in rules.extract),
+        reasoning=tuple(word.lower() for word in rules.reasoning),
+        code=tuple(word.lower() for word in rules.code),
+    )
+
+
+def _compliance(document: Document, path: str, route: RouteConfig, problems: list[Problem]) -> tuple[Compliance, ...]:
+    """The set that holds for all, then the route's own."""
+    sets = document.config.policies.compliance
+    names = [_DEFAULT_SET] if _DEFAULT_SET in sets else []
+    if route.compliance is not None and route.compliance not in sets:
+        hint = did_you_mean(route.compliance, sets) or f"Add it under policies.compliance: {route.compliance}: {{...}}."
+        what = f"there is no compliance set `{route.compliance}`"
+        problems.append(document.problem(path, what, "a name under policies.compliance", hint))
+    elif route.compliance is not None and route.compliance != _DEFAULT_SET:
+        names.append(route.compliance)
+    found = compliance_sets(document)
+    return tuple(found[name] for name in names)
+
+
+def compliance_sets(document: Document) -> dict[str, Compliance]:
+    """The named sets of `policies.compliance`."""
+    sets = document.config.policies.compliance
+    return {name: Compliance(frozenset(one.require), one.residency) for name, one in sets.items()}

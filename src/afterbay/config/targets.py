@@ -1,0 +1,172 @@
+"""From `ModelConfig` to `plan.Alias`: which deployments answer to a name, what they cost and cannot do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from afterbay.config.catalog import LocalModel, catalog, embeds
+from afterbay.config.load import Document
+from afterbay.config.prices import FREE, Prices, Query, picousd_per_token
+from afterbay.config.problem import Problem, child, did_you_mean
+from afterbay.config.schema import Capabilities, DeploymentConfig, ModelConfig, PriceConfig
+from afterbay.config.upstreams import Upstream, may_be_listed
+from afterbay.core.decision import Target
+from afterbay.core.usage import Price
+from afterbay.policy.plan import Alias
+
+LACKING: dict[str, frozenset[str]] = {
+    "tools": frozenset({"tools", "tool_choice", "parallel_tool_calls"}),
+    "vision": frozenset({"images", "image_urls"}),
+    "json_schema": frozenset({"response_format", "json_object"}),
+    "reasoning": frozenset({"reasoning"}),
+}
+"""What a capability set to false takes away, by the names of `afterbay.wire.features`. Prefill is no client's field."""
+
+_DATE = re.compile(r"(?:-\d{4}-\d{2}-\d{2}|[-@]\d{8})$")
+
+
+class Place(msgspec.Struct, frozen=True):
+    """One deployment of an alias, before its price is known. `path` is where it is configured."""
+
+    alias: str
+    path: str
+    upstream: Upstream
+    name: str
+    weight: float
+    priority: int | None
+    local: LocalModel | None = None
+
+
+def undated(name: str) -> str:
+    """An upstream name without its date: `-2024-11-20`, `-20250514`, `@20250514`."""
+    return _DATE.sub("", name)
+
+
+def places(document: Document, upstreams: Mapping[str, Upstream], problems: list[Problem]) -> list[Place]:
+    """Every deployment of every alias at a provider that is there."""
+    found: list[Place] = []
+    for alias, model in document.config.models.items():
+        path = child("models", alias)
+        if not alias.strip():
+            problems.append(document.problem(path, "a model has no name", "a name that clients can ask for"))
+        for where, deployment in _deployments(document, alias, path, model, problems):
+            upstream = upstreams.get(deployment.provider)
+            if upstream is None:
+                continue  # complained about where providers are resolved
+            local = _local(document, where, upstream, deployment.name, problems)
+            priority = deployment.priority if deployment.priority is not None else model.priority
+            found.append(Place(alias, where, upstream, deployment.name, deployment.weight, priority, local))
+    return found
+
+
+def _deployments(
+    document: Document, alias: str, path: str, model: ModelConfig, problems: list[Problem]
+) -> list[tuple[str, DeploymentConfig]]:
+    if model.deployments:
+        if model.provider is not None or model.name is not None:
+            what = "both `deployments` and `provider` or `name` are set"
+            problems.append(document.problem(path, what, "one of them", "Move the provider into deployments."))
+        return [(f"{path}.deployments[{i}]", one) for i, one in enumerate(model.deployments)]
+    if model.provider is None:
+        remedy = "Add `provider: NAME`, a name under providers."
+        problems.append(document.problem(path, "the model has no provider", "`provider` or `deployments`", remedy))
+        return []
+    name = model.name if model.name is not None else alias
+    return [(path, DeploymentConfig(model.provider, name, model.weight, model.priority))]
+
+
+def _local(document: Document, path: str, upstream: Upstream, name: str, problems: list[Problem]) -> LocalModel | None:
+    """The engine's model of this name; a file of weights is one too."""
+    if not upstream.is_engine:
+        return None
+    if name.endswith(".gguf"):
+        return LocalModel(name, source="a file of the user", embeds=embeds(name))
+    known = catalog().local_named(name)
+    if known is None:
+        names = [model.name for model in catalog().local]
+        what, wanted = f"the engine has no model `{name}`", f"{', '.join(names)}, or the path of a .gguf file"
+        problems.append(document.problem(f"{path}.name", what, wanted, did_you_mean(name, names)))
+    return known
+
+
+def price_query(place: Place) -> Query | None:
+    """What to ask the price lists for this place; None: it has a price of its own, or no list can know it."""
+    upstream, config = place.upstream, place.upstream.config
+    if upstream.served is None or upstream.is_engine or config.price is not None:
+        return None
+    if upstream.row is not None:
+        return Query(place.name, provider=upstream.row.prices) if upstream.row.prices else None
+    url = upstream.served.base_url
+    return Query(place.name, base_url=url) if may_be_listed(url) else None
+
+
+def alias_of(name: str, model: ModelConfig, its_places: list[Place], prices: Prices) -> Alias:
+    """The alias with its targets in order of priority; a place at a provider that is left out is left out."""
+    targets = [target(place, model, prices) for place in its_places if place.upstream.served is not None]
+    unique = list({one.id: one for one in reversed(targets)}.values())[::-1]
+    return Alias(
+        name=name,
+        targets=tuple(sorted(unique, key=by_priority)),
+        fallback=model.fallback,
+        tags=frozenset(model.tags),
+    )
+
+
+def by_priority(one: Target) -> tuple[bool, int]:
+    """Sorting key: lower priorities first, those without one last, otherwise as in the file."""
+    return one.priority is None, one.priority or 0
+
+
+def target(place: Place, model: ModelConfig, prices: Prices) -> Target:
+    """One deployment as policies see it."""
+    served = place.upstream.served
+    assert served is not None, place.path  # noqa: S101 - places without are filtered by the caller
+    capabilities = model.capabilities
+    known_embeds = place.local.embeds if place.local is not None else embeds(place.name)
+    is_embedder = known_embeds if capabilities.embeddings is None else capabilities.embeddings
+    dialect = served.embed_dialect if is_embedder else served.chat_dialect
+    return Target(
+        id=f"{served.name}/{place.name}",
+        alias=place.alias,
+        provider=served.name,
+        name=place.name,
+        dialect=dialect or served.chat_dialect or "",
+        price=_price(place, model, prices),
+        context_tokens=model.context or (place.local.context if place.local is not None else None),
+        cannot=_cannot(capabilities, place),
+        tags=frozenset(model.tags),
+        region=served.region,
+        compliance=served.compliance,
+        weight=place.weight,
+        priority=place.priority,
+        embeds=is_embedder,
+    )
+
+
+def _cannot(capabilities: Capabilities, place: Place) -> frozenset[str]:
+    off = {name for name in LACKING if getattr(capabilities, name) is False}
+    if place.local is not None and capabilities.vision is None:
+        off.add("vision")  # the engine loads one file of weights and no image projector
+    return frozenset().union(*(LACKING[name] for name in off))
+
+
+def _price(place: Place, model: ModelConfig, prices: Prices) -> Price | None:
+    own = model.price or place.upstream.config.price
+    if own is not None:
+        return _own_price(own)
+    if place.upstream.is_engine:
+        return FREE
+    query = price_query(place)
+    return prices.get(query) if query is not None else None
+
+
+def _own_price(own: PriceConfig) -> Price:
+    return Price(
+        input=picousd_per_token(own.input),
+        output=picousd_per_token(own.output),
+        cached_input=picousd_per_token(own.input if own.cached_input is None else own.cached_input),
+        cache_write=picousd_per_token(own.input if own.cache_write is None else own.cache_write),
+    )

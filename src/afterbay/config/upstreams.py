@@ -1,0 +1,184 @@
+"""From `ProviderConfig` to `snapshot.Provider`: who it is, where it answers, with which keys."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+import msgspec
+
+from afterbay.config.catalog import CHAT_DIALECT, EMBED_DIALECT, Row, catalog
+from afterbay.config.load import Document
+from afterbay.config.problem import Problem, child, did_you_mean, masked_url
+from afterbay.config.schema import Protocol, ProviderConfig
+from afterbay.config.snapshot import Provider
+from afterbay.core.secret import Secret
+
+UNSERVED = frozenset({"azure", "bedrock", "vertex", "cohere"})
+"""Kinds that load and whose protocol this release does not speak."""
+
+_UNSERVED_KEYS = ("api_version", "project", "location", "profile")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class Upstream(msgspec.Struct, frozen=True):
+    """A provider and what is known of it. `served` None: it is left out, with a warning."""
+
+    name: str
+    config: ProviderConfig
+    served: Provider | None
+    row: Row | None
+
+    @property
+    def is_engine(self) -> bool:
+        """Whether this is the engine inside, not a server somewhere."""
+        return self.served is not None and self.served.kind == "llamacpp"
+
+
+def resolve_upstreams(
+    document: Document, environ: Mapping[str, str], problems: list[Problem], warnings: list[str]
+) -> dict[str, Upstream]:
+    """All providers that are configured, and the well-known ones that models name without configuring them."""
+    configured = dict(document.config.providers)
+    found = {name: _resolve(document, name, config, problems, warnings) for name, config in configured.items()}
+    for path, name in _named_by_models(document):
+        if name in found:
+            continue
+        row = catalog().named(name)
+        if row is None or not row.key_variables:
+            remedy = did_you_mean(name, configured) or f"Configure it under providers: {name}: {{kind: ...}}."
+            problems.append(document.problem(path, f"there is no provider `{name}`", "a name under providers", remedy))
+            continue
+        found[name] = _implied(name, row, environ, warnings)
+    return found
+
+
+def _named_by_models(document: Document) -> list[tuple[str, str]]:
+    """(key path, provider name) of every mention in `models`."""
+    mentions: list[tuple[str, str]] = []
+    for alias, model in document.config.models.items():
+        path = child("models", alias)
+        if model.provider is not None:
+            mentions.append((f"{path}.provider", model.provider))
+        mentions += [(f"{path}.deployments[{i}].provider", d.provider) for i, d in enumerate(model.deployments)]
+    return mentions
+
+
+def _implied(name: str, row: Row, environ: Mapping[str, str], warnings: list[str]) -> Upstream:
+    """A well-known provider that the file does not configure: its address, and the key of its variable."""
+    key = next((environ[variable] for variable in row.key_variables if environ.get(variable)), None)
+    config = ProviderConfig(kind=row.name, api_key=key)  # type: ignore[arg-type]  # rows are named like kinds
+    if key is None:
+        warnings.append(
+            f"Provider `{name}` is not configured and {' or '.join(row.key_variables)} is not set: models at it are "
+            f"left out. Set the variable, or configure providers.{name}."
+        )
+        return Upstream(name, config, None, row)
+    return Upstream(name, config, _provider(name, config, row.protocol, row.base_url, row), row)
+
+
+def _resolve(
+    document: Document, name: str, config: ProviderConfig, problems: list[Problem], warnings: list[str]
+) -> Upstream:
+    path = child("providers", name)
+    if not name or "/" in name:
+        what = "a provider's name is empty or has a slash in it"
+        problems.append(document.problem(path, what, "a name such as openai or vllm-eu", "`a/b` means model b at a."))
+    _check_urls(document, path, config, problems)
+    _warn(path, name, config, warnings)
+    if config.kind in UNSERVED:
+        warnings.append(f"{path}.kind: `{config.kind}` is not honoured by this release: models at it are left out.")
+        return Upstream(name, config, None, None)
+    kind_row = catalog().named(config.kind)
+    assert kind_row is not None, config.kind  # noqa: S101 - a test holds schema and catalogue together
+    protocol = kind_row.protocol
+    name_row = catalog().named(name)
+    # `groq: {kind: openai}` without a URL is Groq: its key must not go to OpenAI
+    row = name_row if name_row is not None and name_row.protocol == protocol and config.kind == protocol else kind_row
+    if protocol == "llamacpp" and config.base_url is not None:
+        return Upstream(name, config, _provider(name, config, "openai", config.base_url, None, "llamacpp"), None)
+    base_url = config.base_url if config.base_url is not None else row.base_url
+    vendor = catalog().at(base_url) or (None if row.name == "openai" and config.base_url and name != "openai" else row)
+    _warn_keyless(path, config, vendor, warnings)
+    return Upstream(name, config, _provider(name, config, protocol, base_url, vendor), vendor)
+
+
+def _provider(
+    name: str, config: ProviderConfig, protocol: Protocol, base_url: str, row: Row | None, vendor: str = ""
+) -> Provider:
+    keys = ([config.api_key] if config.api_key else []) + [key for key in config.api_keys if key]
+    return Provider(
+        name=name,
+        kind=protocol,
+        base_url=base_url.rstrip("/"),
+        chat_dialect=CHAT_DIALECT[protocol],
+        embed_dialect=EMBED_DIALECT[protocol],
+        api=config.api,
+        keys=tuple(Secret(key) for key in dict.fromkeys(keys)),
+        headers=dict(config.headers),
+        proxy=config.proxy,
+        ca_file=config.ca_file,
+        region=config.region,
+        compliance=frozenset(config.compliance),
+        concurrent=config.limits.concurrent,
+        threads=config.threads,
+        slots=config.slots,
+        vendor=row.name if row is not None else vendor,
+    )
+
+
+def _check_urls(document: Document, path: str, config: ProviderConfig, problems: list[Problem]) -> None:
+    for key, url in (("base_url", config.base_url), ("proxy", config.proxy)):
+        if url is not None and not _is_http(url):
+            what = f"`{masked_url(url)}` is not an address" if "@" not in url or "://" in url else "this is no address"
+            wanted = "a URL such as https://host/v1" if key == "base_url" else "a URL such as http://proxy:3128"
+            problems.append(document.problem(f"{path}.{key}", what, wanted))
+    for key, values in (("api_key", (config.api_key or "",)), ("api_keys", config.api_keys)):
+        for i, value in enumerate(values):
+            if _CONTROL.search(value) or value != value.strip():
+                where = f"{path}.{key}" if key == "api_key" else f"{path}.{key}[{i}]"
+                what = "the key has a line break, a control character or a space at its end in it"
+                problems.append(document.problem(where, what, "a key", "Was it read from a file with a line break?"))
+    for header, value in config.headers.items():
+        if _CONTROL.search(header + value) or not header or not header.isascii():
+            what = "a header has a line break or a control character in it"
+            problems.append(document.problem(child(f"{path}.headers", header), what, "a name and one line of text"))
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and not re.search(r"\s", url)
+
+
+def _warn(path: str, name: str, config: ProviderConfig, warnings: list[str]) -> None:
+    for key in ("rpm", "tpm"):
+        if getattr(config.limits, key) is not None:
+            warnings.append(f"{path}.limits.{key} is not honoured by this release.")
+    unserved = [key for key in _UNSERVED_KEYS if getattr(config, key) is not None]
+    warnings.extend(f"{path}.{key} is not honoured by this release." for key in unserved)
+
+
+def _warn_keyless(path: str, config: ProviderConfig, vendor: Row | None, warnings: list[str]) -> None:
+    """Says that a public provider will refuse: a server of one's own may well need no key, and so may a proxy."""
+    if vendor is None or not vendor.base_url.startswith("https:") or config.api_key or config.api_keys:
+        return
+    if config.headers or (config.base_url is not None and catalog().at(config.base_url) is None):
+        return
+    variable = vendor.key_variables[0] if vendor.key_variables else f"{vendor.name.upper()}_API_KEY"
+    warnings.append(f'{path} has no api_key: {vendor.name} will refuse. Add api_key: "${{{variable}}}".')
+
+
+def may_be_listed(base_url: str) -> bool:
+    """Whether a price list could know this address: no list knows bare addresses and names inside a network."""
+    host = urlsplit(base_url).hostname or ""
+    try:
+        ip_address(host)
+    except ValueError:
+        return "." in host and not host.endswith((".internal", ".local", ".localhost", ".svc"))
+    return False

@@ -1,0 +1,109 @@
+"""Prices: whole picodollars, tiers, the highest of a day, and no memory left behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+
+from afterbay.config import prices
+from afterbay.config.catalog import catalog
+from afterbay.config.prices import Query, picousd_per_token, price_of, prices_of
+from afterbay.core.usage import Price, Usage
+
+NOW = datetime(2026, 11, 24, 20, 0, tzinfo=UTC)
+
+
+def test_a_listed_price_is_whole_picodollars_a_token() -> None:
+    assert price_of("openai", "gpt-4o-2024-11-20", NOW) == Price(2_500_000, 10_000_000, 1_250_000, 2_500_000)
+    assert price_of("anthropic", "claude-opus-4-6", NOW) == Price(5_000_000, 25_000_000, 500_000, 6_250_000)
+
+
+def test_a_list_is_found_by_its_address_too() -> None:
+    assert price_of("https://api.groq.com/openai/v1", "llama-3.1-8b-instant", NOW) == Price(50000, 80000, 50000, 50000)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [
+        ("openai", "no-such-model"),
+        ("nobody", "gpt-4o"),
+        ("https://nobody.example/v1", "gpt-4o"),
+        ("openai", "whisper-1"),
+    ],
+)
+def test_an_unknown_price_is_none_and_never_zero(provider: str, model: str) -> None:
+    assert price_of(provider, model, NOW) is None
+
+
+def test_a_model_without_any_price_on_its_row_is_unknown() -> None:
+    assert price_of("mistral", "mistral-nemo:free", NOW) is None
+
+
+def test_long_prompts_have_their_own_price() -> None:
+    price = price_of("anthropic", "claude-sonnet-4-5", NOW)
+    assert price is not None
+    assert price.tiers == ((200_000, Price(6_000_000, 22_500_000, 600_000, 7_500_000)),)
+
+
+def test_a_price_that_changes_with_the_hour_counts_at_its_highest() -> None:
+    night = price_of("deepseek", "deepseek-v4-flash", NOW)
+    day = price_of("deepseek", "deepseek-v4-flash", NOW.replace(hour=2))
+    assert night == day
+    assert night is not None
+    assert night.input == 300_000
+
+
+def test_embeddings_cost_their_input_only() -> None:
+    assert price_of("openai", "text-embedding-3-small", NOW) == Price(20_000, 0, 20_000, 20_000)
+
+
+def test_every_model_of_the_catalogue_is_on_a_list_and_not_given_up() -> None:
+    from genai_prices.data_snapshot import get_snapshot
+
+    for row in catalog().provider:
+        for model in row.models:
+            assert price_of(row.prices or "", model, NOW) is not None, model
+            _, listed = get_snapshot().find_provider_model(model, None, row.prices, None)
+            assert not listed.deprecated, model
+
+
+def test_every_price_list_of_the_catalogue_exists_and_knows_its_address() -> None:
+    from genai_prices.data_snapshot import get_snapshot
+
+    for row in catalog().provider:
+        if row.prices is not None:
+            assert get_snapshot().find_provider(None, None, row.base_url).id == row.prices
+
+
+def test_prices_are_looked_up_without_loading_the_lists_here() -> None:
+    code = (
+        "import sys\n"
+        "from afterbay.config.prices import Query, prices_of\n"
+        "found = prices_of([Query('gpt-4o', 'openai'), Query('gpt-4o', 'openai'), Query('nope', 'openai')])\n"
+        "print(len(found), next(iter(found.values())).input, 'genai_prices' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "2500000", "False"]
+
+
+def test_prices_are_found_even_where_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prices.sys, "executable", "/nowhere/python")
+    assert prices_of([Query("gpt-4o", "openai")])[Query("gpt-4o", "openai")].output == 10_000_000
+    assert prices_of([]) == {}
+
+
+def test_fractions_of_a_picodollar_are_rounded_up() -> None:
+    assert picousd_per_token(0.000001) == 1
+    assert picousd_per_token(0.0000011) == 2
+    assert picousd_per_token(0.1) == 100_000
+    assert picousd_per_token(0) == 0
+
+
+def test_a_tier_bills_the_whole_answer_once_all_input_together_is_above_it() -> None:
+    price = Price(1, 10, 2, 3, tiers=((100, Price(5, 50, 6, 7)), (200, Price(9, 90, 9, 9))))
+    assert price.cost_picousd(Usage(input_tokens=100, output_tokens=2)) == 100 + 20
+    assert price.cost_picousd(Usage(input_tokens=99, cached_input_tokens=1, cache_write_tokens=1)) == 99 * 5 + 6 + 7
+    assert price.cost_picousd(Usage(input_tokens=201, reasoning_tokens=1)) == 201 * 9 + 90
