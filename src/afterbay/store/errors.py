@@ -18,6 +18,18 @@ class InvalidKey(StoreError):
 class KeyNameTaken(StoreError):
     """A live key has this name (409)."""
 
+    @classmethod
+    def named(cls, name: str) -> KeyNameTaken:
+        """For a key that was to be made."""
+        return cls(f"There is a key named {name!r} already.", "Choose another name, or revoke or rotate that key.")
+
 
 class UnknownKey(StoreError):
     """No live key has this id or name (404)."""
+
+    @classmethod
+    def named(cls, id_or_name: str) -> UnknownKey:
+        """For a key that was looked for."""
+        return cls(
+            f"No live key has the id or name {id_or_name[:80]!r}.", "`afterbay keys list` shows those there are."
+        )

@@ -1,20 +1,12 @@
-"""Virtual keys on SQLite: found in memory, shown once, kept as HMAC-SHA-256 digests.
-
-A secret is `ab-`, 43 characters of base 62 that hold 256 random bits, and 6 that hold the CRC-32 of all before them: a
-leak scanner can tell a real one from a look-alike without asking us (the idea and the figures are GitHub's: "Behind
-GitHub's new authentication token formats", github.blog, 2021-04-05). With 256 random bits a slow hash adds nothing:
-there is nothing to guess.
-"""
+"""Virtual keys on SQLite: found in memory, shown once, kept as HMAC-SHA-256 digests (see `keyform.py`)."""
 
 from __future__ import annotations
 
 import hmac
-import re
 import secrets
 import sqlite3
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -24,52 +16,11 @@ from afterbay.core.secret import Secret
 from afterbay.ports import Key
 from afterbay.store import statements
 from afterbay.store.database import Database, pepper, transaction
-from afterbay.store.errors import InvalidKey, KeyNameTaken, UnknownKey
+from afterbay.store.errors import KeyNameTaken, UnknownKey
+from afterbay.store.keyform import HINT_CHARS, KeyInfo, NewKey, check_key, new_secret
 from afterbay.store.rows import rfc3339
 
-PREFIX: Final = "ab-"
-BODY_CHARS: Final = 43
-SUM_CHARS: Final = 6
-HINT_CHARS: Final = 7
-"""How much of a secret is kept to recognise it by: the prefix and 4 characters, of 43."""
-
-_BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_SHAPE: Final = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{BODY_CHARS + SUM_CHARS}}}")
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _LONGEST_SECRET: Final = 512
-_MODELS_MOST: Final = 1000
-
-
-class KeyInfo(msgspec.Struct, frozen=True):
-    """A key as its operator sees it. Times are UTC RFC 3339; `hint` is the start of the secret."""
-
-    id: str
-    name: str
-    hint: str
-    models: tuple[str, ...] = ()
-    admin: bool = False
-    created_at: str = ""
-    revoked_at: str | None = None
-
-
-class NewKey(msgspec.Struct, frozen=True):
-    """A key just made. The only place where its secret is; nobody can show it again."""
-
-    info: KeyInfo
-    secret: Secret
-
-
-def new_secret() -> str:
-    """A secret of 256 random bits."""
-    body = PREFIX + _base62(secrets.randbits(256), BODY_CHARS)
-    return body + _base62(zlib.crc32(body.encode()), SUM_CHARS)
-
-
-def is_well_formed(text: str) -> bool:
-    """Whether text is a secret of ours by shape and checksum. Says nothing about whether it is valid: for scanners."""
-    if not _SHAPE.fullmatch(text):
-        return False
-    return text[-SUM_CHARS:] == _base62(zlib.crc32(text[:-SUM_CHARS].encode()), SUM_CHARS)
 
 
 class SqliteKeys:
@@ -135,7 +86,7 @@ class SqliteKeys:
             InvalidKey: the name or a model's name cannot be used. KeyNameTaken: a live key has this name.
         """
         allowed = tuple(sorted(set(models)))
-        _check(name, allowed)
+        check_key(name, allowed)
         secret = new_secret()
         created_at = rfc3339(self._now())
         info = KeyInfo(f"key_{secrets.token_hex(8)}", name, secret[:HINT_CHARS], allowed, admin, created_at)
@@ -144,9 +95,7 @@ class SqliteKeys:
         try:
             self._change(statements.INSERT_KEY, row)
         except sqlite3.IntegrityError as taken:
-            raise KeyNameTaken(
-                f"There is a key named {name!r} already.", "Choose another name, or revoke or rotate that key first."
-            ) from taken
+            raise KeyNameTaken.named(name) from taken
         return NewKey(info, Secret(secret))
 
     def list(self, *, revoked: bool = False) -> tuple[KeyInfo, ...]:
@@ -164,7 +113,7 @@ class SqliteKeys:
         info = self._live(id_or_name)
         revoked_at = rfc3339(self._now())
         if not self._change(statements.REVOKE_KEY, (revoked_at, info.id)):
-            raise _unknown(id_or_name)
+            raise UnknownKey.named(id_or_name)
         return msgspec.structs.replace(info, revoked_at=revoked_at)
 
     def rotate(self, id_or_name: str) -> NewKey:
@@ -176,7 +125,7 @@ class SqliteKeys:
         info = self._live(id_or_name)
         secret = new_secret()
         if not self._change(statements.ROTATE_KEY, (self._digest(secret), secret[:HINT_CHARS], info.id)):
-            raise _unknown(id_or_name)
+            raise UnknownKey.named(id_or_name)
         return NewKey(msgspec.structs.replace(info, hint=secret[:HINT_CHARS]), Secret(secret))
 
     def close(self) -> None:
@@ -191,7 +140,7 @@ class SqliteKeys:
         for info in self.list():
             if id_or_name in (info.id, info.name):
                 return info
-        raise _unknown(id_or_name)
+        raise UnknownKey.named(id_or_name)
 
     def _change(self, statement: str, values: tuple[object, ...]) -> int:
         """Runs a statement and bumps the counter that other processes watch. How many rows changed."""
@@ -213,36 +162,9 @@ class SqliteKeys:
         }
 
 
-def _check(name: str, models: tuple[str, ...]) -> None:
-    if not _NAME.fullmatch(name):
-        raise InvalidKey(
-            f"{name[:80]!r} cannot be the name of a key.",
-            "Use 1 to 64 letters, digits, dots, dashes, underscores or @, with a letter or a digit first.",
-        )
-    if len(models) > _MODELS_MOST or any(not 0 < len(model) <= 256 for model in models):
-        raise InvalidKey(
-            "The models of a key are too many, empty or too long.",
-            f"Name at most {_MODELS_MOST} models of 1 to 256 characters, or none for every model.",
-        )
-
-
-def _unknown(id_or_name: str) -> UnknownKey:
-    return UnknownKey(
-        f"No live key has the id or name {id_or_name[:80]!r}.", "`afterbay keys list` shows those there are."
-    )
-
-
 def _info(row: tuple[str, str, bytes, str, str | None, int, str, str | None]) -> KeyInfo:
     return KeyInfo(row[0], row[1], row[3], _models(row[4]), bool(row[5]), row[6], row[7])
 
 
 def _models(text: str | None) -> tuple[str, ...]:
     return () if text is None else msgspec.json.decode(text, type=tuple[str, ...])
-
-
-def _base62(number: int, width: int) -> str:
-    digits = []
-    for _ in range(width):
-        number, digit = divmod(number, 62)
-        digits.append(_BASE62[digit])
-    return "".join(reversed(digits))
