@@ -89,7 +89,8 @@ class SqliteRequestLog:
         self._spool = Spool(database.path, self._limits.spool_bytes)
         self._reading: tuple[Path, Iterator[list[Record]]] | None = None
         self._spool_waits = True
-        self._retry_s, self._next_sweep_s, self._quiet_until_s = 0.0, 0.0, 0.0
+        self._retry_s, self._next_sweep_s = 0.0, 0.0
+        self._quiet_until_s: dict[str, float] = {}
         self._closing = False
         self._wake, self._hurry, self._done = threading.Event(), threading.Event(), threading.Event()
         self._round_lock = threading.Lock()
@@ -161,6 +162,10 @@ class SqliteRequestLog:
                 self._take()
                 if not self._store():
                     self._spill()
+                lost = len(self._pending)
+                self._pending.clear()
+                if lost:
+                    self._drop(lost, "it ended while neither the database nor the spool took any")
         except Exception:
             # Without this thread the queue only fills up, and put then counts what is lost.
             _log.critical("the request log's writer died: requests are no longer logged", exc_info=True)
@@ -231,7 +236,8 @@ class SqliteRequestLog:
             return False
         if self._retry_s:
             _log.info("the database takes records again")
-        self._retry_s = self._quiet_until_s = 0.0
+        self._retry_s = 0.0
+        self._quiet_until_s.clear()
         self.written += len(records) - lost
         self.dropped += lost
         return True
@@ -284,7 +290,7 @@ class SqliteRequestLog:
         self._say("the request log lost %d records so far: %s", self.dropped, why)
 
     def _say(self, message: str, *args: object) -> None:
-        """An error, at most every ten seconds: a full disk must not fill the other one too."""
-        if (now_s := time.monotonic()) >= self._quiet_until_s:
-            self._quiet_until_s = now_s + _SAY_AGAIN_S
+        """An error, each at most every ten seconds: a full disk must not fill the other one too."""
+        if (now_s := time.monotonic()) >= self._quiet_until_s.get(message, 0.0):
+            self._quiet_until_s[message] = now_s + _SAY_AGAIN_S
             _log.error(message, *args)

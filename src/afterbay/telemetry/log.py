@@ -29,7 +29,7 @@ _SHAPES: Final = re.compile(
     | (?<![A-Za-z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}            # AWS key ids
     | (?<![A-Za-z0-9])ya29\.[A-Za-z0-9._-]{20,}            # Google OAuth
     | (?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?   # JSON web tokens
-    | (?i:\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}
+    | (?i:\b(?:bearer|basic)(?:\s|\\[tnr])+)[A-Za-z0-9._~+/=-]{8,}
     | (?i:\b(?:x-api-key|x-goog-api-key|api[-_]?key|authorization|password|secret)\b["']?\s*[:=]\s*["']?)[^\s"',;&}]{6,}
     | (?i:[?&]key=)[^\s"'&]{6,}                            # Gemini's query parameter
     | (?i:://)[^\s/:@"']+:[^\s/@"']+(?=@)                  # credentials in a URL
