@@ -105,11 +105,12 @@ class RequestLog(Protocol):
 
 
 class Key(msgspec.Struct, frozen=True):
-    """A virtual key as the data plane sees it. `models` empty: every model."""
+    """A virtual key as the data plane sees it. `models` empty: every model. `admin`: it may use the admin API too."""
 
     id: str
     name: str
     models: frozenset[str] = frozenset()
+    admin: bool = False
 
 
 class Keys(Protocol):

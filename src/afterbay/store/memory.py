@@ -1,0 +1,170 @@
+"""The same ports in memory, bounded: for tests and simulations, and as the plainest word on what a store does."""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+
+import msgspec
+
+from afterbay.core.decision import Record
+from afterbay.core.secret import Secret
+from afterbay.ports import Key
+from afterbay.store.answers import Filter, Logged, ModelSummary
+from afterbay.store.errors import KeyNameTaken, UnknownKey
+from afterbay.store.keyform import HINT_CHARS, KeyInfo, NewKey, check_key, new_secret
+from afterbay.store.rows import rfc3339
+
+
+class MemoryRequestLog:
+    """Implements `ports.RequestLog` and answers as `SqliteReading` does. Keeps the last `limit` records."""
+
+    def __init__(self, limit: int = 10_000) -> None:
+        self._logged: deque[Logged] = deque(maxlen=limit)
+        self._by_id: dict[str, Record] = {}
+        self._cursor = 0
+
+    def put(self, record: Record) -> None:
+        """Keeps a record; one whose id is known is ignored, the oldest makes room."""
+        if record.id in self._by_id:
+            return
+        if len(self._logged) == self._logged.maxlen:
+            del self._by_id[self._logged[0].record.id]
+        self._cursor += 1
+        self._logged.append(Logged(self._cursor, record))
+        self._by_id[record.id] = record
+
+    def last_cursor(self) -> int:
+        """The cursor after which only future rows come."""
+        return self._cursor
+
+    def after(self, cursor: int, only: Filter | None = None, limit: int = 100) -> list[Logged]:
+        """At most `limit` rows put after a cursor, in order."""
+        return list(islice((row for row in self._logged if row.cursor > cursor and _passes(row.record, only)), limit))
+
+    def last(self, count: int, only: Filter | None = None) -> list[Logged]:
+        """The last `count` rows, oldest first."""
+        rows = [row for row in self._logged if _passes(row.record, only)]
+        return rows[max(0, len(rows) - count) :]
+
+    def one(self, request_id: str) -> Record | None:
+        """A request by its id."""
+        return self._by_id.get(request_id)
+
+    def by_model(self, since_utc_s: float, until_utc_s: float | None = None) -> list[ModelSummary]:
+        """Requests, tokens, cost and TTFT by model, most requests first."""
+        until = math.inf if until_utc_s is None else until_utc_s
+        groups: dict[str, list[Record]] = {}
+        for row in self._logged:
+            if since_utc_s <= row.record.received_at < until:
+                groups.setdefault(row.record.model, []).append(row.record)
+        lines = [_summary(model, records) for model, records in groups.items()]
+        return sorted(lines, key=lambda line: (-line.requests, line.model))
+
+
+class MemoryKeys:
+    """Implements `ports.Keys`, and what operators do with keys."""
+
+    def __init__(self, *, now: Callable[[], float]) -> None:
+        self._now = now
+        self._infos: dict[str, KeyInfo] = {}
+        self._by_secret: dict[str, str] = {}
+
+    def find(self, secret: str) -> Key | None:
+        """The live key of a secret, or None. Not constant in time: a test double."""
+        info = self._infos.get(self._by_secret.get(secret, ""))
+        return None if info is None else Key(info.id, info.name, frozenset(info.models), info.admin)
+
+    def any_exist(self) -> bool:
+        """Whether any key was ever created."""
+        return bool(self._infos)
+
+    def refresh_if_changed(self) -> bool:
+        """Nobody else can change these."""
+        return False
+
+    def create(self, name: str, models: Iterable[str] = (), *, admin: bool = False) -> NewKey:
+        """Makes a key.
+
+        Raises:
+            InvalidKey, KeyNameTaken
+        """
+        allowed = tuple(sorted(set(models)))
+        check_key(name, allowed)
+        if any(info.name == name for info in self.list()):
+            raise KeyNameTaken.named(name)
+        secret = new_secret()
+        key_id = f"key_{secrets.token_hex(8)}"
+        info = KeyInfo(key_id, name, secret[:HINT_CHARS], allowed, admin, rfc3339(self._now()))
+        return self._keep(info, secret)
+
+    def list(self, *, revoked: bool = False) -> tuple[KeyInfo, ...]:
+        """All live keys in the order of their making; the revoked ones too if asked."""
+        return tuple(info for info in self._infos.values() if revoked or info.revoked_at is None)
+
+    def revoke(self, id_or_name: str) -> KeyInfo:
+        """Ends a key.
+
+        Raises:
+            UnknownKey
+        """
+        info = msgspec.structs.replace(self._live(id_or_name), revoked_at=rfc3339(self._now()))
+        self._infos[info.id] = info
+        self._forget(info.id)
+        return info
+
+    def rotate(self, id_or_name: str) -> NewKey:
+        """Gives a key a new secret.
+
+        Raises:
+            UnknownKey
+        """
+        info, secret = self._live(id_or_name), new_secret()
+        self._forget(info.id)
+        return self._keep(msgspec.structs.replace(info, hint=secret[:HINT_CHARS]), secret)
+
+    def _keep(self, info: KeyInfo, secret: str) -> NewKey:
+        self._infos[info.id] = info
+        self._by_secret[secret] = info.id
+        return NewKey(info, Secret(secret))
+
+    def _forget(self, key_id: str) -> None:
+        self._by_secret = {secret: owner for secret, owner in self._by_secret.items() if owner != key_id}
+
+    def _live(self, id_or_name: str) -> KeyInfo:
+        for info in self.list():
+            if id_or_name in (info.id, info.name):
+                return info
+        raise UnknownKey.named(id_or_name)
+
+
+def _passes(record: Record, only: Filter | None) -> bool:
+    if only is None:
+        return True
+    wanted = msgspec.structs.asdict(only.columns).items()
+    if any(value and getattr(record, name) != value for name, value in wanted):
+        return False
+    return only.failed is None or only.failed == (record.outcome != "ok")
+
+
+def _summary(model: str, records: Sequence[Record]) -> ModelSummary:
+    usages = [record.usage for record in records if record.usage is not None]
+    ttfts = sorted(record.ttft_s for record in records if record.ttft_s is not None)
+    return ModelSummary(
+        model=model,
+        requests=len(records),
+        failed=sum(record.outcome != "ok" for record in records),
+        total_input=sum(usage.total_input for usage in usages),
+        total_output=sum(usage.total_output for usage in usages),
+        cost_picousd=sum(record.cost_picousd or 0 for record in records),
+        unpriced=sum(record.cost_picousd is None and record.usage is not None for record in records),
+        ttft_p50_s=_nearest_rank(ttfts, 50),
+        ttft_p95_s=_nearest_rank(ttfts, 95),
+    )
+
+
+def _nearest_rank(ordered: Sequence[float], percent: int) -> float | None:
+    return ordered[(len(ordered) * percent + 99) // 100 - 1] if ordered else None

@@ -1,0 +1,55 @@
+"""The way from an older database to this release's tables: Alembic scripts, run from here and not from a shell.
+
+A migration runs in one write transaction: it either happened or it did not, and a second process waits for the first
+and then finds nothing to do. There is no way down: restore the backup.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+
+from afterbay.store.errors import StoreError
+from afterbay.store.reading import engine
+
+if TYPE_CHECKING:
+    from afterbay.store.database import Database
+
+
+def configuration() -> Config:
+    """Alembic's configuration, made here so that no `alembic.ini` has to lie anywhere."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def newest() -> str | None:
+    """The last revision among the scripts."""
+    return ScriptDirectory.from_config(configuration()).get_current_head()
+
+
+def upgrade(database: Database, found: str | None) -> None:
+    """Brings the tables to this release's revision.
+
+    Raises:
+        StoreError: the database's revision (`found`) is not one of ours.
+    """
+    config = configuration()
+    try:
+        with engine(database).connect() as connection:
+            connection.execute(sa.text("BEGIN IMMEDIATE"))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            connection.execute(sa.text("COMMIT"))
+    except CommandError as unknown:
+        raise StoreError(
+            f"The database {database.path} is at revision {found!r}, which this release does not know.",
+            "It was written by a newer release: use that one, or restore a backup made with this one.",
+        ) from unknown

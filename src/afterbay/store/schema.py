@@ -1,0 +1,124 @@
+"""The tables, in SQLAlchemy Core: the one description that migrations, reports and `schema.sql` are checked against.
+
+Conventions. Times of day are UTC RFC 3339 text of fixed width (`2026-01-31T23:59:59.123456Z`), so that text order is
+time order and any SQLite tool can read them. Durations are seconds, money is integer picodollars (1e-12 USD; NULL: the
+price is unknown, which is not 0), tokens lie in the five disjoint buckets of `core.usage`. JSON columns hold NULL for
+"empty". Nothing here ever holds a prompt, an answer or a secret in the clear.
+
+`requests.seq` is the order of writing, not of arrival (a record is written after its last byte): it is the cursor of
+`tail`. `attempts` is clustered by request, so the attempts of one request lie in one page and go with it.
+
+The data plane does not import this module: SQLAlchemy costs 100 ms and 13 MiB beside what a gateway loads anyway, and
+one that inserts rows and finds keys needs none of it. It uses the same statements as text, in `statements.py`; a test
+compiles them from here and compares.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+_Big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+"""64 bits everywhere: an SQLite INTEGER has them anyway, and only by that name can it be the row id."""
+
+
+def _token_columns() -> list[sa.Column[int]]:
+    """The five buckets and whether the gateway counted them itself; all NULL: no usage is known."""
+    names = ("input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
+    return [sa.Column(name, _Big) for name in names] + [sa.Column("estimated", sa.SmallInteger)]
+
+
+requests = sa.Table(
+    "requests",
+    metadata,
+    sa.Column("seq", _Big, primary_key=True, autoincrement=True),
+    sa.Column("id", sa.Text, nullable=False, unique=True),
+    sa.Column("received_at", sa.Text, nullable=False, index=True),
+    sa.Column("operation", sa.Text, nullable=False),
+    sa.Column("protocol", sa.Text, nullable=False),
+    sa.Column("requested_model", sa.Text, nullable=False),
+    sa.Column("route", sa.Text, nullable=False),
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("upstream_model", sa.Text, nullable=False),
+    sa.Column("key_id", sa.Text),
+    sa.Column("key_name", sa.Text),
+    sa.Column("stream", sa.SmallInteger, nullable=False),
+    sa.Column("status", sa.SmallInteger, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("error", sa.Text),
+    *_token_columns(),
+    sa.Column("cost_picousd", _Big),
+    sa.Column("ttft_s", sa.REAL),
+    sa.Column("duration_s", sa.REAL, nullable=False),
+    sa.Column("stages_s", sa.Text),
+    sa.Column("finish", sa.Text),
+    sa.Column("request_bytes", _Big, nullable=False),
+    sa.Column("response_bytes", _Big, nullable=False),
+    sa.Column("tags", sa.Text),
+    sa.Column("traceparent", sa.Text),
+    sa.Column("config_hash", sa.Text, nullable=False),
+    sa.Column("rejected", sa.Text),
+    sa.Column("warnings", sa.Text),
+)
+"""One row a request. Key and route names are copied, not referenced: the log must outlive what it names."""
+
+attempts = sa.Table(
+    "attempts",
+    metadata,
+    sa.Column("request_id", sa.Text, sa.ForeignKey("requests.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("target", sa.Text, nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("started_s", sa.REAL, nullable=False),
+    sa.Column("headers_s", sa.REAL),
+    sa.Column("first_token_s", sa.REAL),
+    sa.Column("ended_s", sa.REAL),
+    sa.Column("outcome", sa.Text),
+    sa.Column("status", sa.SmallInteger),
+    sa.Column("error", sa.Text),
+    *_token_columns(),
+    sa.Column("cost_picousd", _Big),
+    sqlite_with_rowid=False,
+)
+"""One row a try of one target. Times are seconds since the request arrived."""
+
+keys = sa.Table(
+    "keys",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("digest", sa.LargeBinary, nullable=False, unique=True),
+    sa.Column("hint", sa.Text, nullable=False),
+    sa.Column("models", sa.Text),
+    sa.Column("admin", sa.SmallInteger, nullable=False),
+    sa.Column("created_at", sa.Text, nullable=False),
+    sa.Column("revoked_at", sa.Text),
+)
+"""Virtual keys. Revoked ones stay, so that reports keep their names and `any_exist` remembers."""
+
+sa.Index(
+    "keys_live_name",
+    keys.c.name,
+    unique=True,
+    sqlite_where=keys.c.revoked_at.is_(None),
+    postgresql_where=keys.c.revoked_at.is_(None),
+)
+
+secrets = sa.Table(
+    "secrets",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.LargeBinary, nullable=False),
+)
+"""The pepper of the key digests (see `database.pepper` for why it lives here)."""
+
+counters = sa.Table(
+    "counters",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", _Big, nullable=False),
+)
+"""Small numbers that processes watch: `keys` goes up with every change of a key."""

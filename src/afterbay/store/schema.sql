@@ -1,0 +1,94 @@
+-- What the newest migration leaves behind, for a new database: opening one needs no SQLAlchemy and no Alembic.
+-- Compiled from schema.py; tests compare it with schema.py and with a database that went through every migration.
+
+CREATE TABLE counters (
+    name TEXT NOT NULL,
+    value INTEGER NOT NULL,
+    PRIMARY KEY (name)
+);
+
+CREATE TABLE keys (
+    id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    hint TEXT NOT NULL,
+    models TEXT,
+    admin SMALLINT NOT NULL,
+    created_at TEXT NOT NULL,
+    revoked_at TEXT,
+    PRIMARY KEY (id),
+    UNIQUE (digest)
+);
+
+CREATE UNIQUE INDEX keys_live_name ON keys (name) WHERE revoked_at IS NULL;
+
+CREATE TABLE requests (
+    seq INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    received_at TEXT NOT NULL,
+    operation TEXT NOT NULL,
+    protocol TEXT NOT NULL,
+    requested_model TEXT NOT NULL,
+    route TEXT NOT NULL,
+    rule TEXT NOT NULL,
+    model TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    upstream_model TEXT NOT NULL,
+    key_id TEXT,
+    key_name TEXT,
+    stream SMALLINT NOT NULL,
+    status SMALLINT NOT NULL,
+    outcome TEXT NOT NULL,
+    error TEXT,
+    input_tokens INTEGER,
+    cached_input_tokens INTEGER,
+    cache_write_tokens INTEGER,
+    output_tokens INTEGER,
+    reasoning_tokens INTEGER,
+    estimated SMALLINT,
+    cost_picousd INTEGER,
+    ttft_s REAL,
+    duration_s REAL NOT NULL,
+    stages_s TEXT,
+    finish TEXT,
+    request_bytes INTEGER NOT NULL,
+    response_bytes INTEGER NOT NULL,
+    tags TEXT,
+    traceparent TEXT,
+    config_hash TEXT NOT NULL,
+    rejected TEXT,
+    warnings TEXT,
+    PRIMARY KEY (seq),
+    UNIQUE (id)
+);
+
+CREATE INDEX ix_requests_received_at ON requests (received_at);
+
+CREATE TABLE secrets (
+    name TEXT NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (name)
+);
+
+CREATE TABLE attempts (
+    request_id TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    target TEXT NOT NULL,
+    why TEXT NOT NULL,
+    started_s REAL NOT NULL,
+    headers_s REAL,
+    first_token_s REAL,
+    ended_s REAL,
+    outcome TEXT,
+    status SMALLINT,
+    error TEXT,
+    input_tokens INTEGER,
+    cached_input_tokens INTEGER,
+    cache_write_tokens INTEGER,
+    output_tokens INTEGER,
+    reasoning_tokens INTEGER,
+    estimated SMALLINT,
+    cost_picousd INTEGER,
+    PRIMARY KEY (request_id, number),
+    FOREIGN KEY(request_id) REFERENCES requests (id) ON DELETE CASCADE
+) WITHOUT ROWID;

@@ -1,0 +1,43 @@
+"""The data plane's SQL, as text, so that a running gateway does not import SQLAlchemy (see `schema.py`).
+
+Values are always bound. The inserts are what SQLAlchemy Core compiles from `schema.py`, character for character; a test
+says so. They ignore rows that are there already: writing is at-least-once (a retry, a spool read back after a crash),
+and this makes the table exactly-once. The order of the parameters is the order of the columns, as in `rows.py`.
+"""
+
+from __future__ import annotations
+
+INSERT_REQUEST = (
+    "INSERT INTO requests (id, received_at, operation, protocol, requested_model, route, rule, model, provider,"
+    " upstream_model, key_id, key_name, stream, status, outcome, error, input_tokens, cached_input_tokens,"
+    " cache_write_tokens, output_tokens, reasoning_tokens, estimated, cost_picousd, ttft_s, duration_s, stages_s,"
+    " finish, request_bytes, response_bytes, tags, traceparent, config_hash, rejected, warnings)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT DO NOTHING"
+)
+INSERT_ATTEMPT = (
+    "INSERT INTO attempts (request_id, number, target, why, started_s, headers_s, first_token_s, ended_s, outcome,"
+    " status, error, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, estimated,"
+    " cost_picousd) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+)
+SELECT_REQUEST = "SELECT * FROM requests WHERE id = ?"
+SELECT_ATTEMPTS = "SELECT * FROM attempts WHERE request_id = ? ORDER BY number"
+DELETE_OLD = (
+    "DELETE FROM requests WHERE seq IN (SELECT seq FROM requests WHERE received_at < ? ORDER BY received_at LIMIT ?)"
+)
+
+SELECT_REVISION = "SELECT version_num FROM alembic_version"
+SELECT_SECRET = "SELECT value FROM secrets WHERE name = ?"  # noqa: S105 - a statement, not a secret
+INSERT_SECRET = "INSERT INTO secrets (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING"  # noqa: S105
+
+INSERT_KEY = (
+    "INSERT INTO keys (id, name, digest, hint, models, admin, created_at, revoked_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+SELECT_KEYS = "SELECT id, name, digest, hint, models, admin, created_at, revoked_at FROM keys ORDER BY created_at, id"
+REVOKE_KEY = "UPDATE keys SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL"
+ROTATE_KEY = "UPDATE keys SET digest = ?, hint = ? WHERE id = ? AND revoked_at IS NULL"
+KEYS_VERSION = "SELECT value FROM counters WHERE name = 'keys'"
+BUMP_KEYS_VERSION = (
+    "INSERT INTO counters (name, value) VALUES ('keys', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1"
+)
+DATA_VERSION = "PRAGMA data_version"

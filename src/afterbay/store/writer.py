@@ -1,0 +1,97 @@
+"""Inserts and removals on one connection, used by the log's thread alone."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from afterbay.core.decision import Record
+from afterbay.store import statements
+from afterbay.store.database import Database, transaction
+from afterbay.store.rows import Row, attempt_rows, request_row, rfc3339, storable
+
+_log = logging.getLogger(__name__)
+
+_BAD_ROW: Final = (
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    OverflowError,
+    ValueError,
+    TypeError,
+)
+"""Raised because of what a row holds; every other `sqlite3.Error` is the database's own trouble."""
+
+
+class Writer:
+    """Opens its connection when first needed and again after trouble."""
+
+    def __init__(self, database: Database, busy_s: float) -> None:
+        self._database, self._busy_s = database, busy_s
+        self._connection: sqlite3.Connection | None = None
+
+    def insert(self, records: Sequence[Record], slice_records: int, pause: Callable[[], None]) -> int:
+        """Writes records with their attempts, all in one transaction. How many could not be stored whatever we do.
+
+        `pause` is called between slices of the work that needs the interpreter lock.
+
+        Raises:
+            sqlite3.Error: the database takes nothing now; nothing was written.
+        """
+        requests: list[Row] = []
+        attempts: list[Row] = []
+        try:
+            for start in range(0, len(records), slice_records):
+                if start:
+                    pause()
+                for record in records[start : start + slice_records]:
+                    requests.append(request_row(record))
+                    attempts += attempt_rows(record)
+            self._write(requests, attempts)
+        except _BAD_ROW:
+            return sum(not self._insert_alone(record) for record in records)
+        return 0
+
+    def remove_old(self, before_utc_s: float, rows: int) -> bool:
+        """Removes at most `rows` requests received before a time, with their attempts. Whether more may be left.
+
+        Raises:
+            sqlite3.Error: the database takes nothing now.
+        """
+        connection = self._connected()
+        with transaction(connection):
+            removed = connection.execute(statements.DELETE_OLD, (rfc3339(max(0.0, before_utc_s)), rows)).rowcount
+        return removed == rows
+
+    def close(self) -> None:
+        """Closes the connection; the next call opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = self._database.connect(self._busy_s)
+        return self._connection
+
+    def _write(self, requests: Sequence[Row], attempts: Sequence[Row]) -> None:
+        connection = self._connected()
+        with transaction(connection):
+            connection.executemany(statements.INSERT_REQUEST, requests)
+            connection.executemany(statements.INSERT_ATTEMPT, attempts)
+
+    def _insert_alone(self, record: Record) -> bool:
+        """The slow way, after a batch held a row that can't be bound: as it is, then cleaned, then not at all."""
+        try:
+            requests, attempts = [request_row(record)], attempt_rows(record)
+            try:
+                self._write(requests, attempts)
+            except _BAD_ROW:
+                self._write([storable(row) for row in requests], [storable(row) for row in attempts])
+        except _BAD_ROW as bad:
+            _log.error("request %s cannot be stored: %s", record.id, bad)
+            return False
+        return True

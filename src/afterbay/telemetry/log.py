@@ -1,0 +1,130 @@
+"""The gateway's own log, on standard error: one line an event, for people on a terminal, JSON everywhere else.
+
+Anything that looks like a credential is made unreadable on its way out: in the message, its arguments, its fields and
+tracebacks alike, because the whole line is looked at last, whoever wrote it. That is a net, not the rule: the rule is
+that secrets are `core.secret.Secret` and don't get here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import IO, Final
+
+LINE_CHARS: Final = 16_384
+"""Longest line; a traceback through a provider's body must not fill the disk."""
+
+_KEEP: Final = 6
+_SHAPES: Final = re.compile(
+    r"""
+      (?<![A-Za-z0-9])(?:sk|pk|rk)-[A-Za-z0-9_-]{12,}      # OpenAI, Anthropic (sk-ant-), and many that copy them
+    | (?<![A-Za-z0-9])ab-[A-Za-z0-9]{16,}                  # ours
+    | (?<![A-Za-z0-9])(?:gsk|hf|r8|nvapi|pplx|xai|csk|fw)[-_][A-Za-z0-9_-]{12,}
+    | (?<![A-Za-z0-9])AIza[A-Za-z0-9_-]{20,}               # Google
+    | (?<![A-Za-z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}            # AWS key ids
+    | (?<![A-Za-z0-9])ya29\.[A-Za-z0-9._-]{20,}            # Google OAuth
+    | (?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?   # JSON web tokens
+    | (?i:\b(?:bearer|basic)(?:\s|\\[tnr])+)[A-Za-z0-9._~+/=-]{8,}
+    | (?i:\b(?:x-api-key|x-goog-api-key|api[-_]?key|authorization|password|secret)\b["']?\s*[:=]\s*["']?)[^\s"',;&}]{6,}
+    | (?i:[?&]key=)[^\s"'&]{6,}                            # Gemini's query parameter
+    | (?i:://)[^\s/:@"']+:[^\s/@"']+(?=@)                  # credentials in a URL
+    """,
+    re.VERBOSE,
+)
+_PLAIN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "fields"}
+
+
+def redact(text: str) -> str:
+    """The text with everything of a key's shape cut to its first characters and `…`."""
+    return _SHAPES.sub(lambda found: found[0][:_KEEP] + "…[redacted]", text)
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: `ts` (UTC RFC 3339), `level`, `logger`, `message`, the event's fields, `error`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        line: dict[str, object] = {
+            "ts": _utc(record.created),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_fields(record),
+        }
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        # Redacted value by value: a pattern that runs to the next quote would otherwise eat JSON's own.
+        return json.dumps({name: _clean(value) for name, value in line.items()}, ensure_ascii=False, default=str)
+
+
+class HumanLines(logging.Formatter):
+    """`12:34:56 warning store.request_log  message  field=value`, with the traceback under it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
+        fields = "".join(f"  {name}={value}" for name, value in _fields(record).items())
+        line = f"{clock} {record.levelname.lower():<8} {record.name.removeprefix('afterbay.')}  "
+        # A message with line breaks could pose as several events.
+        line += (record.getMessage() + fields).replace("\r", "\\r").replace("\n", "\\n")
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return redact(line)[:LINE_CHARS]
+
+
+class LogOutput:
+    """The handler on a logger, from `open` to `close`. Whoever builds the program owns it: logging is process-wide."""
+
+    def __init__(self, logger: logging.Logger, handler: logging.Handler) -> None:
+        self._logger, self._handler = logger, handler
+        logger.addHandler(handler)
+
+    @classmethod
+    def open(
+        cls,
+        *,
+        stream: IO[str] | None = None,
+        as_json: bool | None = None,
+        level: int = logging.INFO,
+        logger: logging.Logger | None = None,
+    ) -> LogOutput:
+        """Starts writing. `as_json` None: JSON unless the stream is a terminal. `logger` None: the root, so that
+        libraries pass the redaction too.
+        """
+        out = sys.stderr if stream is None else stream
+        handler = logging.StreamHandler(out)
+        plain = not out.isatty() if as_json is None else as_json
+        handler.setFormatter(JsonLines() if plain else HumanLines())
+        target = logging.getLogger() if logger is None else logger
+        target.setLevel(level)
+        return cls(target, handler)
+
+    def close(self) -> None:
+        """Takes the handler off again."""
+        self._logger.removeHandler(self._handler)
+        self._handler.close()
+
+
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    """What was given as `extra={"fields": {...}}`, and any other `extra`, under names that don't hide ours."""
+    given = getattr(record, "fields", None)
+    extra = {name: value for name, value in vars(record).items() if name not in _PLAIN}
+    fields = {**extra, **given} if isinstance(given, Mapping) else extra
+    taken = ("ts", "level", "logger", "message", "error")
+    return {f"{name}_" if name in taken else str(name): value for name, value in fields.items()}
+
+
+def _clean(value: object) -> object:
+    """A value that may be written: numbers as they are, all else as redacted, bounded text."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return redact(str(value))[:LINE_CHARS]
+
+
+def _utc(created_s: float) -> str:
+    return datetime.fromtimestamp(created_s, UTC).isoformat(timespec="milliseconds")[:23] + "Z"

@@ -1,0 +1,217 @@
+"""Prometheus metrics, all derived from records: they cannot disagree with the log.
+
+Names. Durations follow OpenTelemetry's GenAI metrics for servers in their Prometheus form (dots to underscores, unit as
+suffix; opentelemetry-semantic-conventions 0.66b2, `gen_ai.server.*`); everything the conventions have no name for is
+`afterbay_*`. Costs are in USD because a counter is a float anyway; exact picodollars are in the log.
+
+Labels are bounded: never a user's text, only names that the configuration holds (`allow`), and `other` for the rest. A
+registry of its own, so that two gateways in one process (tests) don't meet.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+import msgspec
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
+from prometheus_client.metrics import MetricWrapperBase
+
+from afterbay import __version__
+from afterbay.core.decision import Attempt, Record
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+OTHER: Final = "other"
+NAMES: Final = 1000
+"""Most names of a kind (routes, models ...) that become labels, over all reloads."""
+SERIES: Final = 20_000
+"""Most label combinations kept at hand; past that, a record's names all count as `other`."""
+OUTCOMES: Final = 64
+"""Most outcomes: error codes are ours, but new ones come with releases."""
+
+DURATION_BUCKETS_S: Final = (
+    0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84, 327.68, 655.36,
+)  # fmt: skip
+"""The conventions' (to 81.92 s), and on to the longest stream that the default time limit allows."""
+TTFT_BUCKETS_S: Final = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+
+_CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_USD: Final = 1e-12
+
+
+class _Series(msgspec.Struct, frozen=True):
+    """The children that one combination of labels needs: looked up once, then only added to."""
+
+    requests: Counter
+    duration: Histogram
+    ttft: Histogram
+    cost: Counter
+    unpriced: Counter
+    tokens: tuple[Counter, Counter, Counter, Counter, Counter]
+    estimated: Counter
+
+
+class Metrics:
+    """What `/metrics` shows. `observe` is called by one thread (the log's); the rest by any."""
+
+    def __init__(self, *, process: bool = True) -> None:
+        self.registry = CollectorRegistry()
+        self._names: dict[str, set[str]] = {kind: set() for kind in ("route", "model", "provider", "target")}
+        self._outcomes: set[str] = set()
+        self._series: dict[tuple[object, ...], _Series] = {}
+        self._tried: dict[tuple[object, ...], Counter] = {}
+        self._declare()
+        if process:
+            ProcessCollector(registry=self.registry)
+
+    def _declare(self) -> None:
+        counter, gauge, histogram = self._counter, self._gauge, self._histogram
+        place = ("route", "model", "provider")
+        genai = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
+        self._requests = counter(
+            "afterbay_requests", "Requests answered.", (*place, "operation", "stream", "status", "outcome")
+        )
+        self._attempts = counter("afterbay_attempts", "Attempts at targets.", ("target", "why", "outcome"))
+        self._tokens = counter("afterbay_tokens", "Tokens, in disjoint buckets.", ("model", "provider", "token_type"))
+        self._estimated = counter(
+            "afterbay_estimated_usage", "Requests whose tokens the gateway counted itself.", ("model", "provider")
+        )
+        self._cost = counter("afterbay_cost_usd", "What it cost, where the price is known.", place)
+        self._unpriced = counter("afterbay_unpriced", "Requests that used tokens of unknown price.", place)
+        self._duration = histogram(
+            "gen_ai_server_request_duration_seconds", "To the last byte.", genai, DURATION_BUCKETS_S
+        )
+        self._ttft = histogram(
+            "gen_ai_server_time_to_first_token_seconds", "To the first output of a model.", genai, TTFT_BUCKETS_S
+        )
+        self._reloads = counter("afterbay_config_reloads", "Configuration reloads.", ("result",))
+        self.open_streams = gauge("afterbay_open_streams", "Streams being sent now.")
+        """Up and down by whoever serves them."""
+        self._queue = gauge("afterbay_log_queue_depth", "Records not yet in the database or its spool.")
+        self._spilled = gauge("afterbay_log_spilled", "Records that went through the spool since the start.")
+        self._dropped = gauge("afterbay_log_dropped", "Records lost since the start; anything but 0 is a fault.")
+        Info("afterbay_build", "The running release.", registry=self.registry).info({"version": __version__})
+
+    def allow(
+        self, routes: Iterable[str], models: Iterable[str], providers: Iterable[str], targets: Iterable[str]
+    ) -> None:
+        """Names that may become labels, from a configuration. A reload adds; nothing is taken away."""
+        for kind, names in (("route", routes), ("model", models), ("provider", providers), ("target", targets)):
+            known = self._names[kind]
+            for name in names:
+                if len(known) >= NAMES:
+                    break
+                known.add(name)
+        # What collapsed into `other` before may have a name of its own now.
+        self._series, self._tried = {}, {}
+
+    def watch_log(self, depth: Callable[[], float], spilled: Callable[[], float], dropped: Callable[[], float]) -> None:
+        """Where to read the log's own figures, at each rendering."""
+        self._queue.set_function(depth)
+        self._spilled.set_function(spilled)
+        self._dropped.set_function(dropped)
+
+    def reloaded(self, ok: bool) -> None:
+        """Counts a reload of the configuration."""
+        self._reloads.labels("ok" if ok else "refused").inc()
+
+    def observe_all(self, records: Sequence[Record]) -> None:
+        """A batch, as the request log hands it on."""
+        for record in records:
+            self.observe(record)
+
+    def observe(self, record: Record) -> None:
+        """Counts one request and its attempts."""
+        key = (
+            record.route, record.model, record.provider, record.operation, record.stream, record.status, record.outcome,
+        )  # fmt: skip
+        series = self._series.get(key)
+        if series is None:
+            series = self._make_series(key, record)
+        series.requests.inc()
+        series.duration.observe(record.duration_s)
+        if record.ttft_s is not None:
+            series.ttft.observe(record.ttft_s)
+        if (usage := record.usage) is not None:
+            spent = (
+                usage.input_tokens, usage.cached_input_tokens, usage.cache_write_tokens, usage.output_tokens,
+                usage.reasoning_tokens,
+            )  # fmt: skip
+            for counter, tokens in zip(series.tokens, spent, strict=True):
+                if tokens > 0:
+                    counter.inc(tokens)
+            if usage.estimated:
+                series.estimated.inc()
+            if record.cost_picousd is None:
+                series.unpriced.inc()
+        if record.cost_picousd:
+            series.cost.inc(max(0, record.cost_picousd) * _USD)
+        for attempt in record.attempts:
+            tried = self._tried.get((attempt.target, attempt.why, attempt.outcome))
+            (tried or self._make_tried(attempt)).inc()
+
+    def render(self) -> bytes:
+        """The text that `/metrics` answers, of the type `CONTENT_TYPE`."""
+        return generate_latest(self.registry)
+
+    def _make_series(self, key: tuple[object, ...], record: Record) -> _Series:
+        """Children for labels not met before. The table is bounded, because its keys hold what came, not labels."""
+        room = len(self._series) < SERIES
+        route = self._label("route", record.route) if room else OTHER
+        model = self._label("model", record.model) if room else OTHER
+        provider = self._label("provider", record.provider) if room else OTHER
+        operation = self._code(record.operation)
+        status = str(record.status) if 100 <= record.status <= 599 else OTHER
+        stream, outcome = "true" if record.stream else "false", self._code(record.outcome)
+        types = ("input", "cached_input", "cache_write", "output", "reasoning")
+        a, b, c, d, e = (self._tokens.labels(model, provider, kind) for kind in types)
+        series = _Series(
+            requests=self._requests.labels(route, model, provider, operation, stream, status, outcome),
+            duration=self._duration.labels(operation, provider, model),
+            ttft=self._ttft.labels(operation, provider, model),
+            cost=self._cost.labels(route, model, provider),
+            unpriced=self._unpriced.labels(route, model, provider),
+            tokens=(a, b, c, d, e),
+            estimated=self._estimated.labels(model, provider),
+        )
+        if room:
+            self._series[key] = series
+        return series
+
+    def _make_tried(self, attempt: Attempt) -> Counter:
+        key = (attempt.target, attempt.why, attempt.outcome)
+        counter = self._attempts.labels(
+            self._label("target", attempt.target), self._code(attempt.why), self._code(attempt.outcome or "unfinished")
+        )
+        if len(self._tried) < SERIES:
+            self._tried[key] = counter
+        return counter
+
+    def _label(self, kind: str, name: str) -> str:
+        """A known name, "" for none, else `other`."""
+        return name if not name or name in self._names[kind] else OTHER
+
+    def _code(self, code: str) -> str:
+        """A word of our own vocabulary; the first 64 that look like one."""
+        if code in self._outcomes:
+            return code
+        if len(self._outcomes) >= OUTCOMES or not _CODE.fullmatch(code):
+            return OTHER
+        self._outcomes.add(code)
+        return code
+
+    def _counter(self, name: str, text: str, labels: Sequence[str]) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(name, text, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, labels: Sequence[str], buckets: Sequence[float]) -> Histogram:
+        return Histogram(name, text, labels, registry=self.registry, buckets=buckets)
+
+
+def names(metrics: Metrics) -> list[str]:
+    """The names of all metrics, for the documentation's test."""
+    collectors = {item for item in vars(metrics).values() if isinstance(item, MetricWrapperBase)}
+    return sorted(family.name for item in collectors for family in item.describe())

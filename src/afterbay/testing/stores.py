@@ -1,0 +1,275 @@
+"""What every store must do, as tests to inherit: subclass a contract, say how to open the store, and let pytest run it.
+
+    class TestMine(RequestLogContract):
+        @contextmanager
+        def opened(self) -> Iterator[OpenedLog]:
+            log = MyLog()
+            yield OpenedLog(log, log, flush=log.flush)
+
+The cases need nothing but this package; a violation is an `AssertionError` that says which promise was broken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import msgspec
+
+from afterbay.core.decision import Attempt, Record, Rejected
+from afterbay.core.usage import Usage
+from afterbay.ports import Keys, RequestLog
+from afterbay.store.answers import Columns, Filter, Logged, ModelSummary
+from afterbay.store.errors import InvalidKey, KeyNameTaken, StoreError, UnknownKey
+from afterbay.store.keyform import KeyInfo, NewKey, is_well_formed
+
+T0 = 1_770_000_000.0
+"""A time of day to start from, UTC seconds: 2026-02-02."""
+
+
+class Reading(Protocol):
+    """How a request log is asked."""
+
+    def last_cursor(self) -> int:
+        """The cursor after which only future rows come."""
+
+    def after(self, cursor: int, only: Filter | None = None, limit: int = 100) -> list[Logged]:
+        """At most `limit` rows written after a cursor."""
+
+    def last(self, count: int, only: Filter | None = None) -> list[Logged]:
+        """The last `count` rows, oldest first."""
+
+    def one(self, request_id: str) -> Record | None:
+        """A request by its id."""
+
+    def by_model(self, since_utc_s: float, until_utc_s: float | None = None) -> list[ModelSummary]:
+        """A table by model."""
+
+
+class KeyStore(Keys, Protocol):
+    """Keys with what operators do with them."""
+
+    def create(self, name: str, models: Iterable[str] = (), *, admin: bool = False) -> NewKey:
+        """Makes a key."""
+
+    def list(self, *, revoked: bool = False) -> tuple[KeyInfo, ...]:
+        """All live keys."""
+
+    def revoke(self, id_or_name: str) -> KeyInfo:
+        """Ends a key."""
+
+    def rotate(self, id_or_name: str) -> NewKey:
+        """Gives a key a new secret."""
+
+
+class OpenedLog(msgspec.Struct, frozen=True):
+    """A request log under test. `flush` waits until what was put can be read; whether that came about."""
+
+    log: RequestLog
+    reading: Reading
+    flush: Callable[[], bool] = lambda: True
+
+
+def a_record(number: int = 1, **changes: object) -> Record:
+    """A whole record, different for each number: one attempt that failed, one that answered."""
+    usage = Usage(input_tokens=1000 + number, cached_input_tokens=200, output_tokens=50, reasoning_tokens=7)
+    record = Record(
+        id=f"req_{number:026d}",
+        received_at=T0 + number,
+        operation="chat",
+        protocol="openai_chat",
+        requested_model="gpt-4o",
+        route="auto",
+        rule="task:code",
+        model="gpt_4o",
+        provider="openai",
+        upstream_model="gpt-4o-2024-11-20",
+        key_id="key_1",
+        key_name="ci",
+        stream=True,
+        status=200,
+        outcome="ok",
+        attempts=[
+            Attempt(
+                1, "groq/llama", "primary", 0.001, ended_s=0.2, outcome="rate_limit", status=429, error="slow down"
+            ),
+            Attempt(2, "openai/gpt-4o", "fallback", 0.2, 0.3, 0.4, 1.5, "ok", 200, None, usage, 5_000_000_000),
+        ],
+        rejected=[Rejected("google/gemini", "residency")],
+        warnings=["dropped metadata"],
+        usage=usage,
+        cost_picousd=5_000_000_000,
+        ttft_s=0.4,
+        duration_s=1.5,
+        stages_s={"route": 0.0001, "prepare": 0.00002},
+        finish="stop",
+        request_bytes=4096,
+        response_bytes=2048,
+        tags={"team": "搜索", "run": str(number)},
+        traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        config_hash="c0ffee",
+    )
+    for name, value in changes.items():
+        setattr(record, name, value)
+    return record
+
+
+class RequestLogContract:
+    """What holds for any request log and its reading."""
+
+    def opened(self) -> AbstractContextManager[OpenedLog]:
+        """An empty log, closed when the block ends. To be written by the subclass."""
+        raise NotImplementedError
+
+    def test_what_is_put_is_read_back_equal(self) -> None:
+        with self.opened() as store:
+            _put(store, a_record())
+            _expect(store.reading.one(a_record().id) == a_record(), "a record comes back equal")
+
+    def test_a_bare_record_stays_bare(self) -> None:
+        bare = Record(id="req_bare", received_at=T0, operation="chat", protocol="gemini")
+        with self.opened() as store:
+            _put(store, bare)
+            _expect(store.reading.one("req_bare") == bare, "unknown stays unknown: no zero, no empty usage")
+
+    def test_an_unknown_price_is_not_zero(self) -> None:
+        with self.opened() as store:
+            _put(store, a_record(1, cost_picousd=None), a_record(2, cost_picousd=0))
+            costs = [row.record.cost_picousd for row in store.reading.after(0)]
+            _expect(costs == [None, 0], f"None and 0 are told apart, not {costs}")
+
+    def test_the_same_id_is_kept_once(self) -> None:
+        with self.opened() as store:
+            _put(store, a_record(1), a_record(1))
+            _expect(len(store.reading.after(0)) == 1, "putting twice is putting once")
+
+    def test_an_unknown_id_is_none(self) -> None:
+        with self.opened() as store:
+            _expect(store.reading.one("req_none") is None, "an unknown id is None")
+
+    def test_a_cursor_goes_on_where_it_stopped(self) -> None:
+        with self.opened() as store:
+            _put(store, *(a_record(number) for number in range(10)))
+            first = store.reading.after(0, limit=4)
+            rest = store.reading.after(first[-1].cursor)
+            ids = [row.record.id for row in first + rest]
+            _expect(ids == [a_record(number).id for number in range(10)], "nothing twice, nothing left out, in order")
+            _expect(store.reading.last_cursor() == rest[-1].cursor, "the last cursor is the last row's")
+            _expect(store.reading.after(store.reading.last_cursor()) == [], "nothing comes after the last")
+
+    def test_the_last_rows_come_oldest_first(self) -> None:
+        with self.opened() as store:
+            _put(store, *(a_record(number) for number in range(5)))
+            ids = [row.record.id for row in store.reading.last(2)]
+            _expect(ids == [a_record(3).id, a_record(4).id], "the two written last, in order")
+
+    def test_filters_hold_together(self) -> None:
+        with self.opened() as store:
+            _put(store, a_record(1), a_record(2, model="b"), a_record(3, model="b", outcome="timeout"))
+            failed = store.reading.after(0, Filter(Columns(model="b"), failed=True))
+            well = store.reading.last(9, Filter(failed=False))
+            _expect([row.record.id for row in failed] == [a_record(3).id], "model and failure")
+            _expect([row.record.id for row in well] == [a_record(1).id, a_record(2).id], "only what ended well")
+
+    def test_the_table_by_model_adds_up(self) -> None:
+        records = [a_record(number, model="a", ttft_s=number / 100) for number in range(1, 21)]
+        records += [a_record(30, model="b", outcome="error", cost_picousd=None, ttft_s=None)]
+        records += [a_record(31, model="b", outcome="error", usage=None, cost_picousd=None, ttft_s=None)]
+        with self.opened() as store:
+            _put(store, *records)
+            a, b = store.reading.by_model(T0)
+        total_in, total_out = sum(1200 + number for number in range(1, 21)), 20 * 57
+        _expect(a == ModelSummary("a", 20, 0, total_in, total_out, 100_000_000_000, 0, 0.1, 0.19), f"sums of a: {a}")
+        _expect(b == ModelSummary("b", 2, 2, 1230, 57, 0, 1), f"sums of b, cost unknown, no TTFT: {b}")
+
+    def test_the_table_by_model_keeps_to_its_times(self) -> None:
+        with self.opened() as store:
+            _put(store, *(a_record(number) for number in range(10)))
+            (line,) = store.reading.by_model(T0 + 2, T0 + 5)
+            _expect(line.requests == 3, "from inclusive, until exclusive")
+            _expect(store.reading.by_model(T0 + 100) == [], "no requests, no lines")
+
+
+class KeysContract:
+    """What holds for any store of keys."""
+
+    def opened_keys(self) -> AbstractContextManager[KeyStore]:
+        """A store without keys, closed when the block ends. To be written by the subclass."""
+        raise NotImplementedError
+
+    def test_a_secret_finds_its_key_and_no_other(self) -> None:
+        with self.opened_keys() as keys:
+            one, two = keys.create("one", ["gpt_4o", "auto"]), keys.create("two", admin=True)
+            found = keys.find(one.secret.reveal())
+            _expect(found is not None and found.name == "one" and not found.admin, "the secret finds its key")
+            _expect(found is not None and found.models == {"gpt_4o", "auto"}, "with its models")
+            other = keys.find(two.secret.reveal())
+            _expect(other is not None and other.admin and other.id == two.info.id, "and the other finds the other")
+
+    def test_anything_else_finds_nothing(self) -> None:
+        with self.opened_keys() as keys:
+            secret = keys.create("one").secret.reveal()
+            for wrong in ("", "ab-", secret[:-1], secret + "x", secret.upper(), " " + secret, "ü\ud800", "x" * 100_000):
+                _expect(keys.find(wrong) is None, f"{wrong[:20]!r} is no key")
+
+    def test_secrets_are_well_formed_and_shown_once(self) -> None:
+        with self.opened_keys() as keys:
+            new = keys.create("one")
+            _expect(is_well_formed(new.secret.reveal()), "prefix, length and checksum are right")
+            _expect(new.secret.reveal() not in repr(new) + repr(keys.list(revoked=True)), "nothing else shows it")
+
+    def test_any_exist_remembers_revoked_keys(self) -> None:
+        with self.opened_keys() as keys:
+            _expect(not keys.any_exist(), "none at first")
+            keys.create("one")
+            keys.revoke("one")
+            _expect(keys.any_exist(), "a gateway that had keys does not open again")
+
+    def test_a_revoked_key_finds_nothing_and_frees_its_name(self) -> None:
+        with self.opened_keys() as keys:
+            old = keys.create("one")
+            revoked = keys.revoke(old.info.id)
+            _expect(keys.find(old.secret.reveal()) is None, "revoked at once")
+            _expect(revoked.revoked_at is not None, "and says when")
+            new = keys.create("one")
+            _expect([info.id for info in keys.list()] == [new.info.id], "only the live one is listed")
+            _expect(len(keys.list(revoked=True)) == 2, "unless asked")
+
+    def test_a_rotated_key_keeps_all_but_its_secret(self) -> None:
+        with self.opened_keys() as keys:
+            old = keys.create("one", ["auto"])
+            new = keys.rotate("one")
+            found = keys.find(new.secret.reveal())
+            _expect(keys.find(old.secret.reveal()) is None, "the old secret ended")
+            _expect(found is not None and found.id == old.info.id and found.models == {"auto"}, "the key stayed")
+
+    def test_mistakes_are_told_with_a_remedy(self) -> None:
+        with self.opened_keys() as keys:
+            keys.create("one")
+            _expect_error(KeyNameTaken, lambda: keys.create("one"))
+            _expect_error(UnknownKey, lambda: keys.revoke("nobody"))
+            _expect_error(UnknownKey, lambda: keys.rotate("nobody"))
+            for name in ("", "-x", "a b", "x" * 65, "é", "a\nb"):
+                _expect_error(InvalidKey, lambda name=name: keys.create(name))  # type: ignore[misc]
+            _expect_error(InvalidKey, lambda: keys.create("two", [""]))
+
+
+def _put(store: OpenedLog, *records: Record) -> None:
+    for record in records:
+        store.log.put(record)
+    _expect(store.flush(), "what was put can be read in time")
+
+
+def _expect(holds: bool, promise: str) -> None:
+    if not holds:
+        raise AssertionError(f"broken promise: {promise}")
+
+
+def _expect_error(kind: type[StoreError], act: Callable[[], object]) -> None:
+    try:
+        act()
+    except kind as error:
+        _expect(len(error.remedy) > 10, f"{kind.__name__} says what to do")
+        return
+    raise AssertionError(f"broken promise: {kind.__name__} is raised")

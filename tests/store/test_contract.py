@@ -1,0 +1,54 @@
+"""The shipped contracts, against both stores that come with the package."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from afterbay.store.database import open_database
+from afterbay.store.keys import SqliteKeys
+from afterbay.store.memory import MemoryKeys, MemoryRequestLog
+from afterbay.store.reading import SqliteReading
+from afterbay.store.request_log import LogLimits, SqliteRequestLog
+from afterbay.testing.stores import KeysContract, KeyStore, OpenedLog, RequestLogContract
+
+
+class TestMemoryLog(RequestLogContract):
+    @contextmanager
+    def opened(self) -> Iterator[OpenedLog]:
+        log = MemoryRequestLog()
+        yield OpenedLog(log, log)
+
+
+class TestMemoryKeys(KeysContract):
+    @contextmanager
+    def opened_keys(self) -> Iterator[KeyStore]:
+        yield MemoryKeys(now=time.time)
+
+
+class OnDisk:
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path) -> None:
+        self.url = f"sqlite:///{tmp_path}/state.db"
+
+
+class TestSqliteLog(OnDisk, RequestLogContract):
+    @contextmanager
+    def opened(self) -> Iterator[OpenedLog]:
+        database = open_database(self.url)
+        log = SqliteRequestLog(database, retention_s=1e10, limits=LogLimits(flush_s=0.01))
+        log.start()
+        yield OpenedLog(log, SqliteReading(database), log.flush)
+        log.close()
+
+
+class TestSqliteKeys(OnDisk, KeysContract):
+    @contextmanager
+    def opened_keys(self) -> Iterator[KeyStore]:
+        keys = SqliteKeys(open_database(self.url))
+        yield keys
+        keys.close()
