@@ -21,8 +21,8 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 def fetch(file: ModelFile, hub: str, part: Path, job: Job) -> None:
     """Downloads the file to `part`, going on where an earlier try stopped.
 
-    Raises NoAnswerError if the hub has it not, does not answer within `answer_s`, or breaks off `tries` times. The caller
-    checks the hash.
+    Raises NoAnswerError if the hub has it not, does not answer within `answer_s`, or breaks off `tries` times. The
+    caller checks the hash.
     """
     if file.hub is None:
         raise NoAnswerError("the hub does not have it")

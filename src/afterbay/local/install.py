@@ -65,8 +65,9 @@ def ensure(
     """Returns the model's files, fetching what is missing.
 
     `folder` (else the variable AFTERBAY_MODELS) is searched for `<folder>/<model id>/<file>`; for a model of one file
-    also for `<folder>/<file>`, or it is the file itself; `hub_url` (else HF_ENDPOINT, else the catalogue's) is the hub; an empty text switches the hub
-    off. `stop` ends it from another thread. Raises an InstallError that says what each source answered.
+    also for `<folder>/<file>`, or it is the file itself. `hub_url` (else HF_ENDPOINT, else the catalogue's) is the hub;
+    an empty text switches it off. `stop` ends the call from another thread. Raises an InstallError that says what each
+    source answered.
     """
     place = (cache or cache_folder()) / model.id
     job = Job(model, progress, stop, limits or Limits())

