@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
@@ -93,7 +93,7 @@ class Answer:
         self.usage: dict[str, Any] = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
         self.finish = "stop"
 
-    async def chunks(self, engine: ChatEngine) -> AsyncIterator[Chunk]:
+    async def chunks(self, engine: ChatEngine) -> AsyncGenerator[Chunk, None]:
         """OpenAI's chunks; the first one comes as soon as the engine has taken the request."""
         started = False
         async with aclosing(engine.chunks(engine_request(self._body, self._local))) as source:

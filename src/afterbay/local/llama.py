@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias
 
@@ -70,7 +70,7 @@ class ChatEngine:
         self._threads = ThreadPoolExecutor(limits.slots, thread_name_prefix="engine")
         self._free = asyncio.Semaphore(limits.slots)
 
-    async def chunks(self, request: Chunk) -> AsyncIterator[Chunk]:
+    async def chunks(self, request: Chunk) -> AsyncGenerator[Chunk, None]:
         """Chunks of one answer, from the first on. Closing the iterator ends the generation.
 
         Raises Capacity when too many wait, ClientMistake for what the engine refuses.
@@ -80,15 +80,18 @@ class ChatEngine:
         work = asyncio.get_running_loop().run_in_executor(self._threads, self._run, request, channel)
         work.add_done_callback(self._leave)
         try:
-            while (chunk := await asyncio.wait_for(channel.get(), self.limits.chunk_s)) is not None:
+            while (chunk := await self._next(channel)) is not None:
                 if "error" in chunk:
                     raise _refusal(chunk["error"])
                 yield chunk
-            await asyncio.wait_for(asyncio.shield(work), self.limits.chunk_s)
         except TimeoutError:
             raise Internal(f"The local model gave nothing for {self.limits.chunk_s:g} s.") from None
         finally:
             channel.close()
+
+    async def _next(self, channel: Channel[Chunk]) -> Chunk | None:
+        async with asyncio.timeout(self.limits.chunk_s):
+            return await channel.get()
 
     async def _enter(self) -> None:
         """Takes a slot, or a place in the queue."""
@@ -100,7 +103,8 @@ class ChatEngine:
             )
         self.waiting += 1
         try:
-            await asyncio.wait_for(self._free.acquire(), self.limits.wait_s)
+            async with asyncio.timeout(self.limits.wait_s):
+                await self._free.acquire()
         except TimeoutError:
             raise Capacity(
                 f"No slot of the local model became free in {self.limits.wait_s:g} s.",
@@ -122,8 +126,10 @@ class ChatEngine:
         """In a thread: one blocking call."""
         try:
             self._server.handle_chat_completions(request, channel.put)
-        except (ValueError, RuntimeError) as error:  # what the binding raises for a schema or grammar it cannot use
+        except ValueError as error:  # a schema or grammar that the engine cannot use
             channel.put({"error": {"code": 400, "message": str(error), "type": "invalid_request_error"}})
+        except Exception as error:  # whatever the binding raises: the waiting request must hear of it
+            channel.put({"error": {"code": 500, "message": f"{type(error).__name__}: {error}"}})
         finally:
             channel.end()
 
