@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
+import jsonschema_rs
 import msgspec
 
 from afterbay.core.errors import ClientMistake
@@ -176,9 +177,26 @@ def read_chat(raw: bytes) -> ChatBody:
         raise refuse("response_format json_schema needs its schema.", "response_format.json_schema")
     if body.logprobs and body.tools:
         raise refuse("A local model gives no logprobs together with tools.", "logprobs", "unsupported_value")
+    _check_schemas(body)
     if body.top_logprobs is not None and not body.logprobs:
         raise refuse("top_logprobs needs logprobs.", "top_logprobs")
     return body
+
+
+def _check_schemas(body: ChatBody) -> None:
+    """The engine answers an invalid schema with free text, so it is found out here."""
+    schemas = [
+        (f"tools[{number}].function.parameters", tool.function.parameters)
+        for number, tool in enumerate(body.tools or ())
+        if tool.function.parameters
+    ]
+    if body.response_format and body.response_format.json_schema:
+        schemas.append(("response_format.json_schema.schema", body.response_format.json_schema.schema))
+    for where, schema in schemas:
+        try:
+            jsonschema_rs.validator_for(schema)
+        except ValueError as error:
+            raise refuse(f"Not a valid JSON schema: {str(error).splitlines()[0]}.", where, "invalid_schema") from None
 
 
 def read_embed(raw: bytes, dimensions: int) -> tuple[EmbedBody, list[str]]:

@@ -57,8 +57,9 @@ class LocalModel(msgspec.Struct, frozen=True):
     """A model that can run here.
 
     `context_tokens` is what it was trained for; `slot_tokens` the default for one request at a time, which bounds the
-    memory. `forced_calls` is the most tool calls taken from one answer when a call is forced: a model that repeats
-    itself gets 1. `on_request` models are never fetched unless a configuration names them.
+    memory. `system` is the system message that its own chat template adds where there is none. `forced_calls` is the
+    most tool calls taken from one answer when a call is forced: a model that repeats itself gets 1. `on_request` models
+    are never fetched unless a configuration names them.
     """
 
     id: str
@@ -70,6 +71,7 @@ class LocalModel(msgspec.Struct, frozen=True):
     notice: str
     slot_tokens: int = 4096
     dimensions: int | None = None
+    system: str = "You are a helpful assistant."
     forced_calls: int = 1
     on_request: bool = False
 
@@ -94,6 +96,7 @@ SMALL = LocalModel(
     title="SmolLM2-135M-Instruct, Q4_1",
     kind="chat",
     context_tokens=8192,
+    system="You are a helpful AI assistant named SmolLM, trained by Hugging Face",
     licence="Apache-2.0",
     notice=(
         "SmolLM2-135M-Instruct by Hugging Face (HuggingFaceTB), Apache-2.0; quantised by QuantFactory; "
@@ -121,6 +124,7 @@ MEDIUM = LocalModel(
     title="Qwen2.5-Coder-0.5B-Instruct, Q4_K_M",
     kind="chat",
     context_tokens=32_768,
+    system="You are Qwen, created by Alibaba Cloud. You are a helpful assistant.",
     licence="Apache-2.0",
     notice=(
         "Qwen2.5-Coder-0.5B-Instruct by Alibaba Cloud (Qwen), Copyright 2024 Alibaba Cloud, Apache-2.0. "
@@ -143,6 +147,7 @@ LARGE = LocalModel(
     title="Qwen2.5-Coder-1.5B-Instruct, Q4_K_M",
     kind="chat",
     context_tokens=32_768,
+    system="You are Qwen, created by Alibaba Cloud. You are a helpful assistant.",
     licence="Apache-2.0",
     notice=(
         "Qwen2.5-Coder-1.5B-Instruct by Alibaba Cloud (Qwen), Copyright 2024 Alibaba Cloud, Apache-2.0. "

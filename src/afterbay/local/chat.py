@@ -17,8 +17,11 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
+import jsonschema_rs
+import msgspec
+
 from afterbay.local import grammar, prompt
-from afterbay.local.body import ChatBody, ChosenBody, messages, tool_specs
+from afterbay.local.body import ChatBody, ChosenBody, messages, refuse, tool_specs
 from afterbay.local.catalog import LocalModel
 from afterbay.local.llama import ChatEngine, Chunk
 from afterbay.local.toolcalls import CallOpened, CallPiece, Forced, Loose, Piece, Plain, TextPiece
@@ -35,7 +38,7 @@ def engine_request(body: ChatBody, model: LocalModel) -> Chunk:
     """The request for the engine: rendered messages, sampling, and the grammar where the form is given."""
     tools = () if body.tool_choice == "none" else tool_specs(body)
     request: Chunk = {
-        "messages": prompt.render(messages(body), tools),
+        "messages": prompt.render(messages(body), tools, model.system),
         "stream": True,
         "stream_options": {"include_usage": True},
         "return_progress": True,  # so that a client that leaves while its prompt is read is noticed
@@ -92,19 +95,26 @@ class Answer:
         self.id, self.created = f"chatcmpl-{secrets.token_hex(12)}", int(time.time())
         self.usage: dict[str, Any] = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
         self.finish = "stop"
+        self._text = list[str]()  # at most what the slot's context holds
 
     async def chunks(self, engine: ChatEngine) -> AsyncGenerator[Chunk, None]:
         """OpenAI's chunks; the first one comes as soon as the engine has taken the request."""
-        started = False
-        async with aclosing(engine.chunks(engine_request(self._body, self._local))) as source:
+        request, early = engine_request(self._body, self._local), list[Chunk]()
+        held_to_form, started = "grammar" in request, False
+        async with aclosing(engine.chunks(request)) as source:
             async for chunk in source:
+                early += self._read(chunk)
+                if held_to_form and not self._begins_well():
+                    continue  # a refusal must come before the answer's first byte
                 if not started:
                     started = True
                     yield self._chunk({"role": "assistant", "content": ""})
-                for out in self._read(chunk):
+                for out in early:
                     yield out
+                early.clear()
                 if self._parser.done:  # the calls are complete: what the model would add is a guess of their results
                     break
+        self._check_schema()
         for piece in self._parser.close():
             yield self._delta(piece)
         yield self._chunk({}, "tool_calls" if self._parser.calls else self.finish)
@@ -116,14 +126,45 @@ class Answer:
         self._count(chunk)
         out = list[Chunk]()
         for choice in chunk.get("choices", ()):
-            pieces = self._parser.feed(choice.get("delta", {}).get("content") or "")
-            made = [self._delta(piece) for piece in pieces]
+            text = choice.get("delta", {}).get("content") or ""
+            self._text.append(text)
+            made = [self._delta(piece) for piece in self._parser.feed(text)]
             if choice.get("logprobs"):
                 made = made or [self._chunk({"content": ""})]
                 made[0]["choices"][0]["logprobs"] = choice["logprobs"]
             out += made
             self.finish = choice.get("finish_reason") or self.finish
         return out
+
+    def _begins_well(self) -> bool:
+        """Whether the answer has begun, and as its grammar says. The engine drops a grammar that it cannot use without
+        a word; a free answer betrays that by its first character."""
+        begin = "".join(self._text[:64]).lstrip()[:1]
+        if not begin:
+            return False
+        form = self._body.response_format
+        schema = form.json_schema.schema if form and form.json_schema else {"type": "object"}
+        if begin not in ("{" if schema.get("type") == "object" else '{["-0123456789tfn'):
+            raise refuse("The engine cannot hold an answer to this schema.", "response_format", "invalid_schema")
+        return True
+
+    def _check_schema(self) -> None:
+        """A complete answer to a strict schema is checked: the grammar passes over some keywords."""
+        form = self._body.response_format
+        if (
+            not form
+            or not form.json_schema
+            or not form.json_schema.strict
+            or self._parser.calls
+            or self.finish != "stop"
+        ):
+            return
+        try:
+            jsonschema_rs.validator_for(form.json_schema.schema).validate(msgspec.json.decode("".join(self._text)))
+        except (ValueError, msgspec.DecodeError) as error:
+            why = str(error).splitlines()[0]
+            text = f"The answer does not keep to the schema ({why}): the engine's grammar passes over some keywords."
+            raise refuse(text, "response_format", "schema_not_kept") from None
 
     def _count(self, chunk: Chunk) -> None:
         if usage := chunk.get("usage"):

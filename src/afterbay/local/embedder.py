@@ -38,6 +38,7 @@ class Embedder:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # an idle worker uses no processor
+        options.enable_cpu_mem_arena = False  # the arena would keep the peak of the largest batch for good
         self._session: Any = onnxruntime.InferenceSession(model_path, options, providers=["CPUExecutionProvider"])
 
     def lengths(self, texts: Sequence[str]) -> list[int]:

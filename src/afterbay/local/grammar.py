@@ -11,6 +11,10 @@ import json
 from typing import Any
 
 _HEAD = "%llguidance {}\n"
+_LENIENT = {"lenient": True, "coerce_one_of": True}
+"""A keyword that the grammar cannot express (found: not, uniqueItems, contains, propertyNames, dependentRequired,
+unevaluatedProperties, if, formats it does not know, patterns with look-ahead, a oneOf that overlaps) is passed over.
+Without this the engine drops the whole grammar, and says nothing."""
 _COMPOSED = ("allOf", "anyOf", "oneOf", "$ref", "if", "not", "patternProperties", "unevaluatedProperties")
 
 
@@ -62,6 +66,9 @@ def calls(tools: list[tuple[str, Any]], most: int = 1, otherwise: Any = None) ->
 
 def _json(schema: Any, compact: bool) -> str:
     form = closed(schema)
-    if compact and isinstance(form, dict):
-        form = {"type": "object", **form, "x-guidance": {"whitespace_flexible": False}}
-    return "%json " + json.dumps(form)
+    if isinstance(form, dict):
+        spaces = {} if compact else {"item_separator": ", ", "key_separator": ": "}
+        form = {**form, "x-guidance": {**_LENIENT, **spaces, "whitespace_flexible": False}}
+        if compact:
+            form.setdefault("type", "object")
+    return "%json " + json.dumps(form)  # white space is fixed: a small model can fill its whole answer with it

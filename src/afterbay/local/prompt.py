@@ -17,6 +17,17 @@ import msgspec
 from afterbay.core.message import Message, Text, ToolResult, ToolUse
 from afterbay.core.request import ToolSpec
 
+CHATML = (
+    "{%- for message in messages -%}"
+    "{{- '<|im_start|>' + message.role + '\\n' + message.content -}}"
+    "{%- if not (loop.last and message.role == 'assistant') -%}{{- '<|im_end|>\\n' -}}{%- endif -%}"
+    "{%- endfor -%}"
+    "{%- if messages[-1].role != 'assistant' -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}"
+)
+"""The chat template given to the engine: ChatML, which both models were trained on, without what their own templates
+add. An assistant message at the end is left open, so the model goes on with it (the engine's own way of doing that
+began a new turn instead, with both models)."""
+
 _TOOLS = """# Tools
 
 You may call one or more functions to assist with the user query.
@@ -37,8 +48,10 @@ _USE_RESULT = "Answer my question in plain words with it."
 _CONTROL = re.compile(r"<\|(im_start|im_end|endoftext|fim_\w+|repo_name|file_sep)\|>")
 
 
-def render(messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> list[dict[str, str]]:
-    """The messages for the engine's chat template.
+def render(
+    messages: Sequence[Message], tools: Sequence[ToolSpec] = (), system: str = "You are a helpful assistant."
+) -> list[dict[str, str]]:
+    """The messages for the chat template; `system` is for a conversation that has no system message.
 
     Control tokens written in a text are taken apart (`<|im_end|>` becomes `<| im_end |>`): the engine reads its whole
     prompt with control tokens on, so a text could otherwise end its own turn and begin another's.
@@ -55,19 +68,17 @@ def render(messages: Sequence[Message], tools: Sequence[ToolSpec] = ()) -> list[
         out.append({"role": role, "content": "\n".join(filter(None, [_plain(message.text()), *calls]))})
     if out and out[-1].get("results"):
         out[-1]["content"] += f"\n{_USE_RESULT}"
+    if not out or out[0]["role"] != "system":
+        out.insert(0, {"role": "system", "content": system})
     if tools:
         _add_tools(out, tools)
     return [{"role": turn["role"], "content": turn["content"]} for turn in out]
 
 
 def _add_tools(out: list[dict[str, str]], tools: Sequence[ToolSpec]) -> None:
-    """Into the first system message, or one of our own in front."""
+    """Into the system message."""
     signatures = "\n".join(_plain(json.dumps(_signature(tool), ensure_ascii=False)) for tool in tools)
-    text = _TOOLS.format(signatures=signatures)
-    if out and out[0]["role"] == "system":
-        out[0]["content"] = f"{out[0]['content']}\n\n{text}"
-    else:
-        out.insert(0, {"role": "system", "content": f"You are a helpful assistant.\n\n{text}"})
+    out[0]["content"] = f"{out[0]['content']}\n\n{_TOOLS.format(signatures=signatures)}"
 
 
 def _signature(tool: ToolSpec) -> dict[str, Any]:
