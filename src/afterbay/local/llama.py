@@ -14,9 +14,9 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
@@ -51,25 +51,38 @@ class EngineLimits(msgspec.Struct, frozen=True):
         return self.threads or max(1, len(os.sched_getaffinity(0)) - 1 if hasattr(os, "sched_getaffinity") else 1)
 
 
+class Server(Protocol):
+    """What is used of `xllamacpp.Server`."""
+
+    def handle_chat_completions(self, request: Chunk, callback: Callable[[Chunk], bool]) -> None:
+        """Blocks until the answer is complete; the callback gets each chunk, its True ends the answer."""
+
+
+def load(path: str, limits: EngineLimits) -> Server:
+    """Loads a model. Blocks for seconds."""
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = path
+    params.n_parallel, params.n_ctx = limits.slots, limits.slots * limits.slot_tokens
+    params.n_batch = params.n_ubatch = BATCH_TOKENS
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = limits.used_threads()
+    params.verbosity, params.cache_ram_mib, params.n_ctx_checkpoints = 0, 0, 0
+    params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_Q8_0  # half the memory, 4 % slower
+    params.chat_template, params.prefill_assistant = CHATML, False
+    params.force_pure_content_parser = True  # calls are parsed here, not there
+    params.api_keys, params.ui, params.endpoint_slots = [secrets.token_urlsafe(32)], False, False
+    server: Server = xllamacpp.Server(params)
+    return server
+
+
 class ChatEngine:
-    """One loaded model with its slots. Build it outside the event loop: loading blocks for seconds."""
+    """One loaded model with its slots."""
 
-    def __init__(self, path: str, limits: EngineLimits) -> None:
-        import xllamacpp
-
-        params = xllamacpp.CommonParams()
-        params.model.path = path
-        params.n_parallel, params.n_ctx = limits.slots, limits.slots * limits.slot_tokens
-        params.n_batch = params.n_ubatch = BATCH_TOKENS
-        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = limits.used_threads()
-        params.verbosity, params.cache_ram_mib, params.n_ctx_checkpoints = 0, 0, 0
-        params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_Q8_0  # half the memory, 4 % slower
-        params.chat_template, params.prefill_assistant = CHATML, False
-        params.force_pure_content_parser = True  # calls are parsed here, not there
-        params.api_keys, params.ui, params.endpoint_slots = [secrets.token_urlsafe(32)], False, False
+    def __init__(self, server: Server, limits: EngineLimits) -> None:
         self.limits = limits
         self.busy = self.waiting = 0
-        self._server = xllamacpp.Server(params)
+        self._server = server
         self._threads = ThreadPoolExecutor(limits.slots, thread_name_prefix="engine")
         self._free = asyncio.Semaphore(limits.slots)
 

@@ -8,6 +8,7 @@ which the kernel sends when the thread that started it ends.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import signal
@@ -23,7 +24,7 @@ from afterbay.local import catalog
 from afterbay.local.app import App
 from afterbay.local.embedder import Embedder
 from afterbay.local.handshake import Ready, read_line
-from afterbay.local.llama import ChatEngine
+from afterbay.local.llama import ChatEngine, load
 
 _PR_SET_PDEATHSIG = 1
 _GRACE_S = 2
@@ -38,14 +39,22 @@ def main() -> None:
     model = catalog.find(config.model)
     engine = embedder = None
     if model.kind == "chat":
-        engine = ChatEngine(config.paths[0], config.limits)
+        engine = ChatEngine(load(config.paths[0], config.limits), config.limits)
     else:
         embedder = Embedder(config.paths[0], config.paths[1], model.slot_tokens, config.limits.used_threads())
+    _trim()
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
     ready = Ready(port=listener.getsockname()[1], load_s=round(time.monotonic() - started, 3))
     os.write(out, msgspec.json.encode(ready) + b"\n")
     os.close(out)
     _serve(App(config, model, engine, embedder), listener)
+
+
+def _trim() -> None:
+    """Gives memory that only loading needed back to the system (malloc_trim(3), where the C library has it)."""
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _private_stdout() -> int:
