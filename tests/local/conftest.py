@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import inspect
 import random
 import threading
+import time
 import zipfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -99,6 +102,17 @@ def hub() -> Iterator[Hub]:
 def _no_own_sources(monkeypatch: pytest.MonkeyPatch) -> None:
     """The variables of whoever runs the tests stay out of them."""
     monkeypatch.delenv("HF_ENDPOINT", raising=False)
+
+
+async def until(condition: Callable[[], object], seconds: float = 10) -> float:
+    """Waits for something outside that sends no news; returns the seconds it took. A coroutine is awaited."""
+    started = time.monotonic()
+    async with asyncio.timeout(seconds):
+        while True:
+            found = condition()
+            if await found if inspect.isawaitable(found) else found:
+                return time.monotonic() - started
+            await asyncio.sleep(0.005)
 
 
 def real_paths(model: LocalModel) -> tuple[Path, ...]:

@@ -211,10 +211,10 @@ class Loose:
             rest = self._held[place : place + 16]
             if not rest or any(mark != rest and mark.startswith(rest) for mark in marks):
                 return None
-            mark = next((mark for mark in marks if rest.startswith(mark)), None)
-            if mark is None:
+            length = max((len(mark) for mark in marks if rest.startswith(mark)), default=0)
+            if not length:
                 return place
-            place += len(mark)
+            place += length
 
     def _object(self, start: int, final: bool) -> tuple[tuple[str, str] | None, int] | None:
         """The call that begins at `start` and the place behind it; no call: None; not known yet: None for all."""
