@@ -141,8 +141,7 @@ class Driver:
             self._shown = failure.shown
             return self._failed(start, failure.error)
         except TransportError as broken:
-            error = ProviderError("cut" if exchange.is_reading else "connection", str(broken))
-            return self._failed(start, error)
+            return self._failed(start, _broken(broken, exchange.is_reading))
         except Unusable as poor:
             return self.machine.unusable(self._clock.monotonic(), poor.outcome, poor.why)
         return self.machine.ended(self._clock.monotonic())
@@ -153,3 +152,9 @@ class Driver:
         if pause is not None:
             self.turn.fleet.cool(start.target.id, now + pause)
         return self.machine.failed(now, error)
+
+
+def _broken(broken: TransportError, is_reading: bool) -> ProviderError:
+    if broken.retry_after_s is not None:
+        return ProviderError("overloaded", str(broken), 503, code="starting", retry_after_s=broken.retry_after_s)
+    return ProviderError("cut" if is_reading else "connection", str(broken))

@@ -75,6 +75,7 @@ class Turn:
             config_hash=self.snapshot.hash,
             traceparent=call.headers.get("traceparent"),
         )
+        self.fleet.enter()
         if call.key is not None:
             self.record.key_id, self.record.key_name = call.key.id, call.key.name
 

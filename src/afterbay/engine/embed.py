@@ -70,7 +70,7 @@ class EmbedExchange:
         relays = target.dialect == "openai.embeddings"
         built = dialect.build_request(request, target.name)
         body = replace_model(turn.call.body, target.name) if relays else built.body
-        upstream = turn.fleet.upstream(target.provider)
+        upstream = turn.fleet.upstream(target)
         response = await upstream.post(built.path, body, built.headers, connect_s)
         try:
             self._machine.headers(turn.context.clock.monotonic(), response.status)

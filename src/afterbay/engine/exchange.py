@@ -49,7 +49,7 @@ class Exchange:
             ClientGone: the client hung up.
         """
         outbound = prepare(self.turn, self.target)
-        upstream = self.turn.fleet.upstream(self.target.provider)
+        upstream = self.turn.fleet.upstream(self.target)
         response = await upstream.post(outbound.path, outbound.body, outbound.headers, connect_s)
         try:
             self._machine.headers(self._clock.monotonic(), response.status)

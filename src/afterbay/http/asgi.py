@@ -97,7 +97,7 @@ class Gateway:
                 status=404,
                 kind="not_found",
                 code="unknown_endpoint",
-                remedy="Clients of OpenAI use /v1 as their base URL, clients of Anthropic and Gemini the address alone.",
+                remedy="OpenAI's clients use /v1 as their base URL, Anthropic's and Gemini's the address alone.",
             )
         key = None
         if endpoint.operation not in ("live", "ready", "index", "metrics"):
