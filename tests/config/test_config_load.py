@@ -156,6 +156,30 @@ MISTAKES = [
         ],
     ),
     (
+        "nothing where a number belongs",
+        "providers: {p: {kind: openai, price: {input: null, output: 1}}}",
+        ["f.yaml:1:46: providers.p.price.input: there is no value. Wanted: a number at least 0."],
+    ),
+    (
+        "text merged in",
+        "defaults: {<<: x, hold: maybe}\nstate: 5",
+        [
+            'f.yaml:1:16: defaults["<<"]: this is a text. Wanted: a mapping to merge in.',
+            "f.yaml:1:25: defaults.hold: `maybe` does not fit. Wanted: a duration such as 250ms, 5s, 2m or 1h.",
+            "f.yaml:2:8: state: this is a whole number. Wanted: keys such as database, shared, retention.",
+        ],
+    ),
+    (
+        "a value of the environment that does not fit",
+        "limits: {body_bytes: '${GROQ_KEY_A}'}",
+        [("f.yaml:1:22: limits.body_bytes: the value of GROQ_KEY_A does not fit. Wanted: a whole number above 0.")],
+    ),
+    (
+        "a very long text where a number belongs",
+        f"limits: {{body_bytes: {'9' * 90}}}",
+        ["f.yaml:1:22: limits.body_bytes: this is a whole number. Wanted: a whole number above 0."],
+    ),
+    (
         "a key that is a list",
         M + "? [a]\n: 1",
         ["f.yaml:3:3: a key is a list. Wanted: a name. Quote it if it is meant as text."],
@@ -334,10 +358,13 @@ def test_secrets_are_in_no_message(complaints: Callable[..., list[str]]) -> None
         'base_url: "${U}", limits: {rpm: "${U}"}, api: "${U}"}\n'
         "  q: {kind: openai, api_key: 'hidden\\n', base_url: 'http://u:hidden@h:x'}\n"
         '  r: {kind: openai, api_key: "hidden\\n", base_url: \'http://u:hidden@h:x\', headers: {a: "hidden\\r"}}\n'
+        '  s: {kind: openai, api_key: k, base_url: "${U}"}\n'
     )
-    said = "\n".join(complaints(text, {"U": "hidden"}) + complaints(text.replace("[hidden]", "y"), {"U": "7"}))
-    assert said
-    assert "hidden" not in said.replace("sk-hidden", "")
+    whole = complaints(text, {"U": "hidden"})
+    by_line = [line for row in text.splitlines()[1:] for line in complaints(f"providers:\n{row}\n", {"U": "hidden"})]
+    said = "\n".join(whole + by_line)
+    assert (len(whole), len(by_line)) == (4, 9)
+    assert "hidden" not in said
 
 
 def test_secrets_are_in_no_repr(example: str, keys: Mapping[str, str], snapshot_of: Callable[..., object]) -> None:

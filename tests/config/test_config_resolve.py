@@ -181,6 +181,50 @@ REFUSED = [
         ],
     ),
     (
+        "a base URL with half an address",
+        "providers: {p: {kind: openai, base_url: 'http://[::1'}}",
+        ["f.yaml:1:41: providers.p.base_url: `http://[::1` is not an address. Wanted: a URL such as https://host/v1."],
+    ),
+    (
+        "a proxy with a password and without an address",
+        "providers: {p: {kind: openai, api_key: k, proxy: 'u:pass@h'}}",
+        ["f.yaml:1:50: providers.p.proxy: this is not an address. Wanted: a URL such as http://proxy:3128."],
+    ),
+    (
+        "a key that was read with its line break",
+        'providers: {p: {kind: openai, api_key: "k\\n", api_keys: [a, " b"]}}',
+        [
+            (
+                "f.yaml:1:40: providers.p.api_key: the key has a line break, a control character or a space at its end "
+                "in it. Wanted: a key. Was it read from a file with a line break?"
+            ),
+            (
+                "f.yaml:1:61: providers.p.api_keys[1]: the key has a line break, a control character or a space at its "
+                "end in it. Wanted: a key. Was it read from a file with a line break?"
+            ),
+        ],
+    ),
+    (
+        "a header that would end early",
+        'providers: {p: {kind: openai, api_key: k, headers: {x-a: "b\\r\\nc: d"}}}',
+        [
+            (
+                "f.yaml:1:58: providers.p.headers.x-a: a header has a line break or a control character in it. "
+                "Wanted: a name and one line of text."
+            )
+        ],
+    ),
+    (
+        "a route without a name",
+        "routes: {'': {}}",
+        ['f.yaml:1:14: routes[""]: a route has no name. Wanted: a name that clients can ask for.'],
+    ),
+    (
+        "a model without a name",
+        P + "models: {'': {provider: p}}",
+        ['f.yaml:2:14: models[""]: a model has no name. Wanted: a name that clients can ask for.'],
+    ),
+    (
         "a provider with a slash",
         "providers: {a/b: {kind: openai}}",
         [
