@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from afterbay.config import schema
 from afterbay.config.catalog import catalog
 from afterbay.config.load import parse
 from afterbay.config.prices import FREE, Prices, Query
@@ -17,7 +18,7 @@ from afterbay.config.snapshot import Snapshot
 from afterbay.config.targets import LACKING, undated
 from afterbay.config.watch import load_snapshot
 from afterbay.core.usage import Price
-from afterbay.policy.plan import Compliance, Limits
+from afterbay.policy.plan import Compliance, Limits, Rules
 
 Build = Callable[..., Snapshot]
 Complain = Callable[..., list[str]]
@@ -290,7 +291,7 @@ def test_routes_take_what_they_do_not_say_from_the_defaults(snapshot_of: Build) 
     text = P + (
         "models: {a: {provider: p}, b: {provider: p, name: bb}}\n"
         "defaults: {fallback: [b], unsupported: drop, usage: ask, hold: 1s, max_attempts: 2, stages: [cache],\n"
-        "  fallback_on: [error], timeouts: {connect: 1s, total: 9s}, rules: {code: [KOD]}, compliance: c}\n"
+        "  fallback_on: [error], timeouts: {connect: 1s, total: 9s}, rules: {code: [KOD], long_words: 9}, compliance: c}\n"
         "routes: {r: {timeouts: {total: 3s}, fallback: [], complexity: {low: a}},\n"
         "  s: {unsupported: reject, stages: []}}\n"
         "policies: {compliance: {default: {require: [soc2]}, c: {residency: eu}}}\n"
@@ -302,9 +303,14 @@ def test_routes_take_what_they_do_not_say_from_the_defaults(snapshot_of: Build) 
     assert (r.drop_unsupported, s.drop_unsupported, r.ask_usage) == (True, False, True)
     assert (r.stages, s.stages) == ({"cache"}, frozenset())
     assert r.fallback_on == {"error"}
-    assert r.rules.code == ("kod",)
+    assert (r.rules.code, r.rules.long_words, r.rules.translate) == (("kod",), 9, Rules().translate)
     assert r.compliance == (Compliance(frozenset({"soc2"})), Compliance(residency="eu"))
     assert (r.candidates, s.candidates, made.routes["auto"].candidates) == (("a",), ("b",), ("b",))
+
+
+def test_the_rules_that_may_be_written_are_the_rules_that_routes_have() -> None:
+    assert set(schema.Rules.__struct_fields__) == set(Rules.__struct_fields__)
+    assert msgspec.structs.asdict(schema.Rules()) == msgspec.structs.asdict(Rules())
 
 
 def test_auto_always_exists_and_takes_all_models_if_it_names_none(snapshot_of: Build) -> None:
