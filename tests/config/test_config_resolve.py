@@ -291,7 +291,8 @@ def test_routes_take_what_they_do_not_say_from_the_defaults(snapshot_of: Build) 
     text = P + (
         "models: {a: {provider: p}, b: {provider: p, name: bb}}\n"
         "defaults: {fallback: [b], unsupported: drop, usage: ask, hold: 1s, max_attempts: 2, stages: [cache],\n"
-        "  fallback_on: [error], timeouts: {connect: 1s, total: 9s}, rules: {code: [KOD], long_words: 9}, compliance: c}\n"
+        "  fallback_on: [error], timeouts: {connect: 1s, total: 9s},\n"
+        "  rules: {code: [KOD], long_words: 9}, compliance: c}\n"
         "routes: {r: {timeouts: {total: 3s}, fallback: [], complexity: {low: a}},\n"
         "  s: {unsupported: reject, stages: []}}\n"
         "policies: {compliance: {default: {require: [soc2]}, c: {residency: eu}}}\n"

@@ -115,8 +115,8 @@ def _or(value: float | None, default: float) -> float:
 def _rules(rules: RulesConfig | None) -> Rules:
     if rules is None:
         return Rules()
-    values = {name: getattr(rules, name) for name in Rules.__struct_fields__}
-    return Rules(**{name: _folded(value) if isinstance(value, tuple) else value for name, value in values.items()})
+    values = msgspec.structs.asdict(rules)
+    return msgspec.convert({key: _folded(one) if isinstance(one, tuple) else one for key, one in values.items()}, Rules)
 
 
 def _folded(words: tuple[str, ...]) -> tuple[str, ...]:
