@@ -242,6 +242,30 @@ def test_a_line_cut_by_a_crash_is_kept_apart_and_the_others_come_back(
     assert "no records" in caplog.text
 
 
+def test_a_spool_waits_without_spinning_while_the_database_is_full(database: Database) -> None:
+    lines = b"".join(msgspec.json.encode(a_record(number)) + b"\n" for number in range(30))
+    database.path.with_name("state.db.spool-999999999").write_bytes(lines)
+    full = Full(database.path)
+    opens: list[int] = []
+    connect = full.connect
+    full.connect = lambda busy_s=1.0: opens.append(1) or connect(busy_s)  # type: ignore[method-assign, func-returns-value]
+    log = opened(full)
+    threading.Event().wait(0.3)
+    assert 1 <= len(opens) <= 5
+    full.full = False
+    assert log.flush()
+    assert count(database) == 30
+    log.close()
+
+
+def test_a_log_that_never_started_tells_what_it_lost(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    log = SqliteRequestLog(database, retention_s=1.0)
+    log.put(a_record())
+    log.close()
+    assert log.dropped == 1
+    assert "lost 1 records" in caplog.text
+
+
 def test_the_spool_of_a_living_process_is_left_alone(database: Database) -> None:
     spool = database.path.with_name("state.db.spool-1")
     spool.write_bytes(msgspec.json.encode(a_record(1)) + b"\n")

@@ -145,6 +145,9 @@ class SqliteRequestLog:
             self._thread.join(timeout_s)
         if self._thread.is_alive():
             _log.error("the request log did not end within %s s: %d records may be lost", timeout_s, self.depth)
+        elif self._queue:
+            self._drop(len(self._queue), "its writer had ended")
+            self._queue.clear()
 
     def _poke(self) -> None:
         self._wake.set()
@@ -175,7 +178,7 @@ class SqliteRequestLog:
 
     def _wait(self) -> None:
         """Sleeps until there is something to do, then gathers company for it."""
-        if self._pending:
+        if self._retry_s:
             self._hurry.wait(self._retry_s)
         elif not self._spool_waits:
             self._wake.wait(max(0.0, self._next_sweep_s - time.monotonic()))
