@@ -21,6 +21,7 @@ from afterbay.store.lookup import one_request
 from afterbay.store.reading import SqliteReading
 from afterbay.store.request_log import LogLimits, Sink, SqliteRequestLog
 from afterbay.store.rows import utc_seconds
+from afterbay.store.writer import Writer
 from afterbay.testing.stores import T0, a_record
 
 QUICK = LogLimits(flush_s=0.01, busy_s=0.01, slice_pause_s=0.0)
@@ -327,6 +328,22 @@ def test_two_processes_write_one_database(database: Database) -> None:
     assert (count(database), count(database, "attempts")) == (1200, 2400)
     cursors = [row.cursor for row in SqliteReading(database).after(0, limit=2000)]
     assert cursors == sorted(set(cursors))
+
+
+def test_a_batch_takes_few_statements_because_each_one_waits_for_the_interpreter(database: Database) -> None:
+    seen: list[str] = []
+
+    class Traced(Database):
+        def connect(self, busy_s: float = 1.0) -> sqlite3.Connection:
+            connection = super().connect(busy_s)
+            connection.set_trace_callback(seen.append)
+            return connection
+
+    writer = Writer(Traced(database.path), 1.0)
+    assert writer.insert([a_record(number) for number in range(999)], 100, lambda: None) == 0
+    writer.close()
+    assert (count(database), count(database, "attempts")) == (999, 1998)
+    assert len([sql for sql in seen if sql.startswith("INSERT")]) < 25
 
 
 def test_a_reader_does_not_hold_up_the_writer(database: Database) -> None:
