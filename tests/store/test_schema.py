@@ -67,6 +67,7 @@ def test_the_sql_file_is_what_core_compiles() -> None:
     [(requests, "seq", statements.INSERT_REQUESTS), (attempts, "", statements.INSERT_ATTEMPTS)],
 )
 def test_the_inserts_are_what_core_compiles(table: sa.Table, left_out: str, text: str) -> None:
+    values: list[dict[str, sa.BindParameter[object]]]
     columns = [column.name for column in table.c if column.name != left_out]
     for rows in (1, 3):
         values = [{name: sa.bindparam(f"{name}{row}") for name in columns} for row in range(rows)]
