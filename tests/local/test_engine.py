@@ -165,6 +165,14 @@ async def test_a_loose_call_becomes_a_tool_call_and_what_follows_is_cut() -> Non
     assert reply["usage"]["prompt_tokens"] == 3
 
 
+async def test_a_call_that_the_token_limit_cut_is_not_reported_as_complete() -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    server = words('{"name":"f","arguments":{"a":"b', "length")
+    choice = (await answer(server, tools=[tool], tool_choice="required"))["choices"][0]
+    assert choice["finish_reason"] == "length"
+    assert choice["message"]["tool_calls"][0]["function"]["arguments"] == '{"a":"b'
+
+
 async def test_a_grammar_that_the_engine_dropped_is_noticed_by_the_first_character() -> None:
     with pytest.raises(ClientMistake) as caught:
         await answer(words("  Hello!"), response_format={"type": "json_object"})
@@ -182,6 +190,13 @@ async def test_an_answer_that_breaks_its_strict_schema_is_no_answer() -> None:
 
 async def test_an_answer_cut_by_the_token_limit_says_so() -> None:
     assert (await answer(words("Once upon", "length")))["choices"][0]["finish_reason"] == "length"
+
+
+def test_threads_leave_a_core_free_and_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cores, threads in ((1, 1), (2, 1), (4, 3), (64, 8)):
+        monkeypatch.setattr("os.sched_getaffinity", lambda _, cores=cores: set(range(cores)), raising=False)
+        assert EngineLimits().used_threads() == threads
+    assert EngineLimits(threads=12).used_threads() == 12
 
 
 async def test_a_channel_whose_loop_is_gone_tells_its_writer_to_stop() -> None:

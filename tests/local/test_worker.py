@@ -127,6 +127,14 @@ async def test_an_answer_keeps_to_its_schema(small: LocalEngine) -> None:
     assert list(json.loads(reply.choices[0].message.content)) == ["city"]
 
 
+async def test_a_keyword_that_the_grammar_cannot_express_does_not_free_the_answer(small: LocalEngine) -> None:
+    part = {"type": "array", "items": {"type": "integer"}, "uniqueItems": True, "maxItems": 3}
+    schema = {"type": "object", "properties": {"a": part}, "required": ["a"], "propertyNames": {"pattern": "^a"}}
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    reply = await ask(small, user("Hello!"), response_format=form, max_tokens=60)
+    assert isinstance(json.loads(reply.choices[0].message.content)["a"], list)
+
+
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "get_time"}}])
 async def test_a_forced_call_is_a_real_one(small: LocalEngine, choice: Any) -> None:
     reply = await ask(small, user("What time is it in Oslo?"), tools=TOOLS, tool_choice=choice, max_tokens=60)
@@ -321,6 +329,28 @@ async def test_stopping_ends_the_process_even_while_it_writes() -> None:
     assert time.monotonic() - started < 5
     assert gone(pid)
     await engine.stop()  # harmless
+
+
+async def test_a_context_beyond_the_models_window_is_refused() -> None:
+    with pytest.raises(EngineError, match="slot_tokens of local-small is 9000, its window 8192"):
+        LocalEngine(catalog.SMALL, [], EngineLimits(slot_tokens=9000))
+
+
+async def test_a_worker_that_always_crashes_is_given_up_and_can_be_started_again() -> None:
+    states = list[State]()
+    patience = Patience(backoff_s=0.01, crashes=1)
+    engine = LocalEngine(catalog.EMBED, real_paths(catalog.EMBED), None, patience, states.append)
+    await engine.start()
+    for _ in "ab":
+        await until(lambda: engine.state == "ready")
+        os.kill(engine.pid or 0, signal.SIGKILL)
+        await until(lambda: engine.state != "ready")
+    await until(lambda: engine.state == "failed")
+    with pytest.raises(EngineError, match=r"local-embed is failed\. The worker of local-embed ended with -9"):
+        _ = engine.base_url
+    await engine.start()
+    assert engine.state == "ready"
+    await engine.stop()
 
 
 async def test_a_worker_that_cannot_load_says_why(tmp_path: Path) -> None:

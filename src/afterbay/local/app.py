@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hmac
+import logging
 from array import array
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
@@ -106,8 +107,14 @@ class App:
         except (_GoneError, TimeoutError):  # nobody is there, or nobody reads
             return
         except GatewayError as error:
-            with suppress(TimeoutError):
-                await reply.fail(error)
+            await self._fail(reply, error)
+        except Exception as error:  # a mistake of ours: the client hears of it, the trace goes to standard error
+            logging.getLogger(__name__).exception("request failed")
+            await self._fail(reply, Internal(f"The worker of {self._model.id} failed ({type(error).__name__})."))
+
+    async def _fail(self, reply: Reply, error: GatewayError) -> None:
+        with suppress(TimeoutError):
+            await reply.fail(error)
 
     def _route(self, scope: Scope) -> Callable[[bytes, Reply], Awaitable[None]]:
         """Who answers; the token is looked at before anything else."""
@@ -156,7 +163,9 @@ class App:
         await asyncio.wait({answer, watch}, timeout=self._config.send_s)
         if answer in done:
             answer.result()
-        elif not done:
+        elif answer.done() and not answer.cancelled():
+            answer.exception()  # read, since nobody is there to hear of it
+        if not done:
             raise Upstream(f"The answer took more than {self._config.total_s:g} s.", status=504, kind="timeout")
 
     async def _health(self, body: bytes, reply: Reply) -> None:

@@ -114,10 +114,13 @@ class Answer:
                 early.clear()
                 if self._parser.done:  # the calls are complete: what the model would add is a guess of their results
                     break
+        if not started:  # nothing came that could have been wrong
+            yield self._chunk({"role": "assistant", "content": ""})
         self._check_schema()
         for piece in self._parser.close():
             yield self._delta(piece)
-        yield self._chunk({}, "tool_calls" if self._parser.calls else self.finish)
+        called = self._parser.calls and self.finish != "length"  # a call cut off by the limit is not complete
+        yield self._chunk({}, "tool_calls" if called else self.finish)
         if self._body.stream_options and self._body.stream_options.include_usage:
             yield {**self._frame(), "choices": [], "usage": self.usage}
 

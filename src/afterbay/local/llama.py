@@ -33,6 +33,9 @@ UNDERWAY = 64
 BATCH_TOKENS = 128
 """Prompt tokens read at once: the longest time between two looks at whether the client is still there."""
 
+MOST_THREADS = 8
+"""Models of this size gain nothing from more."""
+
 
 class EngineLimits(msgspec.Struct, frozen=True):
     """`slots`: answers at once, each with `slot_tokens` of context. `waiting`: more requests than this are refused.
@@ -46,9 +49,10 @@ class EngineLimits(msgspec.Struct, frozen=True):
     chunk_s: float = 300.0
 
     def used_threads(self) -> int:
-        """`threads`, or all cores but one: the engine's threads spin at barriers, so one that has no core of its own
-        holds up all the others."""
-        return self.threads or max(1, len(os.sched_getaffinity(0)) - 1 if hasattr(os, "sched_getaffinity") else 1)
+        """`threads`, or all cores but one, at most MOST_THREADS: the engine's threads spin at barriers, so one that has
+        no core of its own holds up all the others, and several models may be loaded."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return self.threads or min(MOST_THREADS, max(1, cores - 1))
 
 
 class Server(Protocol):

@@ -60,6 +60,11 @@ class LocalEngine:
         on_state: Callable[[State], None] | None = None,
     ) -> None:
         self.model, self.limits = model, limits or EngineLimits(slot_tokens=model.slot_tokens)
+        if self.limits.slot_tokens > model.context_tokens:
+            raise EngineError(
+                f"slot_tokens of {model.id} is {self.limits.slot_tokens}, its window {model.context_tokens}.",
+                remedy="Lower slot_tokens.",
+            )
         self.state: State = "stopped"
         self.last_error: str | None = None
         self.load_s: float | None = None
@@ -89,7 +94,7 @@ class LocalEngine:
 
     async def start(self) -> None:
         """Starts the worker; returns when its model is loaded. Raises EngineError, with the worker's last words."""
-        if self._watcher is not None:
+        if self._watcher is not None and not self._watcher.done():
             raise EngineError(f"{self.model.id} is started already.")
         self._become("starting")
         try:

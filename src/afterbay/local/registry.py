@@ -133,6 +133,8 @@ def _tail(log: Path) -> str:
         source.seek(max(0, log.stat().st_size - _TAIL_BYTES))
         text = source.read().decode("utf-8", "replace")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if "No module named pip" in text:
+        return "this Python has no pip; `python -m ensurepip` installs it"
     wrong = [line for line in lines if line.startswith("ERROR")] or lines
     return re.sub(r"//[^/@\s]+@", "//***@", " ".join(wrong[-3:])) or "it said nothing"
 
