@@ -9,9 +9,9 @@ from pathlib import Path
 from afterbay import __version__
 from afterbay.app.gateway import Wrap
 from afterbay.app.server import Server, listen
-from afterbay.cli.speech import Bars, Speech
-from afterbay.config.watch import Loaded, load_snapshot
-from afterbay.core.errors import ClientMistake
+from afterbay.cli.speech import Bars, Misuse, Speech
+from afterbay.cli.state import introduce
+from afterbay.config.watch import load_snapshot
 from afterbay.telemetry.log import LogOutput
 
 
@@ -20,7 +20,7 @@ def run_server(
 ) -> None:
     """Loads, listens, serves."""
     if workers != 1:
-        raise ClientMistake(
+        raise Misuse(
             f"--workers {workers}: this release serves from one process.",
             remedy="Leave it out, or start several gateways on ports of their own behind a balancer.",
         )
@@ -38,17 +38,8 @@ def run_server(
     speech.say("stopped")
 
 
-def introduce(loaded: Loaded, speech: Speech) -> None:
-    """Says which configuration is in force, what it will spend on, and what is doubtful in it."""
-    speech.say(f"configuration: {loaded.path}" if loaded.path else "no configuration file: the embedded models")
-    for line in loaded.spends:
-        speech.say(line)
-    for warning in loaded.snapshot.warnings:
-        speech.say(f"warning: {warning}")
-
-
 def _wrap(record: Path | None, replay: Path | None) -> Wrap | None:
     """What stands before the providers: a recorder, or recordings instead of them."""
     if record is not None and replay is not None:
-        raise ClientMistake("--record and --replay exclude each other.", remedy="Give one of them.")
+        raise Misuse("--record and --replay exclude each other.", remedy="Give one of them.")
     return None

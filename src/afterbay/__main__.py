@@ -1,0 +1,5 @@
+"""`python -m afterbay` is `afterbay`."""
+
+from afterbay.cli.main import run
+
+run()
