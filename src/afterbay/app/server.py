@@ -141,8 +141,8 @@ class Server:
 
     async def _say_ready(self, gateway: RunningGateway, host: str, port: int) -> None:
         self._said(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}")
-        while gateway.why_not_ready() is not None:
-            await asyncio.sleep(0.05)
+        if gateway.why_not_ready() is not None:
+            await gateway.local.first_ready.wait()
         self._said("ready")
 
     async def _reload_on(self, wanted: asyncio.Event, gateway: RunningGateway) -> None:
