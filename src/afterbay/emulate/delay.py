@@ -1,7 +1,7 @@
 """How long something takes: a constant, or a log-normal distribution told by its median and 95th percentile.
 
-Times of servers are skewed to the right, and people know their medians and tails, not a sigma. A draw is a pure function
-of a number in [0, 1), so that the same request waits as long in every run.
+Times of servers are skewed to the right, and people know their medians and tails, not a sigma. A draw is a pure
+function of a number in [0, 1), so that the same request waits as long in every run.
 """
 
 from __future__ import annotations
@@ -83,7 +83,9 @@ def read(value: object) -> Delay:
         return Delay(seconds(value))
     unknown = [str(key) for key in value if key not in _KEYS]
     if unknown or "median" not in value:
-        raise ValueError(f"a distribution has median and p95, and may have min and max; got {', '.join(map(str, value))}")
+        raise ValueError(
+            f"a distribution has median and p95, and may have min and max; got {', '.join(map(str, value))}"
+        )
     times = {key: seconds(value[key]) for key in _KEYS if key in value}
     median_s, p95_s = times["median"], times.get("p95")
     low_s, high_s = times.get("min", 0.0), times.get("max", LIMIT_S)

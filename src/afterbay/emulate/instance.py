@@ -185,11 +185,12 @@ class _Maker:
         return made[:wanted]
 
     def _string(self, schema: dict[str, Any]) -> str:
-        low, high = schema.get("minLength", 0), schema.get("maxLength", 10_000)
-        wanted = _FORMATS.get(schema.get("format", ""), self._words)
+        low: int = min(schema.get("minLength", 0), 100_000)
+        high: int = schema.get("maxLength", 100_000)
+        wanted: str = _FORMATS.get(schema.get("format", ""), self._words)
         pattern = schema.get("pattern")
         if pattern is None:
-            return wanted.ljust(min(low, 100_000), ".")[:high]
+            return wanted.ljust(low, ".")[:high]
         for sample in (wanted, *_SAMPLES, *(unit * low for unit in ("a", "A", "1"))):
             try:
                 if low <= len(sample) <= high and re.search(pattern, sample):
@@ -213,20 +214,17 @@ def _another(taken: Any, items: Any, made: list[Any]) -> Any:
 
 
 def _number(schema: dict[str, Any], is_integer: bool) -> int | float:
-    low = schema.get("minimum", schema.get("exclusiveMinimum"))
-    high = schema.get("maximum", schema.get("exclusiveMaximum"))
+    """The number nearest to 1 within the bounds, on the grid of `multipleOf`."""
     step = schema.get("multipleOf", 1 if is_integer else None)
-    value = 1 if low is None and (high is None or high > 1) else low if low is not None else high
+    above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
+    low = max((bound for bound in (schema.get("minimum"), above) if bound is not None), default=-math.inf)
+    high = min((bound for bound in (schema.get("maximum"), below) if bound is not None), default=math.inf)
+    value: float = min(max(1, low), high)
     if step:
         value = math.ceil(value / step) * step
-        if low is None and high is not None and value > high:
-            value -= step
-    outside = "exclusiveMinimum" in schema and value <= schema["exclusiveMinimum"]
-    if outside or ("exclusiveMaximum" in schema and value >= schema["exclusiveMaximum"]):
-        if step:
-            value += step if outside else -step
-        elif low is not None and high is not None:
-            value = (low + high) / 2
-        else:
-            value += 1 if outside else -1
+        value -= step if value > high else 0
+        value += step if value == above else 0
+        value -= step if value == below else 0
+    elif value in (above, below):
+        value = (low + high) / 2 if math.isfinite(low + high) else value + (1 if value == above else -1)
     return int(value) if is_integer else value
