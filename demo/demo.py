@@ -22,13 +22,13 @@ from pathlib import Path
 
 import anthropic
 import openai
-from afterbay.emulate.profile import Profile, ProfileFile, read_profile
-from afterbay.emulate.run import EmulatorProcess
 from rich.console import Console
 from rich.table import Table
 
 from afterbay.core.decision import Attempt, Record
 from afterbay.core.usage import microusd
+from afterbay.emulate.profile import Profile, ProfileFile, read_profile
+from afterbay.emulate.run import EmulatorProcess
 from afterbay.store.database import open_database
 from afterbay.store.reading import SqliteReading
 
