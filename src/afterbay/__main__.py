@@ -1,5 +1,6 @@
-"""`python -m afterbay` is `afterbay`."""
+"""`python -m afterbay` is the program `afterbay`."""
 
 from afterbay.cli.main import run
 
-run()
+if __name__ == "__main__":
+    run()

@@ -61,7 +61,7 @@ def _production(loaded: Loaded, as_json: bool) -> None:
     """Raises typer.Exit with 1 if anything is not fit."""
     from afterbay.cli.production import checklist
 
-    found = checklist(loaded, os.environ)
+    found = checklist(loaded)
     count = Counter(one.status for one in found)
     if as_json:
         print_json({"fit": not count["fail"], "checks": found})

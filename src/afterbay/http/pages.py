@@ -11,9 +11,9 @@ from afterbay import __version__
 from afterbay.config.snapshot import Snapshot
 from afterbay.core.decision import Record
 from afterbay.core.errors import ClientMistake
+from afterbay.core.words import closest
 from afterbay.engine.context import Context
 from afterbay.http.paths import Endpoint
-from afterbay.policy.names import nearest
 from afterbay.ports import Key, Reply
 
 _encode = msgspec.json.Encoder().encode
@@ -102,7 +102,7 @@ class Pages:
                 kind="not_found",
                 code="model_not_found",
                 param="model",
-                remedy=f"The nearest names are: {', '.join(nearest(wanted, names))}.",
+                remedy=f"The nearest names are: {', '.join(closest(wanted, names))}.",
             )
         whole = shape([(wanted, snapshot)])
         one: dict[str, Any] = next(iter(whole["models"] if "models" in whole else whole["data"]))
