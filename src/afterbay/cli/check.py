@@ -9,8 +9,8 @@ from pathlib import Path
 
 import typer
 
-from afterbay.cli.state import introduce
 from afterbay.cli.speech import Speech, print_json, print_table
+from afterbay.cli.state import introduce
 from afterbay.config.describe import never_matching, rows
 from afterbay.config.problem import ConfigError
 from afterbay.config.watch import Loaded, load_snapshot
@@ -43,9 +43,17 @@ def _values(loaded: Loaded, as_json: bool) -> None:
     dead = never_matching(loaded)
     snapshot = loaded.snapshot
     if as_json:
-        told = {"valid": True, "file": str(loaded.path) if loaded.path else None, "hash": snapshot.hash}
-        told |= {"warnings": snapshot.warnings, "never_match": dead, "spends": loaded.spends}
-        print_json({**told, "values": rows(loaded)})
+        print_json(
+            {
+                "valid": True,
+                "file": str(loaded.path) if loaded.path else None,
+                "hash": snapshot.hash,
+                "spends": loaded.spends,
+                "warnings": snapshot.warnings,
+                "never_match": dead,
+                "values": rows(loaded),
+            }
+        )
         return
     speech = Speech(sys.stderr)
     print_table(("value of", "is", "from"), ((row.path, row.value, row.origin) for row in rows(loaded)))

@@ -11,7 +11,7 @@ from afterbay.cli.speech import Speech, print_json, print_table
 from afterbay.cli.state import database_path, existing_database, load_quickly
 from afterbay.config.snapshot import Snapshot
 from afterbay.config.watch import Loaded
-from afterbay.policy.names import nearest
+from afterbay.core.words import closest
 from afterbay.store.database import open_database
 from afterbay.store.keyform import KeyInfo, NewKey
 from afterbay.store.keys import SqliteKeys
@@ -83,7 +83,7 @@ def may_be_asked(snapshot: Snapshot, model: str) -> bool:
 
 
 def _unknown(snapshot: Snapshot, model: str) -> str:
-    near = nearest(model, [*snapshot.aliases, *snapshot.routes])
+    near = closest(model, [*snapshot.aliases, *snapshot.routes])
     hint = f" The nearest names are: {', '.join(near)}." if near else ""
     return f"no model or route is called '{model}', so the key cannot use it now.{hint}"
 

@@ -99,10 +99,8 @@ def _deployment(target: Target, fallback: tuple[str, ...], state: str) -> Listed
 
 def _state(target: Target, provider: Provider, recent: ModelSummary | None) -> str:
     """What is known without asking the provider: installed or not, a key or none, and how it did in the last hour."""
-    if provider.is_embedded:
-        parts = [_installed(target.name)]
-    else:
-        parts = ["key set" if provider.keys else "no key"]
+    key = "key set" if provider.keys else "no key"
+    parts = [_installed(target.name) if provider.is_embedded else key]
     if recent is not None:
         failed = f", {recent.failed} failed" if recent.failed else ""
         ttft = f", ttft p50 {seconds(recent.ttft_p50_s)}" if recent.ttft_p50_s is not None else ""

@@ -93,7 +93,8 @@ def address(url: str) -> str:
     parts = urlsplit(url.strip())
     if parts.scheme not in ("http", "https") or not parts.netloc or "@" in parts.netloc:
         raise Misuse(
-            "AFTERBAY_URL is not the address of a gateway.", remedy="Write it like http://127.0.0.1:8400, without a key."
+            "AFTERBAY_URL is not the address of a gateway.",
+            remedy="Write it like http://127.0.0.1:8400, without a key.",
         )
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/v1')}"
 

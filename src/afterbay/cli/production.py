@@ -1,4 +1,4 @@
-"""`afterbay check --production`: what production needs, as far as this release can see it, each row with its evidence."""
+"""`afterbay check --production`: what production needs, as far as this release can see it, with the evidence."""
 
 from __future__ import annotations
 
