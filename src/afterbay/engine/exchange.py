@@ -123,7 +123,8 @@ class Exchange:
 
     async def deliver_spare(self, delivery: Delivery) -> None:
         """Delivers the answer of an attempt that was `Unusable`, for want of a better one."""
-        self.turn.warnings.append("the answer did not pass validation, and no other target gave a better one")
+        if self.meter.finish != "content_filter":
+            self.turn.warnings.append("the answer did not pass validation, and no other target gave a better one")
         if self._pump is not None:
             await self._pump.deliver_held(self.target)
             await self._end_stream(delivery)

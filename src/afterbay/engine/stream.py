@@ -11,6 +11,8 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
+import msgspec
+
 from afterbay.core.decision import Target
 from afterbay.core.errors import ProviderError
 from afterbay.core.event import Event
@@ -34,6 +36,14 @@ class ProviderFailure(Exception):
     def __init__(self, error: ProviderError, body: bytes | None = None, *, shown: bool = False) -> None:
         super().__init__(error.message)
         self.error, self.body, self.shown = error, body, shown
+
+
+class _Unreadable(Exception):
+    """An event that is not JSON, or of a shape that cannot be translated; `events` came before it."""
+
+    def __init__(self, events: list[Event], data: bytes) -> None:
+        super().__init__("unreadable")
+        self.events, self.data = events, data
 
 
 class Pump:
@@ -67,7 +77,6 @@ class Pump:
         self._held_size = 0
         self._limit = event_bytes
         self._committed = False
-        self._malformed = 0
         self._hides_usage = hides_usage
 
     async def run(self, response: UpstreamResponse, target: Target) -> None:
@@ -84,15 +93,13 @@ class Pump:
             except ValueError as error:
                 raise ProviderFailure(ProviderError("server", str(error), code="bad_answer")) from None
             if raw:
-                await self._take(without_usage(sse) if self._hides_usage else raw, self._parse(sse), target)
-        raw, sse = self._splitter.rest()
-        events = self._parse(sse)
+                await self._take(raw, sse, target)
+        await self._take_rest(target)
         if self._meter.error is None and not self._parser.is_complete:
             raise ProviderFailure(ProviderError("cut", "the stream ended before the answer did"))
-        if raw:
-            await self._take(raw.rstrip(b"\r\n") + b"\n\n", events, target)
         if not self._committed:
-            raise Unusable("empty", "the stream ended without any output")
+            refused = self._meter.finish == "content_filter"
+            raise Unusable("refusal" if refused else "empty", "the stream ended without any output")
 
     @property
     def is_complete(self) -> bool:
@@ -115,21 +122,49 @@ class Pump:
                 while await response.read():
                     pass
 
+    async def _take_rest(self, target: Target) -> None:
+        """The last event may lack its blank line: some hosts end so. Half an event, after a cut, is not passed on."""
+        raw, sse = self._splitter.rest()
+        if sse and not self._parser.is_over:
+            with contextlib.suppress(_Unreadable):
+                events = self._parse(sse)
+                if self._parser.is_complete or self._meter.error is not None:
+                    await self._pass_on(raw.rstrip(b"\r\n") + b"\n\n", events, target)
+
     def _parse(self, sse: list[SseEvent]) -> list[Event]:
+        """What the events mean. One of another shape is the relay's client's business; one that is no JSON nobody's.
+
+        Raises:
+            _Unreadable: with the events before it.
+        """
         events: list[Event] = []
         for name, data in sse:
             try:
                 self._parser.push(name, data, events)
+            except msgspec.ValidationError:
+                if not self._relays:
+                    raise _Unreadable(events, data) from None
             except ValueError:
-                self._malformed += 1
-                if self._malformed > 1 and not self._relays:
-                    error = ProviderError("server", "its stream holds events that cannot be read", code="bad_answer")
-                    raise ProviderFailure(error) from None
+                raise _Unreadable(events, data) from None
         self._meter.see(events)
         return events
 
-    async def _take(self, raw: bytes, events: list[Event], target: Target) -> None:
-        """Passes on what has come; or holds it, while nothing of it is output."""
+    async def _take(self, raw: bytes, sse: list[SseEvent], target: Target) -> None:
+        """Passes on what has come, up to an event that cannot be read.
+
+        Raises:
+            ProviderFailure: there was one.
+        """
+        try:
+            await self._pass_on(without_usage(sse) if self._hides_usage else raw, self._parse(sse), target)
+        except _Unreadable as bad:
+            self._meter.see(bad.events)
+            await self._pass_on(before(raw, bad.data), bad.events, target)
+            text = "its stream holds an event that cannot be read"
+            raise ProviderFailure(ProviderError("server", text, code="bad_answer")) from None
+
+    async def _pass_on(self, raw: bytes, events: list[Event], target: Target) -> None:
+        """Passes on bytes or events; or holds them, while nothing of it is output."""
         error = self._meter.error
         if not self._committed:
             if self._relays:
