@@ -21,7 +21,7 @@ from afterbay.engine.meter import Meter
 from afterbay.ports import TransportError, UpstreamResponse
 from afterbay.wire.dialect import Dialect
 from afterbay.wire.openai_chat.relay import without_usage
-from afterbay.wire.sse import Splitter, SseEvent
+from afterbay.wire.sse import Splitter, SseEvent, before
 
 LAST_BYTES_S = 0.25
 """As long is waited for the end of a connection whose answer is complete."""
