@@ -1,4 +1,4 @@
-"""What taste would argue about, counted: lengths of files and functions, words that hide meaning, where SQL may stand."""
+"""What taste would argue about, counted: lengths of files and functions, vague names, where SQL may stand."""
 
 from __future__ import annotations
 

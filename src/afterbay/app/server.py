@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import ipaddress
 import logging
 import signal
 import socket
@@ -18,6 +17,7 @@ from afterbay.app.local_models import Progress
 from afterbay.config.problem import ConfigError
 from afterbay.config.watch import Loaded
 from afterbay.core.errors import GatewayError
+from afterbay.http.identity import is_loopback
 
 logger = logging.getLogger("afterbay.app")
 
@@ -55,14 +55,6 @@ def _why(error: Exception, host: str, port: int) -> CannotListen:
     if number == errno.EACCES:
         return CannotListen(f"There is no right to listen on port {port}.", remedy="Choose one above 1023.")
     return CannotListen(f"Cannot listen on {host}:{port}: {error}.", remedy="Give an address of this machine.")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class Server:

@@ -35,6 +35,9 @@ class Try(Protocol):
     async def deliver_spare(self, delivery: Delivery) -> None:
         """Delivers a complete answer that was not good enough."""
 
+    async def complete_late(self, delivery: Delivery) -> bool:
+        """Ends an answer that is complete though its connection stays open; False if it is not complete."""
+
     def usage(self) -> Usage | None:
         """What it used."""
 
@@ -126,6 +129,8 @@ class Driver:
         except asyncio.CancelledError:
             if not dog.calm():
                 raise
+        if start is not None and await self.exchanges[-1].complete_late(self.delivery):
+            return self.machine.ended(self._clock.monotonic())
         last = self.exchanges[-1].last_output_s if self.exchanges else None
         return self.machine.alarm(self._clock.monotonic(), last)
 

@@ -84,6 +84,10 @@ class EmbedExchange:
         """Vectors are never a spare: they are right or an error."""
         raise AssertionError("an embedding has no spare answer")
 
+    async def complete_late(self, delivery: Delivery) -> bool:
+        """Vectors come whole or not at all."""
+        return False
+
     def usage(self) -> Usage | None:
         """What the attempt used; None: it gave no answer."""
         return self._usage

@@ -38,6 +38,7 @@ class Exchange:
         self._pump: Pump | None = None
         self._whole = b""
         self._events: list[Event] = []
+        self._write_began_s = 0.0
 
     async def run(self, connect_s: float, delivery: Delivery) -> None:
         """Makes the attempt.
@@ -89,6 +90,14 @@ class Exchange:
         )
         await self._pump.run(response, self.target)
         await self._end_stream(delivery)
+        await self._pump.let_go(response)
+
+    async def complete_late(self, delivery: Delivery) -> bool:
+        """Ends a stream whose answer is complete but whose connection stays open; False if there is no such stream."""
+        if self._pump is None or not self._pump.is_complete:
+            return False
+        await self._end_stream(delivery)
+        return True
 
     async def _end_stream(self, delivery: Delivery) -> None:
         if not self._relays:
@@ -114,7 +123,8 @@ class Exchange:
 
     async def deliver_spare(self, delivery: Delivery) -> None:
         """Delivers the answer of an attempt that was `Unusable`, for want of a better one."""
-        self.turn.warnings.append("the answer did not pass validation, and no other target gave a better one")
+        if self.meter.finish != "content_filter":
+            self.turn.warnings.append("the answer did not pass validation, and no other target gave a better one")
         if self._pump is not None:
             await self._pump.deliver_held(self.target)
             await self._end_stream(delivery)
@@ -174,8 +184,13 @@ class Exchange:
                 self._dog.set(action.at_s)
 
     def _before_write(self) -> None:
+        self._write_began_s = self._clock.monotonic()
         self._dog.due_s = self.turn.deadline_s
 
-    def _after_write(self) -> None:
-        now = self.last_output_s = self._clock.monotonic()
-        self._dog.set(min(now + self.turn.route.limits.between_tokens_s, self.turn.deadline_s))
+    def _after_write(self, progress: bool) -> None:
+        now = self._clock.monotonic()
+        if progress or self.last_output_s is None:
+            self.last_output_s = now
+        else:
+            self.last_output_s += now - self._write_began_s
+        self._dog.set(min(self.last_output_s + self.turn.route.limits.between_tokens_s, self.turn.deadline_s))

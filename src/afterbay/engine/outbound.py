@@ -41,7 +41,7 @@ def prepare(turn: Turn, target: Target) -> Outbound:
             if turn.stream and turn.route.ask_usage and call.dialect is openai_chat.DIALECT
             else None
         )
-        query = f"?{call.query}" if call.query else ""
+        query = _query(call.query)
         return Outbound(call.dialect.endpoint + query, asking or body, headers, asking is not None)
     request = strip(turn.request, lacking) if lacking else turn.request
     built = DIALECTS[target.dialect].build_request(request, target.name)
@@ -56,3 +56,9 @@ def _lacking(turn: Turn, target: Target) -> frozenset[str]:
     if turn.unreadable() is not None:
         return frozenset()
     return turn.features & (turn.dropped | (target.cannot & SOFT))
+
+
+def _query(query: str) -> str:
+    """The client's query string without its key: that is the gateway's business."""
+    kept = "&".join(part for part in query.split("&") if part and not part.startswith("key="))
+    return f"?{kept}" if kept else ""

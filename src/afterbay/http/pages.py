@@ -48,8 +48,7 @@ class Pages:
         """
         status, kind, body = await self._page(endpoint, headers, query, key)
         await reply.start(status, {"content-type": kind, "content-length": str(len(body))})
-        await reply.write(body)
-        await reply.end()
+        await reply.end(body)
 
     async def _page(
         self, endpoint: Endpoint, headers: Mapping[str, str], query: str, key: Key | None
