@@ -5,6 +5,7 @@ Both ways of asking, in process and over HTTP, end here, so they cannot differ i
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
@@ -41,11 +42,7 @@ class Answer:
         self._is_stream = status == 200 and headers.get("content-type", "").startswith("text/event-stream")
 
     def feed(self, data: bytes) -> None:
-        """Bytes of the body have come.
-
-        Raises:
-            ValueError: this is not the protocol.
-        """
+        """Bytes of the body have come."""
         if not self._is_stream:
             self._whole.append(data)
             return
@@ -68,12 +65,11 @@ class Answer:
             self.error = _told(DIALECT.parse_error(self.status, self.headers, body))
 
     def _parsed(self, sse: Iterable[tuple[bytes | None, bytes]]) -> list[Event]:
+        """The events; one that cannot be read is passed over, as the gateway does it when it relays a stream."""
         events: list[Event] = []
-        try:
-            for name, data in sse:
+        for name, data in sse:
+            with contextlib.suppress(ValueError, msgspec.DecodeError):
                 self._parser.push(name, data, events)
-        except msgspec.DecodeError as error:
-            raise ValueError(str(error)) from error
         return events
 
     def _take(self, events: Iterable[Event]) -> None:

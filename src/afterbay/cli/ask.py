@@ -118,21 +118,21 @@ def _finish(
         print_json({"request_id": answer.request_id, "answer": answer.text, "error": error, "record": record})
     elif answer.text:
         out.write_unless_shown(answer.text)
-    _notes(answer, speech, remote)
+    _notes(answer, speech)
     if explain and not as_json:
         speech.say("how this answer came about:")
         lines = explained(record) if record is not None else ["  the gateway has no record of it that this key may see"]
         print("\n".join(lines), file=sys.stderr, flush=True)
     if answer.error is not None:
+        if answer.status == 401 and remote is not None:
+            answer.error.remedy = "Here: set AFTERBAY_KEY to a key of that gateway."
         raise answer.error
 
 
-def _notes(answer: Answer, speech: Speech, remote: RemoteGateway | None) -> None:
-    for warning in filter(None, [answer.headers.get("x-afterbay-warnings")]):
-        speech.say(f"warning: {warning}")
+def _notes(answer: Answer, speech: Speech) -> None:
+    if warnings := answer.headers.get("x-afterbay-warnings"):
+        speech.say(f"warning: {warnings}")
     if answer.error is None and answer.finish in _NOTES:
         speech.say(_NOTES[answer.finish])
     elif answer.error is None and not answer.text:
         speech.say("the answer is empty")
-    if answer.status == 401 and remote is not None:
-        speech.say("set AFTERBAY_KEY to a key of that gateway")

@@ -30,7 +30,7 @@ def _profiles(named: str | None) -> ProfileFile:
     """A preset by its name, else a file; a name that is neither is told both ways."""
     try:
         if named is None:
-            return ProfileFile()
+            return ProfileFile(preset("healthy"))
         if named in {one.name for one in PRESETS}:
             return ProfileFile(preset(named))
         path = Path(named)

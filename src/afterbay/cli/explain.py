@@ -38,13 +38,13 @@ def _outcome(record: Record) -> str:
 
 def _attempt(one: Attempt) -> str:
     """Times in an attempt are since the request arrived; what one wants to know is how long each part took."""
-    parts = [f"{one.number}. {one.target} ({one.why}): {one.outcome or 'unfinished'}"]
+    parts = [f"{one.number + 1}. {one.target} ({one.why}): {one.outcome or 'unfinished'}"]
     if one.status is not None:
         parts.append(f"status {one.status}")
-    parts.append(f"began at {seconds(one.started_s)}")
+    parts.append(f"begun at {seconds(one.started_s)}")
     for name, at_s in (("headers", one.headers_s), ("first token", one.first_token_s), ("end", one.ended_s)):
         if at_s is not None:
-            parts.append(f"{name} after {seconds(at_s - one.started_s)}")
+            parts.append(f"{name} +{seconds(at_s - one.started_s)}")
     return ", ".join(parts) + (f"; {one.error}" if one.error else "")
 
 

@@ -8,9 +8,11 @@ UNKNOWN = "unknown"
 
 
 def seconds(duration_s: float | None) -> str:
-    """`0.4 ms`, `850 ms`, `1.92 s`, `75 s`; `-` for what did not happen."""
+    """`40 µs`, `1.4 ms`, `850 ms`, `1.92 s`, `75 s`; `-` for what did not happen."""
     if duration_s is None:
         return "-"
+    if duration_s < 0.0009995:
+        return f"{duration_s * 1e6:.0f} µs"
     if duration_s < 0.01:
         return f"{duration_s * 1000:.1f} ms"
     if duration_s < 1:

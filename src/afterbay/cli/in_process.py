@@ -42,9 +42,13 @@ class PrintingReply:
         except BrokenPipeError:
             raise ClientGone("standard output was closed") from None
 
-    async def end(self) -> None:
+    async def end(self, data: bytes = b"") -> None:
         """See `afterbay.ports.Reply.end`."""
-        self._answer.end()
+        await self.write(data)
+        try:
+            self._answer.end()
+        except BrokenPipeError:
+            raise ClientGone("standard output was closed") from None
 
 
 class KeepingLog:

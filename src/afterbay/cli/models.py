@@ -18,6 +18,7 @@ from afterbay.config.snapshot import Provider, Snapshot
 from afterbay.config.targets import LACKING
 from afterbay.config.watch import Loaded, load_snapshot
 from afterbay.core.decision import Target
+from afterbay.policy.plan import Route
 from afterbay.store.answers import ModelSummary
 
 HEALTH_S = 3600.0
@@ -65,7 +66,7 @@ def run_models(config: Path | None, as_json: bool) -> None:
 def listed(snapshot: Snapshot, recent: Mapping[str, ModelSummary]) -> list[Listed]:
     """Routes with what they would consider, then aliases with all their deployments."""
     found = [
-        Listed(name=name, kind="route", candidates=tuple(dict.fromkeys((*route.candidates, *(route.fallback or ())))))
+        Listed(name=name, kind="route", candidates=_considered(snapshot, route))
         for name, route in snapshot.routes.items()
     ]
     for alias in snapshot.aliases.values():
@@ -75,6 +76,12 @@ def listed(snapshot: Snapshot, recent: Mapping[str, ModelSummary]) -> list[Liste
             state = _state(target, snapshot.providers[target.provider], recent.get(alias.name))
             found.append(_deployment(target, alias.fallback, state))
     return found
+
+
+def _considered(snapshot: Snapshot, route: Route) -> tuple[str, ...]:
+    """What a question by this route may go to: embedders are candidates of embeddings only."""
+    names = dict.fromkeys((*route.candidates, *(route.fallback or ())))
+    return tuple(name for name in names if any(not target.embeds for target in snapshot.aliases[name].targets))
 
 
 def _deployment(target: Target, fallback: tuple[str, ...], state: str) -> Listed:

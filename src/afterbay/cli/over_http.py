@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -71,7 +72,8 @@ class RemoteGateway:
         return None
 
     def _nobody(self, error: aiohttp.ClientConnectorError) -> GatewayError:
-        reason = error.strerror if isinstance(error.strerror, str) else "no connection"
+        number = error.os_error.errno
+        reason = os.strerror(number) if number is not None and number > 0 else "there is no such host"
         return GatewayError(
             f"No gateway answers at {self.url} ({reason}).",
             remedy="Start one with `afterbay serve`, correct AFTERBAY_URL, or unset it to ask in process.",

@@ -108,7 +108,9 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> No
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*headings, box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")  # cut in two lines, never with an ellipsis: it is data
     for row in cells:
         table.add_row(*row)
     Console(markup=False, emoji=False, highlight=False).print(table)
