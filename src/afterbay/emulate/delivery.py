@@ -16,7 +16,9 @@ from afterbay.wire.dialect import Head, Renderer
 
 _PING_S = 0.5
 """Seconds between the pings of a stall that is not quite silent."""
-_BAD_CHUNK = b'data: {"this is": not JSON,\n\n'
+_BAD_CHUNK = b"data: {\"this is\": not JSON,
+
+"
 _PAGE = b"<!doctype html><html><head><title>Sign in</title></head><body><h1>Sign in to the network</h1></body></html>"
 _SSE = "text/event-stream"
 
@@ -51,10 +53,11 @@ class Delivery(msgspec.Struct):
             if await self._faults(number, renderer):
                 return
             await asyncio.sleep(self.gap_s(number))
+            chunk = renderer.render(piece)
             if number == plan.malformed_at:
                 self.fired("malformed")
-                await line.write(_BAD_CHUNK)
-            await line.write(renderer.render(piece))
+                chunk = _spoilt(chunk)
+            await line.write(chunk)
         if await self._faults(len(answered.pieces), renderer, is_last=True):
             return
         await line.write(renderer.render(answered.tail) + renderer.finish())
@@ -115,6 +118,11 @@ class Delivery(msgspec.Struct):
             await line.shatter(reset=plan.cut_how == "reset")
         await line.write(body[half:])
         await line.end()
+
+
+def _spoilt(chunk: bytes) -> bytes:
+    """The chunk without the end of its JSON: under its own event name, since SDKs skip events of no or unknown name."""
+    return chunk.rstrip()[:-3] + b"\n\n" if chunk else _BAD_CHUNK
 
 
 async def send_whole(line: Line, status: int, headers: Mapping[str, str], body: bytes) -> None:
