@@ -16,9 +16,7 @@ from afterbay.wire.dialect import Head, Renderer
 
 _PING_S = 0.5
 """Seconds between the pings of a stall that is not quite silent."""
-_BAD_CHUNK = b"data: {\"this is\": not JSON,
-
-"
+_BAD_CHUNK = b'data: {"this is": not JSON,\n\n'
 _PAGE = b"<!doctype html><html><head><title>Sign in</title></head><body><h1>Sign in to the network</h1></body></html>"
 _SSE = "text/event-stream"
 
