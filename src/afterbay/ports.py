@@ -53,11 +53,15 @@ class UpstreamResponse(Protocol):
 
 
 class TransportError(Exception):
-    """No answer, or a broken one. `connected` says whether the provider may have seen the request."""
+    """No answer, or a broken one. `connected` says whether the provider may have seen the request.
 
-    def __init__(self, message: str, *, connected: bool) -> None:
+    `retry_after_s` is set by a target that is on its way (a local model that loads) and knows about how long it takes.
+    """
+
+    def __init__(self, message: str, *, connected: bool, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.connected = connected
+        self.retry_after_s = retry_after_s
 
 
 class Upstream(Protocol):
@@ -89,8 +93,8 @@ class Reply(Protocol):
         A client that hangs up cancels the task of its request; an implementation without tasks raises ClientGone.
         """
 
-    async def end(self) -> None:
-        """Ends the body properly."""
+    async def end(self, data: bytes = b"") -> None:
+        """Ends the body properly, after the last bytes of it."""
 
 
 class ClientGone(Exception):

@@ -13,8 +13,9 @@ import pytest
 
 from afterbay.config.document import FILE_LIMIT_BYTES, expand, find_config
 from afterbay.config.load import Document, load, parse, seconds
-from afterbay.config.problem import ConfigError, child, nearest
+from afterbay.config.problem import ConfigError, child
 from afterbay.config.schema import Config, Seconds
+from afterbay.core.words import nearest
 
 P = "providers: {p: {kind: openai, base_url: 'http://h/v1'}}\n"
 M = P + "models: {m: {provider: p, name: x}}\n"
@@ -154,6 +155,30 @@ MISTAKES = [
                 "expected a single document in the stream (begun in line 1)."
             )
         ],
+    ),
+    (
+        "nothing where a number belongs",
+        "providers: {p: {kind: openai, price: {input: null, output: 1}}}",
+        ["f.yaml:1:46: providers.p.price.input: there is no value. Wanted: a number at least 0."],
+    ),
+    (
+        "text merged in",
+        "defaults: {<<: x, hold: maybe}\nstate: 5",
+        [
+            'f.yaml:1:16: defaults["<<"]: this is a text. Wanted: a mapping to merge in.',
+            "f.yaml:1:25: defaults.hold: `maybe` does not fit. Wanted: a duration such as 250ms, 5s, 2m or 1h.",
+            "f.yaml:2:8: state: this is a whole number. Wanted: keys such as database, shared, retention.",
+        ],
+    ),
+    (
+        "a value of the environment that does not fit",
+        "limits: {body_bytes: '${GROQ_KEY_A}'}",
+        [("f.yaml:1:22: limits.body_bytes: the value of GROQ_KEY_A does not fit. Wanted: a whole number above 0.")],
+    ),
+    (
+        "a very long text where a number belongs",
+        f"limits: {{body_bytes: {'9' * 90}}}",
+        ["f.yaml:1:22: limits.body_bytes: this is a whole number. Wanted: a whole number above 0."],
     ),
     (
         "a key that is a list",
@@ -334,10 +359,13 @@ def test_secrets_are_in_no_message(complaints: Callable[..., list[str]]) -> None
         'base_url: "${U}", limits: {rpm: "${U}"}, api: "${U}"}\n'
         "  q: {kind: openai, api_key: 'hidden\\n', base_url: 'http://u:hidden@h:x'}\n"
         '  r: {kind: openai, api_key: "hidden\\n", base_url: \'http://u:hidden@h:x\', headers: {a: "hidden\\r"}}\n'
+        '  s: {kind: openai, api_key: k, base_url: "${U}"}\n'
     )
-    said = "\n".join(complaints(text, {"U": "hidden"}) + complaints(text.replace("[hidden]", "y"), {"U": "7"}))
-    assert said
-    assert "hidden" not in said.replace("sk-hidden", "")
+    whole = complaints(text, {"U": "hidden"})
+    by_line = [line for row in text.splitlines()[1:] for line in complaints(f"providers:\n{row}\n", {"U": "hidden"})]
+    said = "\n".join(whole + by_line)
+    assert (len(whole), len(by_line)) == (4, 9)
+    assert "hidden" not in said
 
 
 def test_secrets_are_in_no_repr(example: str, keys: Mapping[str, str], snapshot_of: Callable[..., object]) -> None:

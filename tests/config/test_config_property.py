@@ -17,46 +17,19 @@ from afterbay.config.watch import Loaded
 TEXT = (Path(__file__).parent / "interface.yaml").read_text("utf-8")
 LINES = TEXT.splitlines(keepends=True)
 ENV = dict.fromkeys(("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "GROQ_KEY_A", "GROQ_KEY_B"), "v")
+WORDS = (
+    "{ } [ ] : , *a & << !!str | > ' \" ${X} $${ ${ null ~ 0 -1 1e400 .inf yes 😀 % # auto error kind models: routes:"
+)
 PIECES = [
-    *[
-        "{",
-        "}",
-        "[",
-        "]",
-        ":",
-        ": ",
-        ",",
-        "\n",
-        "  ",
-        "\t",
-        "- ",
-        "? ",
-        "*a",
-        "&a ",
-        "<<",
-        "!!str ",
-        "|",
-        ">",
-        "'",
-        '"',
-    ],
-    *[">", "${X}", "$${", "${", "null", "~", "0", "-1", "1e400", ".inf", "yes", "\x00", "\u2028", "😀", "---\n"],
-    *[
-        "%",
-        "#",
-        "auto",
-        "error",
-        "kind",
-        "models:",
-        "routes:",
-        "9" * 50,
-        "../x.gguf",
-        "a/b",
-        "http://[",
-        "5s",
-        "llamacpp",
-    ],
+    *WORDS.split(),
+    *["../x.gguf", "a/b", "http://[", "5s", "llamacpp", "http://h:x"],
+    "9" * 50,
+    ": ",
+    "- ",
+    "? ",
+    "&a ",
 ]
+PIECES += [": ", "- ", "? ", "&a ", "\n", "  ", "\t", "---\n", "\x00", "\u2028", "\r", "\ud7ff"]
 
 
 def outcome(text: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from afterbay.config import schema
 from afterbay.config.catalog import catalog
 from afterbay.config.load import parse
 from afterbay.config.prices import FREE, Prices, Query
@@ -17,7 +18,7 @@ from afterbay.config.snapshot import Snapshot
 from afterbay.config.targets import LACKING, undated
 from afterbay.config.watch import load_snapshot
 from afterbay.core.usage import Price
-from afterbay.policy.plan import Compliance, Limits
+from afterbay.policy.plan import Compliance, Limits, Rules
 
 Build = Callable[..., Snapshot]
 Complain = Callable[..., list[str]]
@@ -181,6 +182,50 @@ REFUSED = [
         ],
     ),
     (
+        "a base URL with half an address",
+        "providers: {p: {kind: openai, base_url: 'http://[::1'}}",
+        ["f.yaml:1:41: providers.p.base_url: `http://[::1` is not an address. Wanted: a URL such as https://host/v1."],
+    ),
+    (
+        "a proxy with a password and without an address",
+        "providers: {p: {kind: openai, api_key: k, proxy: 'u:pass@h'}}",
+        ["f.yaml:1:50: providers.p.proxy: this is not an address. Wanted: a URL such as http://proxy:3128."],
+    ),
+    (
+        "a key that was read with its line break",
+        'providers: {p: {kind: openai, api_key: "k\\n", api_keys: [a, " b"]}}',
+        [
+            (
+                "f.yaml:1:40: providers.p.api_key: the key has a line break, a control character or a space at its end "
+                "in it. Wanted: a key. Was it read from a file with a line break?"
+            ),
+            (
+                "f.yaml:1:61: providers.p.api_keys[1]: the key has a line break, a control character or a space at its "
+                "end in it. Wanted: a key. Was it read from a file with a line break?"
+            ),
+        ],
+    ),
+    (
+        "a header that would end early",
+        'providers: {p: {kind: openai, api_key: k, headers: {x-a: "b\\r\\nc: d"}}}',
+        [
+            (
+                "f.yaml:1:58: providers.p.headers.x-a: a header has a line break or a control character in it. "
+                "Wanted: a name and one line of text."
+            )
+        ],
+    ),
+    (
+        "a route without a name",
+        "routes: {'': {}}",
+        ['f.yaml:1:14: routes[""]: a route has no name. Wanted: a name that clients can ask for.'],
+    ),
+    (
+        "a model without a name",
+        P + "models: {'': {provider: p}}",
+        ['f.yaml:2:14: models[""]: a model has no name. Wanted: a name that clients can ask for.'],
+    ),
+    (
         "a provider with a slash",
         "providers: {a/b: {kind: openai}}",
         [
@@ -246,7 +291,8 @@ def test_routes_take_what_they_do_not_say_from_the_defaults(snapshot_of: Build) 
     text = P + (
         "models: {a: {provider: p}, b: {provider: p, name: bb}}\n"
         "defaults: {fallback: [b], unsupported: drop, usage: ask, hold: 1s, max_attempts: 2, stages: [cache],\n"
-        "  fallback_on: [error], timeouts: {connect: 1s, total: 9s}, rules: {code: [KOD]}, compliance: c}\n"
+        "  fallback_on: [error], timeouts: {connect: 1s, total: 9s},\n"
+        "  rules: {code: [KOD], long_words: 9}, compliance: c}\n"
         "routes: {r: {timeouts: {total: 3s}, fallback: [], complexity: {low: a}},\n"
         "  s: {unsupported: reject, stages: []}}\n"
         "policies: {compliance: {default: {require: [soc2]}, c: {residency: eu}}}\n"
@@ -258,9 +304,14 @@ def test_routes_take_what_they_do_not_say_from_the_defaults(snapshot_of: Build) 
     assert (r.drop_unsupported, s.drop_unsupported, r.ask_usage) == (True, False, True)
     assert (r.stages, s.stages) == ({"cache"}, frozenset())
     assert r.fallback_on == {"error"}
-    assert r.rules.code == ("kod",)
+    assert (r.rules.code, r.rules.long_words, r.rules.translate) == (("kod",), 9, Rules().translate)
     assert r.compliance == (Compliance(frozenset({"soc2"})), Compliance(residency="eu"))
     assert (r.candidates, s.candidates, made.routes["auto"].candidates) == (("a",), ("b",), ("b",))
+
+
+def test_the_rules_that_may_be_written_are_the_rules_that_routes_have() -> None:
+    assert set(schema.Rules.__struct_fields__) == set(Rules.__struct_fields__)
+    assert msgspec.structs.asdict(schema.Rules()) == msgspec.structs.asdict(Rules())
 
 
 def test_auto_always_exists_and_takes_all_models_if_it_names_none(snapshot_of: Build) -> None:

@@ -21,6 +21,7 @@ from afterbay.store.lookup import one_request
 from afterbay.store.reading import SqliteReading
 from afterbay.store.request_log import LogLimits, Sink, SqliteRequestLog
 from afterbay.store.rows import utc_seconds
+from afterbay.store.writer import Writer
 from afterbay.testing.stores import T0, a_record
 
 QUICK = LogLimits(flush_s=0.01, busy_s=0.01, slice_pause_s=0.0)
@@ -242,6 +243,30 @@ def test_a_line_cut_by_a_crash_is_kept_apart_and_the_others_come_back(
     assert "no records" in caplog.text
 
 
+def test_a_spool_waits_without_spinning_while_the_database_is_full(database: Database) -> None:
+    lines = b"".join(msgspec.json.encode(a_record(number)) + b"\n" for number in range(30))
+    database.path.with_name("state.db.spool-999999999").write_bytes(lines)
+    full = Full(database.path)
+    opens: list[int] = []
+    connect = full.connect
+    full.connect = lambda busy_s=1.0: opens.append(1) or connect(busy_s)  # type: ignore[method-assign, func-returns-value]
+    log = opened(full)
+    threading.Event().wait(0.3)
+    assert 1 <= len(opens) <= 5
+    full.full = False
+    assert log.flush()
+    assert count(database) == 30
+    log.close()
+
+
+def test_a_log_that_never_started_tells_what_it_lost(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    log = SqliteRequestLog(database, retention_s=1.0)
+    log.put(a_record())
+    log.close()
+    assert log.dropped == 1
+    assert "lost 1 records" in caplog.text
+
+
 def test_the_spool_of_a_living_process_is_left_alone(database: Database) -> None:
     spool = database.path.with_name("state.db.spool-1")
     spool.write_bytes(msgspec.json.encode(a_record(1)) + b"\n")
@@ -303,6 +328,22 @@ def test_two_processes_write_one_database(database: Database) -> None:
     assert (count(database), count(database, "attempts")) == (1200, 2400)
     cursors = [row.cursor for row in SqliteReading(database).after(0, limit=2000)]
     assert cursors == sorted(set(cursors))
+
+
+def test_a_batch_takes_few_statements_because_each_one_waits_for_the_interpreter(database: Database) -> None:
+    seen: list[str] = []
+
+    class Traced(Database):
+        def connect(self, busy_s: float = 1.0) -> sqlite3.Connection:
+            connection = super().connect(busy_s)
+            connection.set_trace_callback(seen.append)
+            return connection
+
+    writer = Writer(Traced(database.path), 1.0)
+    assert writer.insert([a_record(number) for number in range(999)], 100, lambda: None) == 0
+    writer.close()
+    assert (count(database), count(database, "attempts")) == (999, 1998)
+    assert len([sql for sql in seen if sql.startswith("INSERT")]) < 25
 
 
 def test_a_reader_does_not_hold_up_the_writer(database: Database) -> None:

@@ -64,12 +64,15 @@ def test_the_sql_file_is_what_core_compiles() -> None:
 
 @pytest.mark.parametrize(
     ("table", "left_out", "text"),
-    [(requests, "seq", statements.INSERT_REQUEST), (attempts, "", statements.INSERT_ATTEMPT)],
+    [(requests, "seq", statements.INSERT_REQUESTS), (attempts, "", statements.INSERT_ATTEMPTS)],
 )
 def test_the_inserts_are_what_core_compiles(table: sa.Table, left_out: str, text: str) -> None:
-    values = {column.name: sa.bindparam(column.name) for column in table.c if column.name != left_out}
-    insert = sqlite.insert(table).values(values).on_conflict_do_nothing()
-    assert words(str(insert.compile(dialect=DIALECT))) == words(text)
+    values: list[dict[str, sa.BindParameter[object]]]
+    columns = [column.name for column in table.c if column.name != left_out]
+    for rows in (1, 3):
+        values = [{name: sa.bindparam(f"{name}{row}") for name in columns} for row in range(rows)]
+        insert = sqlite.insert(table).values(values).on_conflict_do_nothing()
+        assert words(str(insert.compile(dialect=DIALECT))) == words(statements.insert(text, len(columns), rows))
 
 
 def test_rows_have_a_value_for_each_column() -> None:

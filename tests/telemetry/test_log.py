@@ -122,6 +122,7 @@ def test_lines_are_bounded() -> None:
 def test_after_close_nothing_is_written() -> None:
     with output() as (logger, text):
         pass
-    logger.handlers or logger.addHandler(logging.NullHandler())
+    assert logger.handlers == []
+    logger.addHandler(logging.NullHandler())
     logger.info("late")
     assert text.getvalue() == ""

@@ -1,0 +1,1 @@
+"""The command line: words for people on stderr, data on stdout."""

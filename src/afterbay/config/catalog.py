@@ -63,13 +63,21 @@ class Catalog(msgspec.Struct, frozen=True):
 
     def at(self, base_url: str) -> Row | None:
         """The public provider that answers at the host of this URL, or None."""
-        host = urlsplit(base_url).hostname
+        host = host_of(base_url)
         rows = (row for row in self.provider if row.base_url.startswith("https:"))
-        return next((row for row in rows if urlsplit(row.base_url).hostname == host), None)
+        return next((row for row in rows if host_of(row.base_url) == host), None)
 
     def local_named(self, name: str) -> LocalModel | None:
         """The engine's model of this name, or None."""
         return next((model for model in self.local if model.name == name), None)
+
+
+def host_of(url: str) -> str:
+    """The host of a URL in lower case; empty if there is none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:  # an address in broken brackets
+        return ""
 
 
 @cache

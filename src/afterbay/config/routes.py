@@ -115,14 +115,13 @@ def _or(value: float | None, default: float) -> float:
 def _rules(rules: RulesConfig | None) -> Rules:
     if rules is None:
         return Rules()
-    return Rules(
-        short_words=rules.short_words,
-        long_words=rules.long_words,
-        cjk_chars_per_word=rules.cjk_chars_per_word,
-        extract=tuple(word.lower() for word in rules.extract),
-        reasoning=tuple(word.lower() for word in rules.reasoning),
-        code=tuple(word.lower() for word in rules.code),
-    )
+    values = msgspec.structs.asdict(rules)
+    return msgspec.convert({key: _folded(one) if isinstance(one, tuple) else one for key, one in values.items()}, Rules)
+
+
+def _folded(words: tuple[str, ...]) -> tuple[str, ...]:
+    """The words in lower case: prompts are compared so."""
+    return tuple(word.lower() for word in words)
 
 
 def _compliance(document: Document, path: str, route: RouteConfig, problems: list[Problem]) -> tuple[Compliance, ...]:

@@ -35,6 +35,11 @@ class Provider(msgspec.Struct, frozen=True):
     slots: int = 4
     vendor: str = ""
 
+    @property
+    def is_embedded(self) -> bool:
+        """Whether this is the engine inside, not a server somewhere."""
+        return self.kind == "llamacpp" and not self.base_url
+
     def __repr__(self) -> str:
         """Without headers and proxy: they may hold secrets."""
         return f"Provider(name={self.name!r}, kind={self.kind!r}, vendor={self.vendor!r}, ...)"

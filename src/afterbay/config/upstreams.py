@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from afterbay.config.catalog import CHAT_DIALECT, EMBED_DIALECT, Row, catalog
+from afterbay.config.catalog import CHAT_DIALECT, EMBED_DIALECT, Row, catalog, host_of
 from afterbay.config.load import Document
-from afterbay.config.problem import Problem, child, did_you_mean, masked_url
+from afterbay.config.problem import Problem, child, did_you_mean
 from afterbay.config.schema import Protocol, ProviderConfig
 from afterbay.config.snapshot import Provider
 from afterbay.core.secret import Secret
@@ -132,7 +132,9 @@ def _provider(
 def _check_urls(document: Document, path: str, config: ProviderConfig, problems: list[Problem]) -> None:
     for key, url in (("base_url", config.base_url), ("proxy", config.proxy)):
         if url is not None and not _is_http(url):
-            what = f"`{masked_url(url)}` is not an address" if "@" not in url or "://" in url else "this is no address"
+            origin = document.origins.get(f"{path}.{key}")
+            hidden = "@" in url or (origin is not None and origin.kind == "environment")
+            what = "this is not an address" if hidden else f"`{url}` is not an address"
             wanted = "a URL such as https://host/v1" if key == "base_url" else "a URL such as http://proxy:3128"
             problems.append(document.problem(f"{path}.{key}", what, wanted))
     for key, values in (("api_key", (config.api_key or "",)), ("api_keys", config.api_keys)):
@@ -176,7 +178,7 @@ def _warn_keyless(path: str, config: ProviderConfig, vendor: Row | None, warning
 
 def may_be_listed(base_url: str) -> bool:
     """Whether a price list could know this address: no list knows bare addresses and names inside a network."""
-    host = urlsplit(base_url).hostname or ""
+    host = host_of(base_url)
     try:
         ip_address(host)
     except ValueError:

@@ -35,6 +35,9 @@ class Try(Protocol):
     async def deliver_spare(self, delivery: Delivery) -> None:
         """Delivers a complete answer that was not good enough."""
 
+    async def complete_late(self, delivery: Delivery) -> bool:
+        """Ends an answer that is complete though its connection stays open; False if it is not complete."""
+
     def usage(self) -> Usage | None:
         """What it used."""
 
@@ -126,6 +129,8 @@ class Driver:
         except asyncio.CancelledError:
             if not dog.calm():
                 raise
+        if start is not None and await self.exchanges[-1].complete_late(self.delivery):
+            return self.machine.ended(self._clock.monotonic())
         last = self.exchanges[-1].last_output_s if self.exchanges else None
         return self.machine.alarm(self._clock.monotonic(), last)
 
@@ -141,8 +146,7 @@ class Driver:
             self._shown = failure.shown
             return self._failed(start, failure.error)
         except TransportError as broken:
-            error = ProviderError("cut" if exchange.is_reading else "connection", str(broken))
-            return self._failed(start, error)
+            return self._failed(start, _broken(broken, exchange.is_reading))
         except Unusable as poor:
             return self.machine.unusable(self._clock.monotonic(), poor.outcome, poor.why)
         return self.machine.ended(self._clock.monotonic())
@@ -153,3 +157,9 @@ class Driver:
         if pause is not None:
             self.turn.fleet.cool(start.target.id, now + pause)
         return self.machine.failed(now, error)
+
+
+def _broken(broken: TransportError, is_reading: bool) -> ProviderError:
+    if broken.retry_after_s is not None:
+        return ProviderError("overloaded", str(broken), 503, code="starting", retry_after_s=broken.retry_after_s)
+    return ProviderError("cut" if is_reading else "connection", str(broken))

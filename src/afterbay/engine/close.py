@@ -25,6 +25,7 @@ def close(turn: Turn, driver: Driver | None) -> None:
     if driver is not None:
         _settle(turn, driver)
     turn.context.log.put(record)
+    turn.fleet.leave()
 
 
 def _settle(turn: Turn, driver: Driver) -> None:

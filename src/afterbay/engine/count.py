@@ -47,7 +47,7 @@ async def _ask(turn: Turn, target: Target) -> int | None:
     limits = turn.route.limits
     try:
         async with asyncio.timeout(limits.first_token_s):
-            upstream = turn.fleet.upstream(target.provider)
+            upstream = turn.fleet.upstream(target)
             response = await upstream.post(count.PATH, body, headers, limits.connect_s)
             try:
                 answer = await response.read_all(1 << 20)

@@ -38,6 +38,7 @@ class Exchange:
         self._pump: Pump | None = None
         self._whole = b""
         self._events: list[Event] = []
+        self._write_began_s = 0.0
 
     async def run(self, connect_s: float, delivery: Delivery) -> None:
         """Makes the attempt.
@@ -49,7 +50,7 @@ class Exchange:
             ClientGone: the client hung up.
         """
         outbound = prepare(self.turn, self.target)
-        upstream = self.turn.fleet.upstream(self.target.provider)
+        upstream = self.turn.fleet.upstream(self.target)
         response = await upstream.post(outbound.path, outbound.body, outbound.headers, connect_s)
         try:
             self._machine.headers(self._clock.monotonic(), response.status)
@@ -57,7 +58,7 @@ class Exchange:
             if response.status != 200:
                 await self._raise_error(response)
             if self.turn.stream and "json" not in response.headers.get("content-type", ""):
-                await self._stream(response, delivery)
+                await self._stream(response, delivery, outbound.hides_usage)
             else:
                 self._whole = await response.read_all(self.turn.snapshot.limits.answer_bytes)
                 await self._deliver_whole(delivery)
@@ -72,15 +73,31 @@ class Exchange:
         error = self._dialect.parse_error(response.status, response.headers, body)
         raise ProviderFailure(error, body if self._relays else None)
 
-    async def _stream(self, response: UpstreamResponse, delivery: Delivery) -> None:
+    async def _stream(self, response: UpstreamResponse, delivery: Delivery, hides_usage: bool) -> None:
         limits = self.turn.snapshot.limits
         around = (self._before_write, self._after_write)
         seed = self.turn.call.id.removeprefix("req_")
         self._pump = Pump(
-            self._dialect, seed, self._relays, limits.event_bytes, self.meter, delivery, self._commit, around
+            self._dialect,
+            seed,
+            self._relays,
+            limits.event_bytes,
+            self.meter,
+            delivery,
+            self._commit,
+            around,
+            hides_usage,
         )
         await self._pump.run(response, self.target)
         await self._end_stream(delivery)
+        await self._pump.let_go(response)
+
+    async def complete_late(self, delivery: Delivery) -> bool:
+        """Ends a stream whose answer is complete but whose connection stays open; False if there is no such stream."""
+        if self._pump is None or not self._pump.is_complete:
+            return False
+        await self._end_stream(delivery)
+        return True
 
     async def _end_stream(self, delivery: Delivery) -> None:
         if not self._relays:
@@ -166,8 +183,13 @@ class Exchange:
                 self._dog.set(action.at_s)
 
     def _before_write(self) -> None:
+        self._write_began_s = self._clock.monotonic()
         self._dog.due_s = self.turn.deadline_s
 
-    def _after_write(self) -> None:
-        now = self.last_output_s = self._clock.monotonic()
-        self._dog.set(min(now + self.turn.route.limits.between_tokens_s, self.turn.deadline_s))
+    def _after_write(self, progress: bool) -> None:
+        now = self._clock.monotonic()
+        if progress or self.last_output_s is None:
+            self.last_output_s = now
+        else:
+            self.last_output_s += now - self._write_began_s
+        self._dog.set(min(self.last_output_s + self.turn.route.limits.between_tokens_s, self.turn.deadline_s))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 
 from afterbay.config.snapshot import Provider, Snapshot
@@ -9,7 +11,8 @@ from afterbay.core.decision import Target
 from afterbay.policy.route import World
 from afterbay.ports import Upstream
 
-MakeUpstream = Callable[[Provider], Upstream]
+MakeUpstream = Callable[[Provider, str], Upstream]
+"""(provider, model name) -> its connections. The name matters to the embedded engine: each model is its own process."""
 MakeTarget = Callable[[Snapshot, str, str], Target | None]
 """(snapshot, provider, model) -> a target for a model that is not in the config; None: no such provider."""
 
@@ -26,13 +29,39 @@ class Fleet:
         self._make_target = make_target
         self._cooling_until: dict[str, float] = {}
         self._direct: dict[tuple[str, str], Target | None] = {}
+        self._in_flight = 0
+        self._retired: asyncio.Event | None = None
 
-    def upstream(self, provider: str) -> Upstream:
-        """The connections to a provider, made at the first use."""
-        upstream = self._upstreams.get(provider)
+    def upstream(self, target: Target) -> Upstream:
+        """The connections to a target's provider, made at the first use."""
+        provider = self.snapshot.providers[target.provider]
+        key = target.id if provider.is_embedded else target.provider
+        upstream = self._upstreams.get(key)
         if upstream is None:
-            upstream = self._upstreams[provider] = self._make_upstream(self.snapshot.providers[provider])
+            upstream = self._upstreams[key] = self._make_upstream(provider, target.name)
         return upstream
+
+    def enter(self) -> None:
+        """A request begins to use this world."""
+        self._in_flight += 1
+
+    def leave(self) -> None:
+        """A request has ended. The last one out of a retired world lets it close."""
+        self._in_flight -= 1
+        if self._in_flight == 0 and self._retired is not None:
+            self._retired.set()
+
+    async def retire(self, within_s: float) -> None:
+        """Waits until the last request has left, at most `within_s`, then ends all connections."""
+        self._retired = asyncio.Event()
+        if self._in_flight:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._retired.wait(), within_s)
+        await self.close()
+
+    def learn(self, target: Target) -> None:
+        """Takes a better description of a target that was made on the spot (its price was looked up meanwhile)."""
+        self._direct[target.provider, target.name] = target
 
     def direct(self, provider: str, model: str) -> Target | None:
         """A target for `provider/model`. The last 1,024 are kept, so that clients cannot fill the memory with names."""
@@ -58,5 +87,6 @@ class Fleet:
 
     async def close(self) -> None:
         """Ends all connections."""
-        for upstream in self._upstreams.values():
+        upstreams, self._upstreams = self._upstreams, {}
+        for upstream in upstreams.values():
             await upstream.close()

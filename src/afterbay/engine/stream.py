@@ -7,6 +7,8 @@ the attempt may still fail without the client seeing it. Half an event is never 
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable
 
 from afterbay.core.decision import Target
@@ -14,9 +16,13 @@ from afterbay.core.errors import ProviderError
 from afterbay.core.event import Event
 from afterbay.engine.delivery import Delivery, Unusable
 from afterbay.engine.meter import Meter
-from afterbay.ports import UpstreamResponse
+from afterbay.ports import TransportError, UpstreamResponse
 from afterbay.wire.dialect import Dialect
+from afterbay.wire.openai_chat.relay import without_usage
 from afterbay.wire.sse import Splitter, SseEvent
+
+LAST_BYTES_S = 0.25
+"""As long is waited for the end of a connection whose answer is complete."""
 
 
 class ProviderFailure(Exception):
@@ -31,7 +37,11 @@ class ProviderFailure(Exception):
 
 
 class Pump:
-    """One stream on its way. `commit` and `touch` tell the owner of the first output and of each further one."""
+    """One stream on its way.
+
+    `commit` is called at the first output. `around_write`: before each write to the client, and after it with whether
+    it was output (a ping is none).
+    """
 
     def __init__(
         self,
@@ -42,7 +52,8 @@ class Pump:
         meter: Meter,
         delivery: Delivery,
         commit: Callable[[], None],
-        around_write: tuple[Callable[[], None], Callable[[], None]],
+        around_write: tuple[Callable[[], None], Callable[[bool], None]],
+        hides_usage: bool = False,
     ) -> None:
         self._splitter = Splitter(event_bytes)
         self._parser = dialect.stream_parser(seed)
@@ -57,6 +68,7 @@ class Pump:
         self._limit = event_bytes
         self._committed = False
         self._malformed = 0
+        self._hides_usage = hides_usage
 
     async def run(self, response: UpstreamResponse, target: Target) -> None:
         """Reads to the end.
@@ -66,13 +78,13 @@ class Pump:
             TransportError, ClientGone: as their names say.
             Unusable: it ended properly without any output.
         """
-        while data := await response.read():
+        while not self._parser.is_over and (data := await self._read(response)):
             try:
                 raw, sse = self._splitter.feed(data)
             except ValueError as error:
                 raise ProviderFailure(ProviderError("server", str(error), code="bad_answer")) from None
             if raw:
-                await self._take(raw, self._parse(sse), target)
+                await self._take(without_usage(sse) if self._hides_usage else raw, self._parse(sse), target)
         raw, sse = self._splitter.rest()
         events = self._parse(sse)
         if self._meter.error is None and not self._parser.is_complete:
@@ -81,6 +93,27 @@ class Pump:
             await self._take(raw.rstrip(b"\r\n") + b"\n\n", events, target)
         if not self._committed:
             raise Unusable("empty", "the stream ended without any output")
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the answer has come to its end, though perhaps not the connection."""
+        return self._committed and self._parser.is_complete
+
+    async def _read(self, response: UpstreamResponse) -> bytes:
+        """The next bytes. A connection that breaks after the answer's end has brought everything that counts."""
+        try:
+            return await response.read()
+        except TransportError:
+            if self._parser.is_complete:
+                return b""
+            raise
+
+    async def let_go(self, response: UpstreamResponse) -> None:
+        """Reads the connection's last bytes after the answer's end, if they come soon: then it can be used again."""
+        with contextlib.suppress(TimeoutError, TransportError):
+            async with asyncio.timeout(LAST_BYTES_S):
+                while await response.read():
+                    pass
 
     def _parse(self, sse: list[SseEvent]) -> list[Event]:
         events: list[Event] = []
@@ -113,19 +146,19 @@ class Pump:
             self._committed = True
             self._commit()
             await self._delivery.open_stream(target)
-            await self._write(self._flush())
+            await self._write(self._flush(), progress=True)
         else:
             chunk = raw if self._relays else self._delivery.renderer().render(events)
             if chunk:
-                await self._write(chunk)
+                await self._write(chunk, progress=bool(events))
         if error is not None:
             raise ProviderFailure(error, shown=self._relays)
 
-    async def _write(self, chunk: bytes) -> None:
+    async def _write(self, chunk: bytes, progress: bool) -> None:
         """Sends a chunk. While the client reads slowly the target is not late: its clock stands still."""
         self._before_write()
         await self._delivery.write(chunk)
-        self._after_write()
+        self._after_write(progress)
 
     def _flush(self) -> bytes:
         held, events = b"".join(self._held_bytes), self._held_events

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -11,9 +11,9 @@ from afterbay import __version__
 from afterbay.config.snapshot import Snapshot
 from afterbay.core.decision import Record
 from afterbay.core.errors import ClientMistake
+from afterbay.core.words import closest
 from afterbay.engine.context import Context
 from afterbay.http.paths import Endpoint
-from afterbay.policy.names import nearest
 from afterbay.ports import Key, Reply
 
 _encode = msgspec.json.Encoder().encode
@@ -31,7 +31,7 @@ class Pages:
         context: Context,
         ready: Callable[[], str | None],
         metrics: Callable[[], bytes],
-        find_record: Callable[[str], Record | None],
+        find_record: Callable[[str], Awaitable[Record | None]],
     ) -> None:
         self._context = context
         self._ready = ready
@@ -46,12 +46,11 @@ class Pages:
         Raises:
             ClientMistake: there is no such model or request.
         """
-        status, kind, body = self._page(endpoint, headers, query, key)
+        status, kind, body = await self._page(endpoint, headers, query, key)
         await reply.start(status, {"content-type": kind, "content-length": str(len(body))})
-        await reply.write(body)
-        await reply.end()
+        await reply.end(body)
 
-    def _page(
+    async def _page(
         self, endpoint: Endpoint, headers: Mapping[str, str], query: str, key: Key | None
     ) -> tuple[int, str, bytes]:
         json = "application/json"
@@ -67,13 +66,13 @@ class Pages:
             case "metrics":
                 return 200, "text/plain; version=0.0.4; charset=utf-8", self._metrics()
             case "request":
-                return 200, json, _encode(self._record(endpoint.argument or "", key))
+                return 200, json, _encode(await self._record(endpoint.argument or "", key))
             case _:
                 told = {"afterbay": __version__, "models": "/v1/models", "health": "/health/ready"}
                 return 200, json, _encode(told)
 
-    def _record(self, record_id: str, key: Key | None) -> Record:
-        record = self._find_record(record_id)
+    async def _record(self, record_id: str, key: Key | None) -> Record:
+        record = await self._find_record(record_id)
         if record is None or (key is not None and record.key_id != key.id):
             raise ClientMistake(
                 f"There is no request '{record_id[:60]}' of yours in the log.",
@@ -102,7 +101,7 @@ class Pages:
                 kind="not_found",
                 code="model_not_found",
                 param="model",
-                remedy=f"The nearest names are: {', '.join(nearest(wanted, names))}.",
+                remedy=f"The nearest names are: {', '.join(closest(wanted, names))}.",
             )
         whole = shape([(wanted, snapshot)])
         one: dict[str, Any] = next(iter(whole["models"] if "models" in whole else whole["data"]))

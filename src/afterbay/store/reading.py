@@ -83,7 +83,34 @@ def _conditions(only: Filter | None) -> list[sa.ColumnElement[bool]]:
 
 
 def _summary(conditions: Sequence[sa.ColumnElement[bool]]) -> sa.Select[Any]:
-    """Sums by model, joined with the nearest-rank percentiles of TTFT: the value at rank ceil(p * n)."""
+    """Sums by model, joined with the percentiles of TTFT."""
+    model, cost = requests.c.model, requests.c.cost_picousd
+    tokens_in = requests.c.input_tokens + requests.c.cached_input_tokens + requests.c.cache_write_tokens
+    tokens_out = requests.c.output_tokens + requests.c.reasoning_tokens
+    unpriced = sa.and_(cost.is_(None), requests.c.input_tokens.is_not(None))
+    total, when = sa.func.sum, sa.case
+    sums = (
+        sa.select(
+            model,
+            sa.func.count().label("requests"),
+            total(when((requests.c.outcome != "ok", 1), else_=0)).label("failed"),
+            sa.func.coalesce(total(tokens_in), 0).label("total_input"),
+            sa.func.coalesce(total(tokens_out), 0).label("total_output"),
+            sa.func.coalesce(total(cost), 0).label("cost_picousd"),
+            total(when((unpriced, 1), else_=0)).label("unpriced"),
+        )
+        .where(*conditions)
+        .group_by(model)
+        .subquery()
+    )
+    ttft = _ttft_percentiles(conditions)
+    joined = sums.outerjoin(ttft, ttft.c.model == sums.c.model)
+    columns = [*sums.c, ttft.c.ttft_p50_s, ttft.c.ttft_p95_s]
+    return sa.select(*columns).select_from(joined).order_by(sums.c.requests.desc(), sums.c.model)
+
+
+def _ttft_percentiles(conditions: Sequence[sa.ColumnElement[bool]]) -> sa.Subquery:
+    """Nearest-rank percentiles by model: the value at rank ceil(p * n)."""
     ttft, model = requests.c.ttft_s, requests.c.model
     ranked = (
         sa.select(
@@ -100,28 +127,5 @@ def _summary(conditions: Sequence[sa.ColumnElement[bool]]) -> sa.Select[Any]:
         rank = (ranked.c.n * percent + 99) // 100
         return sa.func.min(sa.case((ranked.c.rank >= rank, ranked.c.ttft_s)))
 
-    quantiles = (
-        sa.select(ranked.c.model, percentile(50).label("ttft_p50_s"), percentile(95).label("ttft_p95_s"))
-        .group_by(ranked.c.model)
-        .subquery()
-    )
-    tokens_in = requests.c.input_tokens + requests.c.cached_input_tokens + requests.c.cache_write_tokens
-    tokens_out = requests.c.output_tokens + requests.c.reasoning_tokens
-    unpriced = sa.and_(requests.c.cost_picousd.is_(None), requests.c.input_tokens.is_not(None))
-    sums = (
-        sa.select(
-            model.label("model"),
-            sa.func.count().label("requests"),
-            sa.func.sum(sa.case((requests.c.outcome != "ok", 1), else_=0)).label("failed"),
-            sa.func.coalesce(sa.func.sum(tokens_in), 0).label("total_input"),
-            sa.func.coalesce(sa.func.sum(tokens_out), 0).label("total_output"),
-            sa.func.coalesce(sa.func.sum(requests.c.cost_picousd), 0).label("cost_picousd"),
-            sa.func.sum(sa.case((unpriced, 1), else_=0)).label("unpriced"),
-        )
-        .where(*conditions)
-        .group_by(model)
-        .subquery()
-    )
-    joined = sums.outerjoin(quantiles, quantiles.c.model == sums.c.model)
-    columns = [*sums.c, quantiles.c.ttft_p50_s, quantiles.c.ttft_p95_s]
-    return sa.select(*columns).select_from(joined).order_by(sums.c.requests.desc(), sums.c.model)
+    columns = ranked.c.model, percentile(50).label("ttft_p50_s"), percentile(95).label("ttft_p95_s")
+    return sa.select(*columns).group_by(ranked.c.model).subquery()

@@ -40,6 +40,8 @@ Sink: TypeAlias = Callable[[Sequence[Record]], None]
 _FIRST_RETRY_S: Final = 0.05
 _LAST_RETRY_S: Final = 2.0
 _SAY_AGAIN_S: Final = 10.0
+_SLICES: Final = 8
+"""Into how many slices a large batch is cut. Not more: a busy event loop gives the interpreter back only after 5 ms."""
 
 _log = logging.getLogger(__name__)
 
@@ -51,8 +53,10 @@ class LogLimits(msgspec.Struct, frozen=True):
     """Longest wait of a record in memory while all is well."""
     hurry_records: int = 1000
     """So many waiting records are written at once, without waiting for `flush_s`."""
-    slice_records: int = 32
-    """Records handled before the writer lets go of the interpreter."""
+    transaction_records: int = 4096
+    """Most records in one transaction."""
+    slice_records: int = 64
+    """Records handled before the writer lets go of the interpreter; more when many wait, see `_SLICES`."""
     slice_pause_s: float = 0.0005
     """For how long it lets go."""
     spill_records: int = 4096
@@ -145,6 +149,9 @@ class SqliteRequestLog:
             self._thread.join(timeout_s)
         if self._thread.is_alive():
             _log.error("the request log did not end within %s s: %d records may be lost", timeout_s, self.depth)
+        elif self._queue:
+            self._drop(len(self._queue), "its writer had ended")
+            self._queue.clear()
 
     def _poke(self) -> None:
         self._wake.set()
@@ -175,7 +182,7 @@ class SqliteRequestLog:
 
     def _wait(self) -> None:
         """Sleeps until there is something to do, then gathers company for it."""
-        if self._pending:
+        if self._retry_s:
             self._hurry.wait(self._retry_s)
         elif not self._spool_waits:
             self._wake.wait(max(0.0, self._next_sweep_s - time.monotonic()))
@@ -197,8 +204,9 @@ class SqliteRequestLog:
     def _take(self) -> None:
         """Moves the queue to `_pending` and tells the sinks, in slices."""
         left = len(self._queue)
+        longest = self._slice(left)
         while left:
-            size = min(left, self._limits.slice_records)
+            size = min(left, longest)
             part = [self._queue.popleft() for _ in range(size)]
             self._pending += part
             for sink in self._sinks:
@@ -213,6 +221,9 @@ class SqliteRequestLog:
             del self._pending[-over:]
             self._drop(over, "neither the database nor the spool takes any")
 
+    def _slice(self, records: int) -> int:
+        return max(self._limits.slice_records, -(-records // _SLICES))
+
     def _pause(self) -> None:
         """Lets the event loop have the interpreter: a thread that only computes is made to let go after 5 ms."""
         time.sleep(self._limits.slice_pause_s)
@@ -220,7 +231,7 @@ class SqliteRequestLog:
     def _store(self) -> bool:
         """Writes `_pending`. False: the database takes nothing now, and they wait."""
         while self._pending:
-            part = self._pending[: self._limits.hurry_records]
+            part = self._pending[: self._limits.transaction_records]
             if not self._insert(part):
                 return False
             del self._pending[: len(part)]
@@ -228,7 +239,7 @@ class SqliteRequestLog:
 
     def _insert(self, records: Sequence[Record]) -> bool:
         try:
-            lost = self._writer.insert(records, self._limits.slice_records, self._pause)
+            lost = self._writer.insert(records, self._slice(len(records)), self._pause)
         except sqlite3.Error as trouble:
             self._writer.close()
             self._retry_s = min(_LAST_RETRY_S, max(_FIRST_RETRY_S, self._retry_s * 2))

@@ -1,7 +1,8 @@
 """A file beside the database that takes records while the database takes none: one JSON object a line.
 
 Named `<database>.spool-<pid>`, because each process writes its own. Whoever starts later takes over what dead processes
-left. Lines may be read back twice (a crash between reading and deleting): inserting ignores what is there already.
+left; so processes that share a database must see each other's process ids (WAL asks for one host anyway). Lines may be
+read back twice (a crash between reading and deleting): inserting ignores what is there already.
 """
 
 from __future__ import annotations

@@ -7,19 +7,26 @@ and this makes the table exactly-once. The order of the parameters is the order 
 
 from __future__ import annotations
 
-INSERT_REQUEST = (
+INSERT_REQUESTS = (
     "INSERT INTO requests (id, received_at, operation, protocol, requested_model, route, rule, model, provider,"
     " upstream_model, key_id, key_name, stream, status, outcome, error, input_tokens, cached_input_tokens,"
     " cache_write_tokens, output_tokens, reasoning_tokens, estimated, cost_picousd, ttft_s, duration_s, stages_s,"
-    " finish, request_bytes, response_bytes, tags, traceparent, config_hash, rejected, warnings)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT DO NOTHING"
+    " finish, request_bytes, response_bytes, tags, traceparent, config_hash, rejected, warnings) VALUES "
 )
-INSERT_ATTEMPT = (
+INSERT_ATTEMPTS = (
     "INSERT INTO attempts (request_id, number, target, why, started_s, headers_s, first_token_s, ended_s, outcome,"
     " status, error, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, estimated,"
-    " cost_picousd) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+    " cost_picousd) VALUES "
 )
+UNLESS_THERE = " ON CONFLICT DO NOTHING"
+
+
+def insert(head: str, columns: int, rows: int) -> str:
+    """An insert of several rows at once: `head`, that many groups of placeholders, and `UNLESS_THERE`."""
+    group = "(" + ", ".join("?" * columns) + ")"
+    return head + ", ".join([group] * rows) + UNLESS_THERE
+
+
 SELECT_REQUEST = "SELECT * FROM requests WHERE id = ?"
 SELECT_ATTEMPTS = "SELECT * FROM attempts WHERE request_id = ? ORDER BY number"
 DELETE_OLD = (

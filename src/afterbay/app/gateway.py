@@ -1,0 +1,195 @@
+"""One running gateway: everything built from one configuration, started, reloaded, and ended in the right order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Any
+
+from afterbay.app.local_models import LocalModels, Progress, Wanted
+from afterbay.app.snapshots import direct_target, price_later
+from afterbay.app.world import LoopClock, SystemEntropy
+from afterbay.config.snapshot import Provider, Snapshot
+from afterbay.config.watch import Loaded, load_snapshot
+from afterbay.core.decision import Record, Target
+from afterbay.core.secret import Secret
+from afterbay.engine.context import Context
+from afterbay.engine.fleet import Fleet
+from afterbay.http.asgi import Gateway
+from afterbay.http.pages import Pages
+from afterbay.ports import Upstream
+from afterbay.providers.upstream import HttpUpstream
+from afterbay.store.database import open_database
+from afterbay.store.keys import SqliteKeys
+from afterbay.store.lookup import one_request
+from afterbay.store.request_log import SqliteRequestLog
+from afterbay.telemetry.metrics import Metrics
+from afterbay.telemetry.otel import open_tracer
+
+logger = logging.getLogger("afterbay.app")
+
+KEYS_REFRESH_S = 1.0
+
+Wrap = Callable[[Upstream, str], Upstream]
+"""(upstream, provider) -> what is used instead: how recording and replaying come in."""
+
+
+class RunningGateway:
+    """Build it inside a running event loop, `start` it, `close` it. `said` is told what happens, for people."""
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        environ: Mapping[str, str],
+        *,
+        said: Callable[[str], None],
+        progress: Progress | None = None,
+        wrap: Wrap | None = None,
+        seed: int | None = None,
+    ) -> None:
+        snapshot = loaded.snapshot
+        self.loaded = loaded
+        self._environ = environ
+        self._wrap = wrap
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._database = open_database(snapshot.state.database)
+        self.keys = SqliteKeys(self._database)
+        self.metrics = Metrics()
+        self._allow(snapshot)
+        tracer = open_tracer(snapshot.telemetry)
+        sinks = [self.metrics.observe_all] + ([tracer.observe_all] if tracer is not None else [])
+        self._tracer = tracer
+        self.log = SqliteRequestLog(self._database, retention_s=float(snapshot.state.retention), sinks=sinks)
+        self.metrics.watch_log(lambda: self.log.depth, lambda: self.log.spilled, lambda: self.log.dropped)
+        self.local = LocalModels(said, progress)
+        clock = LoopClock(asyncio.get_running_loop())
+        self.context = Context(
+            self._fleet(snapshot), clock, SystemEntropy(), self.log, secrets.randbits(63) if seed is None else seed
+        )
+        pages = Pages(self.context, self.why_not_ready, self.metrics.render, self._find_record)
+        admin_key = environ.get("AFTERBAY_ADMIN_KEY")
+        self.application = Gateway(self.context, self.keys, pages, Secret(admin_key) if admin_key else None)
+
+    def start(self, *, local_models: bool = True) -> None:
+        """Starts the log's thread, the look-out for changed keys, and the local models."""
+        self.log.start()
+        self._own(self._watch_keys(), "watch keys")
+        if local_models:
+            self.local.begin(wanted_models(self.snapshot))
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The configuration that new requests get."""
+        return self.context.fleet.snapshot
+
+    def why_not_ready(self) -> str | None:
+        """None once one target can be asked."""
+        targets = [target for alias in self.snapshot.aliases.values() for target in alias.targets if not target.embeds]
+        if any(not self.snapshot.providers[target.provider].is_embedded for target in targets):
+            return None
+        if any(self.local.is_ready(target.name) for target in targets):
+            return None
+        states = "; ".join(f"{name}: {state}" for name, state in self.local.states().items())
+        return states or "no model is configured"
+
+    async def reload(self) -> str:
+        """Loads the configuration anew and serves new requests by it; those in flight keep the old one.
+
+        Returns what happened, as a sentence.
+
+        Raises:
+            ConfigError: the file is not right; the old configuration stays.
+        """
+        try:
+            loaded = await asyncio.to_thread(load_snapshot, self.loaded.path, self._environ)
+        except Exception:
+            self.metrics.reloaded(ok=False)
+            raise
+        self.metrics.reloaded(ok=True)
+        old = self.context.fleet
+        if loaded.snapshot.hash == old.snapshot.hash:
+            return "the configuration did not change"
+        changed_state = loaded.snapshot.state != old.snapshot.state
+        self.loaded = loaded
+        self._allow(loaded.snapshot)
+        self.local.begin(wanted_models(loaded.snapshot))
+        self.context.fleet = self._fleet(loaded.snapshot)
+        self._own(old.retire(old.snapshot.defaults.limits.total_s), "retire the old configuration")
+        note = "; `state` changes only with a restart" if changed_state else ""
+        return f"configuration {loaded.snapshot.hash[:12]} is in force{note}"
+
+    async def close(self) -> None:
+        """Ends everything: first what makes records, then what keeps them."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=5)
+        await self.context.fleet.close()
+        await self.local.close()
+        await asyncio.to_thread(self.log.close)
+        if self._tracer is not None:
+            await asyncio.to_thread(self._tracer.close)
+        self.keys.close()
+
+    def _fleet(self, snapshot: Snapshot) -> Fleet:
+        return Fleet(snapshot, self._upstream, self._direct)
+
+    def _upstream(self, provider: Provider, name: str) -> Upstream:
+        made: Upstream = self.local.upstream(provider, name) if provider.is_embedded else HttpUpstream(provider)
+        return self._wrap(made, provider.name) if self._wrap is not None else made
+
+    def _direct(self, snapshot: Snapshot, provider: str, model: str) -> Target | None:
+        target = direct_target(snapshot, provider, model)
+        if target is not None and target.price is None:
+            self._own(price_later(self.context.fleet, target), f"price of {target.id}")
+        return target
+
+    async def _find_record(self, request_id: str) -> Record | None:
+        return await asyncio.to_thread(one_request, self._database, request_id)
+
+    async def _watch_keys(self) -> None:
+        while True:
+            await asyncio.sleep(KEYS_REFRESH_S)
+            try:
+                self.keys.refresh_if_changed()
+            except Exception:
+                logger.exception("the keys could not be read again; those known so far stay")
+
+    def _allow(self, snapshot: Snapshot) -> None:
+        targets = [target.id for alias in snapshot.aliases.values() for target in alias.targets]
+        self.metrics.allow([*snapshot.routes, *snapshot.aliases], snapshot.aliases, snapshot.providers, targets)
+
+    def _own(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def wanted_models(snapshot: Snapshot) -> list[Wanted]:
+    """The embedded models that a configuration names, in the order in which they are started: the smallest first."""
+    found: dict[str, Wanted] = {}
+    for alias in snapshot.aliases.values():
+        for target in alias.targets:
+            provider = snapshot.providers[target.provider]
+            if provider.is_embedded:
+                found.setdefault(target.name, Wanted(target.name, provider))
+    order = {"local-small": 0, "local-embed": 1, "local": 2}
+    return sorted(found.values(), key=lambda one: (order.get(one.name, 3), one.name))
+
+
+@contextlib.asynccontextmanager
+async def running(
+    path: Path | None, environ: Mapping[str, str], *, said: Callable[[str], None] = logger.info, **options: Any
+) -> Any:
+    """A gateway from a configuration file, for as long as the block lasts."""
+    loaded = await asyncio.to_thread(load_snapshot, path, environ)
+    gateway = RunningGateway(loaded, environ, said=said, **options)
+    try:
+        gateway.start()
+        yield gateway
+    finally:
+        await gateway.close()

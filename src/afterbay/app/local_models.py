@@ -1,0 +1,190 @@
+"""The embedded models of this process: installed, started, restarted, and offered to the engine as upstreams."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from afterbay.config.snapshot import Provider
+from afterbay.core.errors import GatewayError
+from afterbay.core.secret import Secret
+from afterbay.local.catalog import MODELS, LocalModel
+from afterbay.local.errors import NoSourceError
+from afterbay.local.install import ensure
+from afterbay.local.llama import EngineLimits
+from afterbay.local.process import LocalEngine
+from afterbay.ports import TransportError, UpstreamResponse
+from afterbay.providers.upstream import HttpUpstream
+
+logger = logging.getLogger("afterbay.local")
+
+Progress = Callable[[str, int, int], None]
+"""(model, bytes done, bytes in all); called from another thread."""
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """A model that the configuration asks for, with the engine settings of its provider."""
+
+    name: str
+    provider: Provider
+
+
+class LocalModels:
+    """Owns the worker processes. `said` is told what happens, for people; `progress` of bytes installed."""
+
+    def __init__(self, said: Callable[[str], None], progress: Progress | None = None) -> None:
+        self._said = said
+        self._progress = progress
+        self._engines: dict[str, LocalEngine] = {}
+        self._starting: dict[str, asyncio.Task[None]] = {}
+        self._done: dict[str, float] = {}
+        self._failed: dict[str, str] = {}
+        self._stop = threading.Event()
+        self.first_ready = asyncio.Event()
+        """Set once a model that chats is ready."""
+
+    def begin(self, wanted: list[Wanted]) -> None:
+        """Begins to install and start these models, one after another, the smallest first."""
+        for one in wanted:
+            self._start_soon(one, after=list(self._starting.values()))
+
+    def _start_soon(self, one: Wanted, after: list[asyncio.Task[None]]) -> asyncio.Task[None]:
+        task = self._starting.get(one.name)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._start(one, after), name=f"start {one.name}")
+            self._starting[one.name] = task
+        return task
+
+    async def _start(self, one: Wanted, after: list[asyncio.Task[None]]) -> None:
+        if after:
+            await asyncio.wait(after)
+        try:
+            model, paths = await self._install(one.name)
+            provider = one.provider
+            limits = EngineLimits(provider.slots, model.slot_tokens, threads=provider.threads or 0)
+            engine = LocalEngine(model, paths, limits)
+            self._engines[one.name] = engine
+            await engine.start()
+        except GatewayError as error:
+            self._failed[one.name] = error.text()
+            logger.error("local model %s: %s", one.name, error.text())
+        else:
+            if model.kind == "chat":
+                self.first_ready.set()
+            self._said(f"{one.name} is ready (loaded in {engine.load_s or 0:.1f} s)")
+
+    async def _install(self, name: str) -> tuple[LocalModel, tuple[Path, ...]]:
+        """The model's description and its files."""
+        known = next((model for model in MODELS if model.id == name), None)
+        if known is None:
+            return await asyncio.to_thread(own_weights, name)
+        installed = await asyncio.to_thread(ensure, known, self._noted, stop=self._stop)
+        if any(source != "cache" for source in installed.sources):
+            self._said(installed.notice)
+        return known, installed.paths
+
+    def _noted(self, name: str, done: int, total: int) -> None:
+        self._done[name] = done / total if total else 1.0
+        if self._progress is not None:
+            self._progress(name, done, total)
+
+    def states(self) -> Mapping[str, str]:
+        """What each model is doing: `ready`, `starting`, `installing 45 %`, or why it failed."""
+        return {name: self.state(name) for name in self._starting}
+
+    def state(self, name: str) -> str:
+        """What one model is doing."""
+        if name in self._failed:
+            return f"failed: {self._failed[name]}"
+        engine = self._engines.get(name)
+        if engine is not None:
+            return engine.state
+        done = self._done.get(name)
+        return f"installing {done:.0%}" if done is not None and done < 1 else "starting"
+
+    def is_ready(self, name: str) -> bool:
+        """Whether it answers now."""
+        engine = self._engines.get(name)
+        return engine is not None and engine.state == "ready"
+
+    async def started(self) -> None:
+        """Returns when all models that were begun are ready or have failed."""
+        if self._starting:
+            await asyncio.wait(self._starting.values())
+
+    def upstream(self, provider: Provider, name: str) -> EngineUpstream:
+        """A model as the engine sees it. One that was not begun yet is begun by its first request."""
+        return EngineUpstream(self, Wanted(name, provider))
+
+    def engine(self, one: Wanted) -> LocalEngine:
+        """The worker of a model that is ready.
+
+        Raises:
+            TransportError: it is not; it says what it is doing.
+        """
+        engine = self._engines.get(one.name)
+        if engine is not None and engine.state == "ready":
+            return engine
+        self._start_soon(one, after=[])
+        state = self.state(one.name)
+        retry = None if state.startswith("failed") else 2.0
+        raise TransportError(f"the local model is {state}", connected=False, retry_after_s=retry)
+
+    async def close(self) -> None:
+        """Ends everything that was begun."""
+        self._stop.set()
+        for task in self._starting.values():
+            task.cancel()
+        if self._starting:
+            await asyncio.wait(self._starting.values(), timeout=5)
+        await asyncio.gather(*(engine.stop() for engine in self._engines.values()), return_exceptions=True)
+
+
+class EngineUpstream:
+    """Implements `ports.Upstream` for one embedded model. A restarted worker listens elsewhere, so it is looked up."""
+
+    def __init__(self, models: LocalModels, one: Wanted) -> None:
+        self._models = models
+        self._one = one
+        self._http: HttpUpstream | None = None
+        self._address = ""
+
+    async def post(self, path: str, body: bytes, headers: Mapping[str, str], connect_s: float) -> UpstreamResponse:
+        """See `afterbay.ports.Upstream.post`."""
+        engine = self._models.engine(self._one)
+        if self._http is None or engine.base_url != self._address:
+            await self.close()
+            self._address = engine.base_url
+            provider = msgspec.structs.replace(
+                self._one.provider, base_url=self._address, keys=(Secret(engine.token),), concurrent=None
+            )
+            self._http = HttpUpstream(provider)
+        return await self._http.post(path, body, headers, connect_s)
+
+    async def close(self) -> None:
+        """Ends the connections; the worker stays."""
+        http, self._http = self._http, None
+        if http is not None:
+            with contextlib.suppress(OSError):
+                await http.close()
+
+
+def own_weights(name: str) -> tuple[LocalModel, tuple[Path, ...]]:
+    """A GGUF file of the user as a model. Its template and its limits are read by the engine.
+
+    Raises:
+        NoSourceError: there is no such file.
+    """
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise NoSourceError(
+            f"There is no file {path}.", remedy="Name a .gguf file, or one of: " + ", ".join(one.id for one in MODELS)
+        )
+    model = LocalModel(name, path.stem, "chat", (), 8192, "the user's own", "", system="")
+    return model, (path,)

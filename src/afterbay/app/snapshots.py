@@ -1,0 +1,58 @@
+"""Targets that no configuration names: `provider/model`, asked for by a client, made on the spot."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import msgspec
+
+from afterbay.config.catalog import catalog, embeds
+from afterbay.config.prices import FREE, Query, prices_of
+from afterbay.config.snapshot import Provider, Snapshot
+from afterbay.core.decision import Target
+from afterbay.engine.fleet import Fleet
+
+logger = logging.getLogger("afterbay.app")
+
+
+def direct_target(snapshot: Snapshot, provider_name: str, model: str) -> Target | None:
+    """A target for a model of a configured provider; None if there is no such provider. Its price is not known yet."""
+    provider = snapshot.providers.get(provider_name)
+    if provider is None:
+        return None
+    embedded = catalog().local_named(model) if provider.is_embedded else None
+    if provider.is_embedded and embedded is None:
+        return None  # a client may not name files to load
+    embedder = embedded.embeds if embedded is not None else embeds(model)
+    dialect = provider.embed_dialect if embedder else provider.chat_dialect
+    return Target(
+        id=f"{provider.name}/{model}",
+        alias=f"{provider.name}/{model}",
+        provider=provider.name,
+        name=model,
+        dialect=dialect or provider.chat_dialect or "",
+        price=FREE if provider.is_embedded else None,
+        context_tokens=embedded.context if embedded is not None else None,
+        region=provider.region,
+        compliance=provider.compliance,
+        embeds=embedder,
+    )
+
+
+async def price_later(fleet: Fleet, target: Target) -> None:
+    """Looks up the price of such a target, off the event loop, for the requests after the first one."""
+    provider = fleet.snapshot.providers[target.provider]
+    query = _query(provider, target.name)
+    try:
+        prices = await asyncio.to_thread(prices_of, [query])
+    except Exception:
+        logger.exception("the price of %s could not be looked up", target.id)
+        return
+    if query in prices:
+        fleet.learn(msgspec.structs.replace(target, price=prices[query]))
+
+
+def _query(provider: Provider, model: str) -> Query:
+    row = catalog().named(provider.vendor) if provider.vendor else None
+    return Query(model, row.prices) if row is not None and row.prices else Query(model, base_url=provider.base_url)

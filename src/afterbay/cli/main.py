@@ -1,0 +1,190 @@
+"""The program `afterbay`. Each command imports what it needs when it runs, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from afterbay import __version__
+from afterbay.cli.speech import Speech
+from afterbay.core.errors import GatewayError
+
+app = typer.Typer(
+    name="afterbay",
+    help="One endpoint in front of many language models.",
+    epilog="Examples:  afterbay serve  ·  afterbay ask 'What is an afterbay?'  ·  afterbay check -c afterbay.yaml",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+keys = typer.Typer(help="Virtual keys: who may use the gateway.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+
+Config = Annotated[
+    Path | None,
+    typer.Option("-c", "--config", help="The configuration; default ./afterbay.yaml, then the XDG config folder."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"afterbay {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """One endpoint in front of many language models."""
+
+
+@app.command()
+def serve(
+    config: Config = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8400,
+    workers: Annotated[int, typer.Option(help="Worker processes; only 1 in this release.", min=1)] = 1,
+    record: Annotated[Path | None, typer.Option(help="Store all upstream traffic in this folder.")] = None,
+    replay: Annotated[Path | None, typer.Option(help="Answer from such a folder, without any provider.")] = None,
+) -> None:
+    """Run the gateway. Without a configuration: the embedded models, and the providers whose keys are set."""
+    from afterbay.cli.serve import run_server
+
+    run_server(config, host, port, workers, record, replay)
+
+
+@app.command()
+def ask(
+    prompt: Annotated[str, typer.Argument(help="The question; `-` reads it from standard input.")],
+    model: Annotated[str, typer.Option("-m", "--model", help="Alias, route or provider/model.")] = "auto",
+    config: Config = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show decision, attempts, tokens, cost, timings.")] = False,
+    stream: Annotated[bool, typer.Option("--stream/--no-stream", help="Print the answer as it comes.")] = True,
+) -> None:
+    """Ask one question, in process; or through a running gateway where AFTERBAY_URL is set."""
+    from afterbay.cli.ask import run_ask
+
+    run_ask(sys.stdin.read() if prompt == "-" else prompt, model, config, explain, stream)
+
+
+@app.command()
+def check(
+    config: Config = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of the configuration.")] = False,
+    production: Annotated[bool, typer.Option("--production", help="Check what production needs.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Validate the configuration and print every effective value with where it came from."""
+    from afterbay.cli.check import run_check
+
+    run_check(config, schema, production, as_json)
+
+
+@app.command()
+def models(config: Config = None, as_json: AsJson = False) -> None:
+    """List what a client may ask for."""
+    from afterbay.cli.models import run_models
+
+    run_models(config, as_json)
+
+
+@app.command()
+def tail(
+    config: Config = None,
+    lines: Annotated[int, typer.Option("-n", help="Requests to begin with.", min=0)] = 10,
+    follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Go on as new ones come.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Show the request log, live."""
+    from afterbay.cli.tail import run_tail
+
+    run_tail(config, lines, follow, as_json)
+
+
+@app.command()
+def emulate(
+    profile: Annotated[Path | None, typer.Option(help="A profile file (YAML or JSON) or the name of a preset.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8401,
+) -> None:
+    """Play the providers on loopback, in the OpenAI, Anthropic and Gemini formats, with faults on demand."""
+    from afterbay.cli.emulate import run_emulate
+
+    run_emulate(profile, host, port)
+
+
+@keys.command("create")
+def keys_create(
+    name: Annotated[str, typer.Argument(help="Who it is for.")],
+    model: Annotated[list[str] | None, typer.Option("--model", "-m", help="Allowed model; repeat for more.")] = None,
+    admin: Annotated[bool, typer.Option("--admin", help="A key for the admin endpoints.")] = False,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key. It is shown once."""
+    from afterbay.cli.keys import create
+
+    create(config, name, model or [], admin, as_json)
+
+
+@keys.command("list")
+def keys_list(
+    config: Config = None,
+    revoked: Annotated[bool, typer.Option("--revoked", help="Revoked ones too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the keys. The secrets are not stored, so they are not shown."""
+    from afterbay.cli.keys import show
+
+    show(config, revoked, as_json)
+
+
+@keys.command("revoke")
+def keys_revoke(key: Annotated[str, typer.Argument(help="The key's id or name.")], config: Config = None) -> None:
+    """Revoke a key. Running gateways refuse it within two seconds."""
+    from afterbay.cli.keys import revoke
+
+    revoke(config, key)
+
+
+@keys.command("rotate")
+def keys_rotate(
+    key: Annotated[str, typer.Argument(help="The key's id or name.")], config: Config = None, as_json: AsJson = False
+) -> None:
+    """Replace a key's secret at once; the new one is shown once."""
+    from afterbay.cli.keys import rotate
+
+    rotate(config, key, as_json)
+
+
+def run() -> None:
+    """Entry point. Every error that is ours ends in a sentence and exit code 1 or 2, never in a traceback."""
+    from afterbay.config.problem import ConfigError
+    from afterbay.store.errors import StoreError
+
+    speech = Speech(sys.stderr)
+    try:
+        app()
+    except ConfigError as error:
+        speech.error(str(error))
+        raise SystemExit(2) from None
+    except StoreError as error:
+        speech.error(f"{error} {error.remedy}")
+        raise SystemExit(1) from None
+    except GatewayError as error:
+        speech.error(error.text())
+        raise SystemExit(1) from None
+    except BrokenPipeError:  # `afterbay tail | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
