@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from afterbay.emulate.delay import Delay, read, seconds
 from afterbay.emulate.plan import Draws, decide, gap_s
-from afterbay.emulate.profile import PRESETS, Profile, ProfileError, load, plain, preset, read_file, read_profile
+from afterbay.emulate.profile import PRESETS, Profile, ProfileError, find, load, plain, preset, read_file, read_profile
 
 
 @pytest.mark.parametrize(("written", "meant_s"), [("250ms", 0.25), ("1.5s", 1.5), ("2m", 120), (3, 3), ("0.5", 0.5)])
@@ -96,6 +96,14 @@ def test_a_wrong_file_says_which_provider(tmp_path: Path) -> None:
         load(tmp_path / "absent.yaml")
     with pytest.raises(ProfileError, match="has only 'default' and 'providers'"):
         read_file({"default": "slow", "seed": 3})
+
+
+def test_a_name_on_the_command_line_is_a_preset_or_a_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_text('{"providers": {"gemini": "slow"}}')
+    assert find("flaky").default == preset("flaky")
+    assert find(str(tmp_path / "mine.json")).providers == {"gemini": preset("slow")}
+    with pytest.raises(ProfileError, match="'flakey' is neither a file nor a preset; the presets are instant"):
+        find("flakey")
 
 
 def test_the_same_request_has_the_same_plan_and_pace() -> None:
