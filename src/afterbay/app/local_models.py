@@ -14,8 +14,7 @@ import msgspec
 from afterbay.config.snapshot import Provider
 from afterbay.core.errors import GatewayError
 from afterbay.core.secret import Secret
-from afterbay.local.catalog import MODELS, LocalModel
-from afterbay.local.errors import NoSourceError
+from afterbay.local.catalog import LocalModel, find
 from afterbay.local.install import ensure
 from afterbay.local.llama import EngineLimits
 from afterbay.local.process import LocalEngine
@@ -81,13 +80,11 @@ class LocalModels:
 
     async def _install(self, name: str) -> tuple[LocalModel, tuple[Path, ...]]:
         """The model's description and its files."""
-        known = next((model for model in MODELS if model.id == name), None)
-        if known is None:
-            return await asyncio.to_thread(own_weights, name)
-        installed = await asyncio.to_thread(ensure, known, self._noted, stop=self._stop)
+        model = find(name)
+        installed = await asyncio.to_thread(ensure, model, self._noted, stop=self._stop)
         if any(source != "cache" for source in installed.sources):
             self._said(installed.notice)
-        return known, installed.paths
+        return model, installed.paths
 
     def _noted(self, name: str, done: int, total: int) -> None:
         self._done[name] = done / total if total else 1.0
@@ -173,18 +170,3 @@ class EngineUpstream:
         if http is not None:
             with contextlib.suppress(OSError):
                 await http.close()
-
-
-def own_weights(name: str) -> tuple[LocalModel, tuple[Path, ...]]:
-    """A GGUF file of the user as a model. Its template and its limits are read by the engine.
-
-    Raises:
-        NoSourceError: there is no such file.
-    """
-    path = Path(name).expanduser()
-    if not path.is_file():
-        raise NoSourceError(
-            f"There is no file {path}.", remedy="Name a .gguf file, or one of: " + ", ".join(one.id for one in MODELS)
-        )
-    model = LocalModel(name, path.stem, "chat", (), 8192, "the user's own", "", system="")
-    return model, (path,)

@@ -168,6 +168,20 @@ def load(path: Path) -> ProfileFile:
         raise ProfileError(f"{path}: {error}") from None
 
 
+def find(given: str) -> ProfileFile:
+    """What a command line names: a preset, or else a profile file.
+
+    Raises:
+        ProfileError: it is neither, or the file is wrong.
+    """
+    names = [one.name for one in PRESETS]
+    if given in names:
+        return ProfileFile(preset(given))
+    if not Path(given).exists():
+        raise ProfileError(f"'{given}' is neither a file nor a preset; the presets are {', '.join(names)}")
+    return load(Path(given))
+
+
 def read_file(value: object) -> ProfileFile:
     """What a file says; anything without `providers` or `default` is one profile for all.
 

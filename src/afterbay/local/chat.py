@@ -46,7 +46,9 @@ def engine_request(body: ChatBody, model: LocalModel) -> Chunk:
         "timings_per_token": True,  # carries the counts when we stop before the engine's last chunk
     }
     for name in _SAMPLING:
-        if (value := getattr(body, name)) is not None:
+        if (value := getattr(body, name)) is None:
+            value = getattr(model, name, None)
+        if value is not None:
             request[name] = value
     if body.seed is not None:
         request["seed"] = body.seed & 0xFFFFFFFF
