@@ -56,19 +56,22 @@ def run(tmp_path: Path) -> Run:
 
 
 @contextmanager
-def started(folder: Path, log: Path, until: str, *args: str) -> Iterator[re.Match[str]]:
+def started(
+    folder: Path, log: Path, until: str, *args: str, end_by: signal.Signals = signal.SIGINT
+) -> Iterator[re.Match[str]]:
     """A program in the background; the match of what it says when it is ready."""
     with log.open("w") as out:
         process = subprocess.Popen(command(*args), cwd=folder, env=environment(folder), stdout=out, stderr=out)
     try:
         yield wait_for(log, until, process)
     finally:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(end_by)
         try:
             process.wait(5)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+            raise
 
 
 def wait_for(log: Path, pattern: str, process: subprocess.Popen[bytes]) -> re.Match[str]:

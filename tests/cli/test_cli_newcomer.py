@@ -63,7 +63,7 @@ def test_a_typo_in_a_key_has_its_line_and_the_nearest_key(run: Run, config: Path
     done = run("check")
     assert done.returncode == 2
     assert (
-        "error: afterbay.yaml:5:56: models.claude.falback: there is no such key. Did you mean `fallback`?"
+        "error: afterbay.yaml:5:53: models.claude.falback: there is no such key. Did you mean `fallback`?"
         in done.stderr
     )
 

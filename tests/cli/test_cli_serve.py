@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import urllib.request
 from pathlib import Path
+
+import pytest
 
 from .conftest import Run, started
 
@@ -37,8 +40,11 @@ def test_recording_and_replaying_exclude_each_other(run: Run, config: Path, tmp_
     assert "There is no folder b to replay. Record one: afterbay serve --record b" in missing.stderr
 
 
-def test_a_gateway_says_what_it_does_and_stops_when_asked(run: Run, config: Path, tmp_path: Path) -> None:
-    with started(tmp_path, tmp_path / "log", "afterbay: ready", "serve", "--port", "0"):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_gateway_says_what_it_does_and_stops_properly_when_asked(
+    config: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    with started(tmp_path, tmp_path / "log", "afterbay: ready", "serve", "--port", "0", end_by=number):
         pass
     told = (tmp_path / "log").read_text()
     assert "configuration: afterbay.yaml" in told
@@ -66,7 +72,9 @@ def test_the_emulator_says_where_it_is_and_how_to_break_it(tmp_path: Path) -> No
 def test_a_profile_that_is_none_names_the_presets(run: Run, tmp_path: Path) -> None:
     done = run("emulate", "--profile", "flky")
     assert done.returncode == 2
-    assert "There is no file or preset 'flky'. Give a file, or one of: instant, healthy, slow, flaky" in done.stderr
+    assert (
+        "--profile: 'flky' is neither a file nor a preset; the presets are instant, healthy, slow, flaky" in done.stderr
+    )
     (tmp_path / "p.yaml").write_text("{eror_rate: 1}")
     done = run("emulate", "--profile", "p.yaml")
     assert done.returncode == 2

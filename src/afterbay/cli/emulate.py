@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from pathlib import Path
 
 from afterbay.app.server import listen
 from afterbay.cli.speech import Misuse, Speech
-from afterbay.emulate.profile import PRESETS, ProfileError, ProfileFile, load, preset
+from afterbay.emulate.profile import PRESETS, ProfileError, ProfileFile, find
 from afterbay.emulate.run import server, url_of
+
+DEFAULT = "healthy"
 
 
 def run_emulate(profile: str | None, host: str, port: int) -> None:
@@ -22,24 +24,16 @@ def run_emulate(profile: str | None, host: str, port: int) -> None:
     with listen(host, port) as sock:
         for line in introduction(url_of(sock), profiles):
             speech.say(line)
-        server(profiles).run(sockets=[sock])
+        with contextlib.suppress(KeyboardInterrupt):  # the server raises it again once it has ended properly
+            server(profiles).run(sockets=[sock])
     speech.say("stopped")
 
 
 def _profiles(named: str | None) -> ProfileFile:
-    """A preset by its name, else a file; a name that is neither is told both ways."""
     try:
-        if named is None:
-            return ProfileFile(preset("healthy"))
-        if named in {one.name for one in PRESETS}:
-            return ProfileFile(preset(named))
-        path = Path(named)
-        if not path.exists():
-            names = ", ".join(one.name for one in PRESETS)
-            raise Misuse(f"There is no file or preset '{named}'.", remedy=f"Give a file, or one of: {names}.")
-        return load(path)
+        return find(named if named is not None else DEFAULT)
     except ProfileError as error:
-        raise Misuse(f"{error}", remedy="Correct the profile.") from None
+        raise Misuse(f"--profile: {error}.", remedy="Correct it, or leave it out.") from None
 
 
 def introduction(url: str, profiles: ProfileFile) -> list[str]:

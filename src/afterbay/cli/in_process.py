@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from afterbay.app.gateway import RunningGateway
 from afterbay.app.local_models import Progress, Wanted
@@ -124,7 +123,7 @@ def _order(gateway: RunningGateway, call: Call) -> tuple[Target, ...]:
 
 def _say_what_is_fetched(name: str, said: Callable[[str], None]) -> None:
     model = next((one for one in MODELS if one.id == name), None)
-    if model is None or Path(name).suffix == ".gguf" or is_installed(model):
+    if model is None or is_installed(model):
         return
     smaller = [one for one in MODELS if one.kind == "chat" and one.size_bytes < model.size_bytes]
     hint = f"; `-m {smaller[0].id}` would need {megabytes(smaller[0].size_bytes)}" if smaller else ""

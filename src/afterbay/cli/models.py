@@ -121,8 +121,7 @@ def _installed(name: str) -> str:
 
     known = next((model for model in MODELS if model.id == name), None)
     if known is None:
-        path = Path(name).expanduser()
-        return f"file, {megabytes(path.stat().st_size)}" if path.is_file() else "the file is missing"
+        return "not a model of the engine"
     return f"{'installed' if is_installed(known) else 'not installed'}, {megabytes(known.size_bytes)}"
 
 
