@@ -72,6 +72,13 @@ def test_a_second_start_does_not_hash_again(tmp_path: Path, hub: Hub, monkeypatc
     assert len(hub.requests) == 1
 
 
+def test_whether_a_model_is_there_can_be_asked_without_fetching_it(tmp_path: Path, hub: Hub) -> None:
+    assert not install.is_installed(MODEL, tmp_path)
+    assert hub.requests == []
+    install.ensure(MODEL, cache=tmp_path, hub_url=hub.url)
+    assert install.is_installed(MODEL, tmp_path)
+
+
 def test_a_damaged_file_in_the_cache_is_fetched_anew(tmp_path: Path, hub: Hub) -> None:
     path = install.ensure(MODEL, cache=tmp_path, hub_url=hub.url).paths[0]
     path.write_bytes(b"!" + CONTENT[1:])
