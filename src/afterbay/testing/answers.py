@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from afterbay.wire.dialect import Head
 from afterbay.wire.registry import DIALECTS
 
 USAGE = Usage(input_tokens=11, output_tokens=7)
-JSON = {"content-type": "application/json"}
+JSON: Mapping[str, str] = MappingProxyType({"content-type": "application/json"})
 
 
 def ask(model: str, text: str = "hello", **fields: Any) -> bytes:
@@ -70,5 +71,5 @@ def failed(
 ) -> Script:
     """The script of a provider that answers with an error of its own."""
     error = GatewayError(message, status=status, kind=kind)
-    headers = JSON | ({"retry-after": retry_after} if retry_after is not None else {})
+    headers = dict(JSON) | ({"retry-after": retry_after} if retry_after is not None else {})
     return Script(steps=(DIALECTS[dialect].render_error(error, "upstream-1"),), status=status, headers=headers)

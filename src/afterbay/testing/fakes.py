@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, TypeAlias
 
 import msgspec
@@ -36,6 +37,7 @@ class Hang(msgspec.Struct, frozen=True):
 
 
 HANG: Final = Hang()
+EVENT_STREAM: Final[Mapping[str, str]] = MappingProxyType({"content-type": "text/event-stream"})
 Step: TypeAlias = bytes | Wait | Cut | Hang
 
 
@@ -52,7 +54,7 @@ class Script(msgspec.Struct, frozen=True):
 
     steps: tuple[Step, ...] = ()
     status: int = 200
-    headers: Mapping[str, str] = {"content-type": "text/event-stream"}
+    headers: Mapping[str, str] = EVENT_STREAM
     connect_takes_s: float = 0.0
     refused: str | None = None
     headers_take_s: float = 0.0

@@ -38,15 +38,21 @@ PRICE = Price(input=1_000_000, output=2_000_000, cached_input=100_000, cache_wri
 
 NOON_S = 1_770_000_000.0
 
-_SERVE = {"chat": serve_chat, "embeddings": serve_embeddings, "count_tokens": serve_count}
+_SERVE: Mapping[str, Any] = {"chat": serve_chat, "embeddings": serve_embeddings, "count_tokens": serve_count}
 
 
 def target(id: str, dialect: str = "openai.chat", **fields: Any) -> Target:  # noqa: A002  # the field's own name
     """A deployment called `provider/name`, at `PRICE`."""
     provider, _, name = id.partition("/")
-    return Target(
-        **{"id": id, "alias": "", "provider": provider, "name": name, "dialect": dialect, "price": PRICE} | fields
-    )
+    plain: dict[str, Any] = {
+        "id": id,
+        "alias": "",
+        "provider": provider,
+        "name": name,
+        "dialect": dialect,
+        "price": PRICE,
+    }
+    return Target(**plain | fields)
 
 
 def alias(name: str, *targets: Target, fallback: tuple[str, ...] = (), tags: frozenset[str] = frozenset()) -> Alias:
