@@ -17,14 +17,17 @@ Theory of operation
 Limits
     Threads and sockets live in real time: what waits for one of them is a deadlock here. The clock's resolution is
     1 ns and must stay above one step of the float that holds the time, or a timer would be due but never rung: good
-    for runs of about 48 days. The one private name that is read (`_scheduled`) has a test.
+    for runs of about 48 days. The private names of asyncio that are used (`_scheduled`, of the loop and
+    of a timer) are tested.
 """
 
 from __future__ import annotations
 
 import asyncio
+import heapq
 import selectors
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from contextvars import Context
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -72,11 +75,23 @@ class _JumpingSelector(selectors.BaseSelector):
         return self._real.get_map()
 
 
+class _Timer(asyncio.TimerHandle):
+    """A timer that knows its place among those of the same instant; asyncio's own ring in the order of a heap."""
+
+    number = 0
+
+    def __lt__(self, other: object) -> bool:
+        if not isinstance(other, _Timer):
+            return NotImplemented
+        return (self.when(), self.number) < (other.when(), other.number)
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop whose `time` only moves when every task waits. It starts at `start_s`."""
 
     def __init__(self, start_s: float = 0.0) -> None:
         self._now_s = start_s
+        self._timers_made = 0
         selector = _JumpingSelector()
         super().__init__(selector)
         selector.loop = self
@@ -85,6 +100,17 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Virtual seconds."""
         return self._now_s
+
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """As every loop's; timers of one instant ring in the order of their making."""
+        timer = _Timer(when, callback, args, self, context)
+        self._timers_made += 1
+        timer.number = self._timers_made
+        heapq.heappush(self._scheduled, timer)  # type: ignore[attr-defined]
+        timer._scheduled = True  # type: ignore[attr-defined]  # so that the loop counts it when it is cancelled
+        return timer
 
     def jump(self) -> None:
         """Moves the clock to the deadline of the next timer."""
