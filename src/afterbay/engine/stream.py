@@ -7,11 +7,11 @@ the attempt may still fail without the client seeing it. Half an event is never 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 from afterbay.core.decision import Target
 from afterbay.core.errors import ProviderError
-from afterbay.core.event import Event
+from afterbay.core.event import Event, Failed
 from afterbay.engine.delivery import Delivery, Unusable
 from afterbay.engine.meter import Meter
 from afterbay.ports import UpstreamResponse
@@ -30,8 +30,21 @@ class ProviderFailure(Exception):
         self.error, self.body, self.shown = error, body, shown
 
 
+class Pace(Protocol):
+    """What the owner of a stream is told, so that only the target's own silence counts against it."""
+
+    def commit(self) -> None:
+        """The first output is about to go out."""
+
+    def before_write(self) -> None:
+        """The client is written to: while it reads, the target is not late."""
+
+    def after_write(self, progress: bool) -> None:
+        """It has read. `progress`: what came was part of the answer; pings and comments are none."""
+
+
 class Pump:
-    """One stream on its way. `commit` and `touch` tell the owner of the first output and of each further one."""
+    """One stream on its way."""
 
     def __init__(
         self,
@@ -41,16 +54,14 @@ class Pump:
         event_bytes: int,
         meter: Meter,
         delivery: Delivery,
-        commit: Callable[[], None],
-        around_write: tuple[Callable[[], None], Callable[[], None]],
+        pace: Pace,
     ) -> None:
         self._splitter = Splitter(event_bytes)
         self._parser = dialect.stream_parser(seed)
         self._relays = relays
         self._meter = meter
         self._delivery = delivery
-        self._commit = commit
-        self._before_write, self._after_write = around_write
+        self._pace = pace
         self._held_bytes: list[bytes] = []
         self._held_events: list[Event] = []
         self._held_size = 0
@@ -74,10 +85,11 @@ class Pump:
             if raw:
                 await self._take(raw, self._parse(sse), target)
         raw, sse = self._splitter.rest()
+        unread = self._malformed
         events = self._parse(sse)
         if self._meter.error is None and not self._parser.is_complete:
             raise ProviderFailure(ProviderError("cut", "the stream ended before the answer did"))
-        if raw:
+        if sse and self._malformed == unread:  # else it is half an event
             await self._take(raw.rstrip(b"\r\n") + b"\n\n", events, target)
         if not self._committed:
             raise Unusable("empty", "the stream ended without any output")
@@ -98,6 +110,8 @@ class Pump:
     async def _take(self, raw: bytes, events: list[Event], target: Target) -> None:
         """Passes on what has come; or holds it, while nothing of it is output."""
         error = self._meter.error
+        if error is not None and not self._relays:
+            events = [event for event in events if type(event) is not Failed]  # the one error event is `fail`'s
         if not self._committed:
             if self._relays:
                 self._held_bytes.append(raw)
@@ -111,21 +125,22 @@ class Pump:
             if not self._meter.has_output:
                 return
             self._committed = True
-            self._commit()
+            self._pace.commit()
+            self._pace.before_write()
             await self._delivery.open_stream(target)
-            await self._write(self._flush())
+            await self._delivery.write(self._flush())
+            self._pace.after_write(True)
         else:
-            chunk = raw if self._relays else self._delivery.renderer().render(events)
-            if chunk:
-                await self._write(chunk)
+            await self._pass(raw if self._relays else self._delivery.renderer().render(events), bool(events))
         if error is not None:
             raise ProviderFailure(error, shown=self._relays)
 
-    async def _write(self, chunk: bytes) -> None:
-        """Sends a chunk. While the client reads slowly the target is not late: its clock stands still."""
-        self._before_write()
-        await self._delivery.write(chunk)
-        self._after_write()
+    async def _pass(self, chunk: bytes, progress: bool) -> None:
+        """Sends a chunk, if there is anything to send."""
+        self._pace.before_write()
+        if chunk:
+            await self._delivery.write(chunk)
+        self._pace.after_write(progress)
 
     def _flush(self) -> bytes:
         held, events = b"".join(self._held_bytes), self._held_events

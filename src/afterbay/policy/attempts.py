@@ -13,7 +13,7 @@ Theory of operation
 
 States and signals (everything else is a mistake of the driver)
 
-    state      begin     first_output   ended ok   ended bad            alarm                  client_left
+    state      begin     first_output   ended ok   ended bad            alarm                  client_left, broke
     new        start     -              -          -                    -                      -
     running    -         -> committed   finish     start next | wait    cancel, start next     cancel, close
                                                    | deliver | fail     | fail
@@ -176,6 +176,13 @@ class Attempts:
         self._close(now, "client_closed", None)
         self.state = "done"
         return [Cancel(len(self.attempts) - 1)]
+
+    def broke(self, now: float, why: str) -> list[Action]:
+        """The driver itself failed, or found the request to be wrong: nothing more is tried."""
+        if self.state in ("running", "committed"):
+            self._close(now, "error", ProviderError("server", why))
+        self.state = "done"
+        return []
 
     def _timed_out(self, now: float, over: bool) -> list[Action]:
         if self.state == "waiting":

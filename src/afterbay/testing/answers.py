@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -46,7 +47,7 @@ def stream(dialect: str, *texts: str, usage: Usage | None = USAGE, finish: Finis
     renderer = DIALECTS[dialect].renderer(head)
     pieces = [renderer.render([event]) for event in events_of(texts, usage, finish)]
     whole = b"".join(pieces) + renderer.finish(None)
-    return [event + b"\n\n" for event in whole.split(b"\n\n") if event]
+    return re.findall(rb".+?(?:\r\n\r\n|\n\n)", whole, re.DOTALL)
 
 
 def streamed(dialect: str, *texts: str, usage: Usage | None = USAGE, finish: FinishReason = "stop") -> Script:

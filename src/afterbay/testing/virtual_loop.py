@@ -28,9 +28,10 @@ import heapq
 import selectors
 from collections.abc import Callable, Coroutine, Mapping
 from contextvars import Context
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 RESOLUTION_S = 1e-9
 
@@ -102,7 +103,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._now_s
 
     def call_at(
-        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """As every loop's; timers of one instant ring in the order of their making."""
         timer = _Timer(when, callback, args, self, context)
