@@ -103,6 +103,9 @@ class Driver:
             except (asyncio.CancelledError, ClientGone):
                 self.machine.client_left(self._clock.monotonic())
                 raise
+            except Exception as error:
+                self.machine.broke(self._clock.monotonic(), str(error))
+                raise
 
     async def _act(self, actions: list[Action], dog: Watchdog) -> list[Action]:
         """Does what the machine wants; returns what it wants next, nothing at the end."""
@@ -113,9 +116,7 @@ class Driver:
             elif isinstance(action, Start):
                 start = action
             elif isinstance(action, Deliver):
-                dog.set(self.turn.deadline_s)
-                self.delivered = action.number
-                await self.exchanges[action.number].deliver_spare(self.delivery)
+                await self._deliver(action.number, dog)
                 return []
             elif isinstance(action, Fail):
                 raise GaveUp(action, self._error_body, shown=self._shown)
@@ -133,6 +134,17 @@ class Driver:
             return self.machine.ended(self._clock.monotonic())
         last = self.exchanges[-1].last_output_s if self.exchanges else None
         return self.machine.alarm(self._clock.monotonic(), last)
+
+    async def _deliver(self, number: int, dog: Watchdog) -> None:
+        """Delivers a spare, within the request's time."""
+        dog.set(self.turn.deadline_s)
+        self.delivered = number
+        try:
+            await self.exchanges[number].deliver_spare(self.delivery)
+        except asyncio.CancelledError:
+            if not dog.calm():
+                raise
+            raise GaveUp(Fail(None, deadline=True), None, shown=False) from None
 
     async def _attempt(self, start: Start, dog: Watchdog) -> list[Action]:
         exchange = self._make(self.turn, start.target, self.machine, dog)

@@ -6,7 +6,7 @@ import msgspec
 
 from afterbay.core.decision import Target
 from afterbay.engine.context import Turn
-from afterbay.policy.route import SOFT
+from afterbay.policy.route import SOFT, lacks
 from afterbay.wire import openai_chat
 from afterbay.wire.features import strip
 from afterbay.wire.openai_chat.relay import ask_for_usage
@@ -51,11 +51,14 @@ def prepare(turn: Turn, target: Target) -> Outbound:
 
 def _lacking(turn: Turn, target: Target) -> frozenset[str]:
     """Features that must be taken out for this target: those to be dropped, and wishes that it cannot have."""
-    if not target.cannot and not turn.dropped:
-        return turn.dropped
+    if not target.cannot and not turn.drops:
+        return frozenset()
     if turn.unreadable() is not None:
         return frozenset()
-    return turn.features & (turn.dropped | (target.cannot & SOFT))
+    lacking = turn.features & target.cannot & SOFT
+    if turn.drops:
+        lacking |= lacks(turn.features, turn.call.dialect.name, target, DIALECTS[target.dialect].cannot)
+    return lacking
 
 
 def _query(query: str) -> str:
