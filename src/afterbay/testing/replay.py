@@ -41,7 +41,7 @@ class Answer(msgspec.Struct, frozen=True):
     """
 
     status: int = 200
-    headers: Mapping[str, str] = {"content-type": "application/json"}
+    headers: Mapping[str, str] = msgspec.field(default_factory=lambda: {"content-type": "application/json"})
     body: bytes = b""
     seed: int | None = None
     then: Literal["end", "close", "reset", "hang"] = "end"
