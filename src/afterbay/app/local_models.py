@@ -46,6 +46,8 @@ class LocalModels:
         self._done: dict[str, float] = {}
         self._failed: dict[str, str] = {}
         self._stop = threading.Event()
+        self.first_ready = asyncio.Event()
+        """Set once a model that chats is ready."""
 
     def begin(self, wanted: list[Wanted]) -> None:
         """Begins to install and start these models, one after another, the smallest first."""
@@ -73,13 +75,15 @@ class LocalModels:
             self._failed[one.name] = error.text()
             logger.error("local model %s: %s", one.name, error.text())
         else:
+            if model.kind == "chat":
+                self.first_ready.set()
             self._said(f"{one.name} is ready (loaded in {engine.load_s or 0:.1f} s)")
 
     async def _install(self, name: str) -> tuple[LocalModel, tuple[Path, ...]]:
         """The model's description and its files."""
         known = next((model for model in MODELS if model.id == name), None)
         if known is None:
-            return own_weights(Path(name).expanduser())
+            return await asyncio.to_thread(own_weights, name)
         installed = await asyncio.to_thread(ensure, known, self._noted, stop=self._stop)
         if any(source != "cache" for source in installed.sources):
             self._said(installed.notice)
@@ -143,7 +147,7 @@ class LocalModels:
 
 
 class EngineUpstream:
-    """Implements `ports.Upstream` for one embedded model. A restarted worker listens elsewhere: it is looked up anew."""
+    """Implements `ports.Upstream` for one embedded model. A restarted worker listens elsewhere, so it is looked up."""
 
     def __init__(self, models: LocalModels, one: Wanted) -> None:
         self._models = models
@@ -171,15 +175,16 @@ class EngineUpstream:
                 await http.close()
 
 
-def own_weights(path: Path) -> tuple[LocalModel, tuple[Path, ...]]:
+def own_weights(name: str) -> tuple[LocalModel, tuple[Path, ...]]:
     """A GGUF file of the user as a model. Its template and its limits are read by the engine.
 
     Raises:
         NoSourceError: there is no such file.
     """
+    path = Path(name).expanduser()
     if not path.is_file():
         raise NoSourceError(
             f"There is no file {path}.", remedy="Name a .gguf file, or one of: " + ", ".join(one.id for one in MODELS)
         )
-    model = LocalModel(str(path), path.stem, "chat", (), 8192, "the user's own", "", system="")
+    model = LocalModel(name, path.stem, "chat", (), 8192, "the user's own", "", system="")
     return model, (path,)

@@ -27,13 +27,13 @@ class CannotListen(GatewayError):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket.
+    """A listening socket, made as TCP by name: event loops switch Nagle's delay off for such ones only.
 
     Raises:
         CannotListen: the port is taken, the address is not this machine's, or there is no right to it.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))
@@ -124,8 +124,8 @@ class Server:
 
     async def _say_ready(self, gateway: RunningGateway, host: str, port: int) -> None:
         self._said(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}")
-        while gateway.why_not_ready() is not None:
-            await asyncio.sleep(0.05)
+        if gateway.why_not_ready() is not None:
+            await gateway.local.first_ready.wait()
         self._said("ready")
 
     async def _reload_on(self, wanted: asyncio.Event, gateway: RunningGateway) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -30,6 +31,7 @@ def run_server(
     introduce(loaded, speech)
     sock = listen(host, port)
     output = LogOutput.open()
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # what it says at start and end is said here in our words
     try:
         with Bars(sys.stderr) as bars:
             Server(os.environ, sock, speech.say, bars, _wrap(record, replay)).run(loaded)

@@ -57,7 +57,7 @@ class Exchange:
             if response.status != 200:
                 await self._raise_error(response)
             if self.turn.stream and "json" not in response.headers.get("content-type", ""):
-                await self._stream(response, delivery)
+                await self._stream(response, delivery, outbound.hides_usage)
             else:
                 self._whole = await response.read_all(self.turn.snapshot.limits.answer_bytes)
                 await self._deliver_whole(delivery)
@@ -72,12 +72,20 @@ class Exchange:
         error = self._dialect.parse_error(response.status, response.headers, body)
         raise ProviderFailure(error, body if self._relays else None)
 
-    async def _stream(self, response: UpstreamResponse, delivery: Delivery) -> None:
+    async def _stream(self, response: UpstreamResponse, delivery: Delivery, hides_usage: bool) -> None:
         limits = self.turn.snapshot.limits
         around = (self._before_write, self._after_write)
         seed = self.turn.call.id.removeprefix("req_")
         self._pump = Pump(
-            self._dialect, seed, self._relays, limits.event_bytes, self.meter, delivery, self._commit, around
+            self._dialect,
+            seed,
+            self._relays,
+            limits.event_bytes,
+            self.meter,
+            delivery,
+            self._commit,
+            around,
+            hides_usage,
         )
         await self._pump.run(response, self.target)
         await self._end_stream(delivery)

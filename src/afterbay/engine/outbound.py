@@ -7,7 +7,9 @@ import msgspec
 from afterbay.core.decision import Target
 from afterbay.engine.context import Turn
 from afterbay.policy.route import SOFT
+from afterbay.wire import openai_chat
 from afterbay.wire.features import strip
+from afterbay.wire.openai_chat.relay import ask_for_usage
 from afterbay.wire.registry import DIALECTS
 from afterbay.wire.splice import replace_model
 
@@ -16,11 +18,15 @@ FORWARDED = {"anthropic.messages": ("anthropic-version", "anthropic-beta")}
 
 
 class Outbound(msgspec.Struct, frozen=True):
-    """A request to a provider, without address and credentials."""
+    """A request to a provider, without address and credentials.
+
+    `hides_usage`: the stream will tell its usage, and the client did not ask for it.
+    """
 
     path: str
     body: bytes
     headers: dict[str, str]
+    hides_usage: bool = False
 
 
 def prepare(turn: Turn, target: Target) -> Outbound:
@@ -30,8 +36,13 @@ def prepare(turn: Turn, target: Target) -> Outbound:
     if target.dialect == call.dialect.name and not lacking:
         headers = {name: call.headers[name] for name in FORWARDED.get(target.dialect, ()) if name in call.headers}
         body = call.body if target.name == turn.model else replace_model(call.body, target.name)
+        asking = (
+            ask_for_usage(body)
+            if turn.stream and turn.route.ask_usage and call.dialect is openai_chat.DIALECT
+            else None
+        )
         query = f"?{call.query}" if call.query else ""
-        return Outbound(call.dialect.endpoint + query, body, headers)
+        return Outbound(call.dialect.endpoint + query, asking or body, headers, asking is not None)
     request = strip(turn.request, lacking) if lacking else turn.request
     built = DIALECTS[target.dialect].build_request(request, target.name)
     turn.warnings += [f"dropped: {name}" for name in (*sorted(lacking), *built.losses)]

@@ -16,6 +16,7 @@ from afterbay.engine.delivery import Delivery, Unusable
 from afterbay.engine.meter import Meter
 from afterbay.ports import UpstreamResponse
 from afterbay.wire.dialect import Dialect
+from afterbay.wire.openai_chat.relay import without_usage
 from afterbay.wire.sse import Splitter, SseEvent
 
 
@@ -43,6 +44,7 @@ class Pump:
         delivery: Delivery,
         commit: Callable[[], None],
         around_write: tuple[Callable[[], None], Callable[[], None]],
+        hides_usage: bool = False,
     ) -> None:
         self._splitter = Splitter(event_bytes)
         self._parser = dialect.stream_parser(seed)
@@ -57,6 +59,7 @@ class Pump:
         self._limit = event_bytes
         self._committed = False
         self._malformed = 0
+        self._hides_usage = hides_usage
 
     async def run(self, response: UpstreamResponse, target: Target) -> None:
         """Reads to the end.
@@ -72,7 +75,7 @@ class Pump:
             except ValueError as error:
                 raise ProviderFailure(ProviderError("server", str(error), code="bad_answer")) from None
             if raw:
-                await self._take(raw, self._parse(sse), target)
+                await self._take(without_usage(sse) if self._hides_usage else raw, self._parse(sse), target)
         raw, sse = self._splitter.rest()
         events = self._parse(sse)
         if self._meter.error is None and not self._parser.is_complete:

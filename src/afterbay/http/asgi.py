@@ -124,8 +124,7 @@ class Gateway:
         if error.status in (408, 413):
             out["connection"] = "close"  # the rest of the body is not read
         await reply.start(error.status, {**out, "content-length": str(len(body))})
-        await reply.write(body)
-        await reply.end()
+        await reply.end(body)
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:
