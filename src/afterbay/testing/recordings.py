@@ -19,27 +19,19 @@ from pathlib import Path
 from afterbay.core.errors import ClientMistake
 from afterbay.ports import TransportError, Upstream, UpstreamResponse
 from afterbay.testing.recorded import (
-    End,
     Recorded,
     content,
     differences,
     fingerprint,
-    kept_request_headers,
-    kept_response_headers,
     load,
     save,
     scrub,
-    scrub_chunks,
     stem,
     without_key,
 )
+from afterbay.testing.tape import Room, Tape
 from afterbay.wire.registry import DIALECTS
 
-BODY_BYTES = 32 * 1024 * 1024
-"""Of a longer answer the rest is passed on and not recorded."""
-OPEN_BYTES = 256 * 1024 * 1024
-"""A recorder keeps no more of all answers that are under way; what goes beyond is passed on and not recorded."""
-CHUNKS = 100_000
 EXCHANGES = 10_000
 """A recorder passes further exchanges on without recording them."""
 FILES = 100_000
@@ -60,14 +52,14 @@ class RecordingUpstream:
         self._inner, self._folder, self._provider = inner, folder, provider
         self._now = now
         self._open = 0
-        self._room = _Room()
+        self._room = Room()
         self._next: dict[str, int] = {}
 
     async def post(self, path: str, body: bytes, headers: Mapping[str, str], connect_s: float) -> UpstreamResponse:
         """Sends a request by the inner upstream. See `afterbay.ports.Upstream.post`."""
         if self.recorded + self.failed + self._open >= EXCHANGES:
             return await self._inner.post(path, body, headers, connect_s)
-        tape = _Tape(self._provider, path, body, headers, self._now, self._room)
+        tape = Tape(self._provider, path, body, headers, self._now, self._room)
         try:
             response = await self._inner.post(path, body, headers, connect_s)
         except TransportError as error:
@@ -85,11 +77,11 @@ class RecordingUpstream:
         """Ends the inner upstream's connections."""
         await self._inner.close()
 
-    def _ended(self, tape: _Tape) -> None:
+    def _ended(self, tape: Tape) -> None:
         self._open -= 1
         self._save(tape)
 
-    def _save(self, tape: _Tape) -> None:
+    def _save(self, tape: Tape) -> None:
         try:
             number = save(tape.recorded(), self._folder, tape.mark, self._next.get(tape.mark, 0))
         except OSError as error:  # the request itself is fine: a full disk must not fail it
@@ -100,92 +92,13 @@ class RecordingUpstream:
         self._next[tape.mark] = number + 1
 
 
-class _Room:
-    """What a recorder may still keep in memory."""
-
-    def __init__(self) -> None:
-        self.left_bytes = OPEN_BYTES
-
-
-class _Tape:
-    """One exchange while it runs."""
-
-    def __init__(
-        self,
-        provider: str,
-        path: str,
-        body: bytes,
-        headers: Mapping[str, str],
-        now: Callable[[], float],
-        room: _Room,
-    ) -> None:
-        self._room = room
-        self.mark = fingerprint(provider, path, body)
-        self._provider, self._path, self._body = provider, without_key(path), scrub(body)
-        self._headers = kept_request_headers(headers)
-        self._now, self._start_s = now, now()
-        self._status: int | None = None
-        self._response_headers: dict[str, str] = {}
-        self._headers_at_s = self._end_at_s = 0.0
-        self._chunks: list[tuple[float, bytes]] = []
-        self._size = 0
-        self._end: End = "closed"
-        self._message: str | None = None
-        self._connected = True
-
-    def head(self, status: int, headers: Mapping[str, str]) -> None:
-        self._status, self._response_headers = status, kept_response_headers(headers)
-        self._headers_at_s = self._now() - self._start_s
-
-    def add(self, data: bytes) -> None:
-        if self._end == "too_large":
-            return
-        if self._size + len(data) > BODY_BYTES or len(self._chunks) >= CHUNKS or len(data) > self._room.left_bytes:
-            self.stop("too_large")
-            return
-        self._size += len(data)
-        self._room.left_bytes -= len(data)
-        self._end = "closed"
-        self._chunks.append((self._now() - self._start_s, data))
-
-    def break_off(self, error: TransportError) -> None:
-        self._message, self._connected = str(error), error.connected
-        self.stop("broken")
-
-    def stop(self, end: End) -> None:
-        if self._end != "too_large":
-            self._end = end
-        self._end_at_s = self._now() - self._start_s
-
-    def close(self) -> None:
-        self._room.left_bytes += self._size
-        if self._end == "closed":
-            self._end_at_s = self._now() - self._start_s
-
-    def recorded(self) -> Recorded:
-        return Recorded(
-            provider=self._provider,
-            path=self._path,
-            request_headers=self._headers,
-            request=content(self._body),
-            status=self._status,
-            headers_at_s=round(self._headers_at_s, 6),
-            response_headers=self._response_headers,
-            chunks=scrub_chunks(self._chunks),
-            end=self._end,
-            end_at_s=round(self._end_at_s, 6),
-            message=self._message,
-            connected=self._connected,
-        )
-
-
 class _RecordingResponse:
     """Passes an answer on and keeps it. The file is written by `close`, which every reader must call."""
 
-    def __init__(self, inner: UpstreamResponse, tape: _Tape, ended: Callable[[_Tape], None]) -> None:
+    def __init__(self, inner: UpstreamResponse, tape: Tape, ended: Callable[[Tape], None]) -> None:
         self.status, self.headers = inner.status, inner.headers
         self._inner, self._tape = inner, tape
-        self._ended: Callable[[_Tape], None] | None = ended
+        self._ended: Callable[[Tape], None] | None = ended
         tape.head(inner.status, inner.headers)
 
     async def read(self) -> bytes:
