@@ -8,8 +8,9 @@ from typing import Any
 import anthropic
 import httpx2 as httpx
 import openai
-from tests.acceptance.canon import Canon, error_class
-from tests.acceptance.recorded import anthropic_usage, openai_usage, read_anthropic, read_events
+
+from acceptance.canon import Canon, error_class
+from acceptance.recorded import anthropic_usage, openai_usage, read_anthropic, read_events
 
 HELLO = [{"role": "user", "content": "Hello"}]
 _OPENAI_FINISH = {"stop": "stop", "length": "length", "tool_calls": "tools", "content_filter": "filter"}

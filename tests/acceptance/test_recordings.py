@@ -16,10 +16,10 @@ import anthropic
 import httpx2 as httpx
 import openai
 import pytest
-from tests.acceptance.canon import Canon, difference
-from tests.acceptance.reading import ask_anthropic, ask_openai
-from tests.acceptance.recorded import COUNTS, SHARED, content_type, exchanges, expectation
 
+from acceptance.canon import Canon, difference
+from acceptance.reading import ask_anthropic, ask_openai
+from acceptance.recorded import COUNTS, SHARED, content_type, exchanges, expectation
 from afterbay.testing.live import LiveGateway
 from afterbay.testing.replay import Answer, Received, ReplayServer
 
@@ -37,7 +37,7 @@ CLIENTS = ("openai.chat", "anthropic.messages")
 
 @dataclass(frozen=True)
 class Allowed:
-    """A difference that is right. `fields`: the only ones that may differ; `needs`: which exchanges it can be about; `count`: how many."""
+    """A difference that is right: `fields` may differ, in the exchanges that it `needs`, `count` of them."""
 
     client: str
     fields: tuple[str, ...]
