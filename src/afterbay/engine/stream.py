@@ -61,6 +61,11 @@ class Pump:
         self._malformed = 0
         self._hides_usage = hides_usage
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the dialect's own sign of a proper end has come."""
+        return self._parser.is_complete and self._meter.error is None
+
     async def run(self, response: UpstreamResponse, target: Target) -> None:
         """Reads to the end.
 
