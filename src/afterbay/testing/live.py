@@ -60,6 +60,7 @@ class LiveGateway:
         self.said: list[str] = []
         self._folder = tempfile.TemporaryDirectory(prefix="afterbay-live-", ignore_cleanup_errors=True)
         self._path = Path(self._folder.name)
+        self._database = f"sqlite:///{self._path / 'live.db'}"
         self._config = config
         self._environ = dict(environ or {})
         self._local_models = local_models
@@ -134,7 +135,7 @@ class LiveGateway:
             TimeoutError: there are not, after `within_s`.
         """
         end_s = time.monotonic() + within_s
-        reading = SqliteReading(open_database(self.gateway.snapshot.state.database))
+        reading = SqliteReading(open_database(self._database))
         while True:
             self.gateway.log.flush()
             found = [row.record for row in reading.last(_RECORDS)]
@@ -179,7 +180,7 @@ class LiveGateway:
             path = self._path / "afterbay.yaml"
             path.write_text(yaml.safe_dump(dict(self._config), allow_unicode=True), encoding="utf-8")  # type: ignore[arg-type]  # a Path was handled above
         loaded = load_snapshot(path, {"HOME": self._folder.name, **self._environ}, self._path)
-        state = msgspec.structs.replace(loaded.snapshot.state, database=f"sqlite:///{self._path / 'live.db'}")
+        state = msgspec.structs.replace(loaded.snapshot.state, database=self._database)
         return msgspec.structs.replace(loaded, snapshot=msgspec.structs.replace(loaded.snapshot, state=state))
 
     async def _serve(self) -> None:
