@@ -101,6 +101,10 @@ class EmbedExchange:
             return None
         return self.target.price.cost_picousd(self._usage)
 
+    def is_whole(self) -> bool:
+        """An answer is sent at once, or not at all."""
+        return False
+
     def finish(self) -> str | None:
         """Embeddings have no finish reason."""
         return None

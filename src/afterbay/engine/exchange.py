@@ -163,6 +163,10 @@ class Exchange:
         """Why the model stopped; None: it did not."""
         return self.meter.finish
 
+    def is_whole(self) -> bool:
+        """Whether a relayed stream was passed on up to its own end. A translated one ends in `_end_stream`."""
+        return self._relays and self._pump is not None and self._pump.is_complete
+
     def note(self) -> dict[str, object]:
         """What the client learns of the attempt beside the final usage of a translated answer."""
         note: dict[str, object] = {"provider": self.target.provider, "model": self.target.name}

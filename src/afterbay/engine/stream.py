@@ -111,7 +111,7 @@ class Pump:
     @property
     def is_complete(self) -> bool:
         """Whether the answer has come to its end, though perhaps not the connection."""
-        return self._committed and self._parser.is_complete
+        return self._committed and self._parser.is_complete and self._meter.error is None
 
     async def _read(self, response: UpstreamResponse) -> bytes:
         """The next bytes. A connection that breaks after the answer's end has brought everything that counts."""
