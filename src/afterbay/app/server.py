@@ -8,7 +8,8 @@ import errno
 import logging
 import signal
 import socket
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 
 import uvicorn
 
@@ -55,6 +56,27 @@ def _why(error: Exception, host: str, port: int) -> CannotListen:
     if number == errno.EACCES:
         return CannotListen(f"There is no right to listen on port {port}.", remedy="Choose one above 1023.")
     return CannotListen(f"Cannot listen on {host}:{port}: {error}.", remedy="Give an address of this machine.")
+
+
+class _SignalledServer(uvicorn.Server):
+    """uvicorn's server, which keeps its word to the end: after a signal it returns.
+
+    uvicorn raises the signal again when it has stopped serving; SIGTERM would then end the process before the gateway
+    closes its log, its connections and its local models.
+    """
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Overrides uvicorn's: the handlers alone, and only where Python allows any."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 class Server:
@@ -147,7 +169,7 @@ def http_server(gateway: RunningGateway) -> uvicorn.Server:
         timeout_graceful_shutdown=int(gateway.snapshot.limits.drain),
         timeout_keep_alive=75,
     )
-    return uvicorn.Server(config)
+    return _SignalledServer(config)
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
