@@ -110,7 +110,12 @@ def answers(url: str, model: str) -> bool:
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
+    except urllib.error.HTTPError as error:
+        told = error.read().decode("utf-8", "replace")
+        if "local model is failed" in told:
+            raise SystemExit(f"demo: {model} does not start: {told[:600]}") from None
+        return False
+    except OSError:
         return False
 
 

@@ -8,6 +8,7 @@ import errno
 import logging
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator, Mapping
 
 import uvicorn
@@ -66,7 +67,10 @@ class _SignalledServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Overrides uvicorn's: the handlers alone."""
+        """Overrides uvicorn's: the handlers alone, and only where Python allows any."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
         before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
@@ -94,7 +98,7 @@ class Server:
 
     def run(self, loaded: Loaded) -> None:
         """Serves until a signal says otherwise."""
-        with asyncio.Runner(loop_factory=_new_loop) as runner:
+        with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(self._serve(loaded))
 
     async def _serve(self, loaded: Loaded) -> None:
@@ -109,30 +113,13 @@ class Server:
             reloader = asyncio.get_running_loop().create_task(self._reload_on(reloads, gateway), name="reload")
             ready = asyncio.get_running_loop().create_task(self._say_ready(gateway, host, port), name="say ready")
             try:
-                await self._uvicorn(gateway).serve(sockets=[self._sock])
+                await http_server(gateway).serve(sockets=[self._sock])
             finally:
                 for task in (reloader, ready):
                     task.cancel()
                 await asyncio.wait((reloader, ready), timeout=5)
         finally:
             await gateway.close()
-
-    def _uvicorn(self, gateway: RunningGateway) -> uvicorn.Server:
-        drain_s = int(gateway.snapshot.limits.drain)
-        config = uvicorn.Config(
-            gateway.application,
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=drain_s,
-            timeout_keep_alive=75,
-        )
-        return _SignalledServer(config)
 
     def _check_keys(self, gateway: RunningGateway, host: str) -> None:
         """An open gateway is for this machine alone.
@@ -167,7 +154,25 @@ class Server:
                 logger.exception("reload failed, the old configuration stays")
 
 
-def _new_loop() -> asyncio.AbstractEventLoop:
+def http_server(gateway: RunningGateway) -> uvicorn.Server:
+    """The HTTP server of a gateway, not started yet; with the same settings wherever it runs."""
+    config = uvicorn.Config(
+        gateway.application,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=int(gateway.snapshot.limits.drain),
+        timeout_keep_alive=75,
+    )
+    return _SignalledServer(config)
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
     """uvloop where there is one: a third of the CPU of a request is the loop's."""
     try:
         import uvloop

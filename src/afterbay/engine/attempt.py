@@ -47,6 +47,9 @@ class Try(Protocol):
     def finish(self) -> str | None:
         """Why the model stopped."""
 
+    def is_whole(self) -> bool:
+        """Whether the client has the whole answer, its protocol's own end included."""
+
 
 MakeTry = Callable[[Turn, Target, Attempts, Watchdog], Try]
 
@@ -101,8 +104,21 @@ class Driver:
                 while actions:
                     actions = await self._act(actions, dog)
             except (asyncio.CancelledError, ClientGone):
-                self.machine.client_left(self._clock.monotonic())
+                if self.is_served:
+                    self.machine.ended(self._clock.monotonic())
+                else:
+                    self.machine.client_left(self._clock.monotonic())
                 raise
+            except Exception as error:
+                self.machine.broke(self._clock.monotonic(), str(error))
+                raise
+
+    @property
+    def is_served(self) -> bool:
+        """Whether a client that hung up took a whole answer with it: OpenAI's SDK leaves at `[DONE]`, before HTTP's
+        own end."""
+        done = self.machine.state == "done" and self.machine.attempts[-1].outcome == "ok"
+        return done or (self.machine.state == "committed" and self.exchanges[-1].is_whole())
 
     async def _act(self, actions: list[Action], dog: Watchdog) -> list[Action]:
         """Does what the machine wants; returns what it wants next, nothing at the end."""
@@ -113,9 +129,7 @@ class Driver:
             elif isinstance(action, Start):
                 start = action
             elif isinstance(action, Deliver):
-                dog.set(self.turn.deadline_s)
-                self.delivered = action.number
-                await self.exchanges[action.number].deliver_spare(self.delivery)
+                await self._deliver(action.number, dog)
                 return []
             elif isinstance(action, Fail):
                 raise GaveUp(action, self._error_body, shown=self._shown)
@@ -133,6 +147,17 @@ class Driver:
             return self.machine.ended(self._clock.monotonic())
         last = self.exchanges[-1].last_output_s if self.exchanges else None
         return self.machine.alarm(self._clock.monotonic(), last)
+
+    async def _deliver(self, number: int, dog: Watchdog) -> None:
+        """Delivers a spare, within the request's time."""
+        dog.set(self.turn.deadline_s)
+        self.delivered = number
+        try:
+            await self.exchanges[number].deliver_spare(self.delivery)
+        except asyncio.CancelledError:
+            if not dog.calm():
+                raise
+            raise GaveUp(Fail(None, deadline=True), None, shown=False) from None
 
     async def _attempt(self, start: Start, dog: Watchdog) -> list[Action]:
         exchange = self._make(self.turn, start.target, self.machine, dog)

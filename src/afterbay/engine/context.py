@@ -60,7 +60,7 @@ class Turn:
         self.route: Route = self.snapshot.defaults
         self.decision: Decision | None = None
         self.deadline_s = float("inf")
-        self.dropped: frozenset[str] = frozenset()
+        self.drops = False
         self.warnings: list[str] = []
         self.input_tokens = len(call.body) // 4
         self.response_bytes = 0

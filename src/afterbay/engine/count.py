@@ -10,7 +10,7 @@ from afterbay.engine.context import Call, Context, Turn
 from afterbay.engine.delivery import Delivery, answer_headers, base_headers
 from afterbay.engine.pipeline import fail
 from afterbay.engine.routing import choose
-from afterbay.ports import Reply, TransportError
+from afterbay.ports import ClientGone, Reply, TransportError
 from afterbay.wire.anthropic_messages import count
 from afterbay.wire.splice import replace_model
 
@@ -31,7 +31,7 @@ async def serve_count(context: Context, call: Call, reply: Reply) -> None:
         headers["content-type"] = "application/json"
         turn.record.outcome = "ok"
         await delivery.send_whole(200, headers, count.render_count_answer(tokens))
-    except asyncio.CancelledError:
+    except (ClientGone, asyncio.CancelledError):
         turn.record.outcome = "client_closed"
         raise
     except Exception as error:  # the root of the request: whatever it is, the client is told

@@ -70,9 +70,18 @@ class Delivery:
             self._hold.cancel()
             self._hold = None
         if self._pinging is not None:
+            async with self._writing:  # a ping that is being written goes out whole
+                self._pinging.cancel()
+            await self.close()
+
+    async def close(self) -> None:
+        """Ends the pings whatever they are doing. Call it last."""
+        if self._hold is not None:
+            self._hold.cancel()
+            self._hold = None
+        if self._pinging is not None:
             pinging, self._pinging = self._pinging, None
-            async with self._writing:
-                pinging.cancel()
+            pinging.cancel()
             await asyncio.wait((pinging,), timeout=1)
 
     async def open_stream(self, target: Target) -> None:
@@ -97,12 +106,14 @@ class Delivery:
     async def send_error(self, error: GatewayError, body: bytes | None = None) -> None:
         """Says what went wrong: as a status and a body, or as an event where the stream has begun.
 
-        `body` is an upstream's own error in the client's dialect, passed on as it is.
+        `body` is an upstream's own error in the client's dialect, passed on as it is. A whole answer that broke off
+        has no place for an error: it is left without its end, so that nobody takes it for complete.
         """
         await self.settle()
         if self.reply.started:
-            await self.write(self.renderer().fail(error))
-            await self.reply.end()
+            if self.turn.stream:
+                await self.write(self.renderer().fail(error))
+                await self.reply.end()
             return
         call = self.turn.call
         headers = {**base_headers(self.turn), "content-type": "application/json", **error_headers(error)}

@@ -34,6 +34,7 @@ class EmbedExchange:
         self.is_reading = False
         self.last_output_s: float | None = None
         self._machine = machine
+        self._dog = dog
         self._usage: Usage | None = None
 
     async def run(self, connect_s: float, delivery: Delivery) -> None:
@@ -73,6 +74,8 @@ class EmbedExchange:
             self._usage = _estimate(request)
         if not relays:
             answer = openai_embeddings.render_answer(vectors, self._usage, target.name, request.encoding_format)
+        self._machine.first_output(turn.context.clock.monotonic())
+        self._dog.due_s = turn.deadline_s  # a client that reads slowly is not the target's delay
         headers = answer_headers(turn, target, len(self._machine.attempts))
         headers["content-type"] = "application/json"
         cost = self.cost_picousd()
@@ -97,6 +100,10 @@ class EmbedExchange:
         if self._usage is None or self.target.price is None:
             return None
         return self.target.price.cost_picousd(self._usage)
+
+    def is_whole(self) -> bool:
+        """An answer is sent at once, or not at all."""
+        return False
 
     def finish(self) -> str | None:
         """Embeddings have no finish reason."""

@@ -30,6 +30,7 @@ class Exchange:
         self.meter = Meter()
         self.is_reading = False
         self.last_output_s: float | None = None
+        self._write_began_s = 0.0
         self._machine = machine
         self._dog = dog
         self._clock = turn.context.clock
@@ -75,18 +76,9 @@ class Exchange:
 
     async def _stream(self, response: UpstreamResponse, delivery: Delivery, hides_usage: bool) -> None:
         limits = self.turn.snapshot.limits
-        around = (self._before_write, self._after_write)
         seed = self.turn.call.id.removeprefix("req_")
         self._pump = Pump(
-            self._dialect,
-            seed,
-            self._relays,
-            limits.event_bytes,
-            self.meter,
-            delivery,
-            self._commit,
-            around,
-            hides_usage,
+            self._dialect, seed, self._relays, limits.event_bytes, self.meter, delivery, self, hides_usage
         )
         await self._pump.run(response, self.target)
         await self._end_stream(delivery)
@@ -100,6 +92,7 @@ class Exchange:
         return True
 
     async def _end_stream(self, delivery: Delivery) -> None:
+        self.before_write()
         if not self._relays:
             renderer = delivery.renderer()
             await delivery.write(renderer.finish(self.note()))
@@ -118,7 +111,8 @@ class Exchange:
         verdict = judge(self.turn, self._events, self.meter)
         if verdict is not None:
             raise Unusable(*verdict)
-        self._commit()
+        self.commit()
+        self.before_write()
         await self._send_whole(delivery)
 
     async def deliver_spare(self, delivery: Delivery) -> None:
@@ -169,6 +163,10 @@ class Exchange:
         """Why the model stopped; None: it did not."""
         return self.meter.finish
 
+    def is_whole(self) -> bool:
+        """Whether a relayed stream was passed on up to its own end. A translated one ends in `_end_stream`."""
+        return self._relays and self._pump is not None and self._pump.is_complete
+
     def note(self) -> dict[str, object]:
         """What the client learns of the attempt beside the final usage of a translated answer."""
         note: dict[str, object] = {"provider": self.target.provider, "model": self.target.name}
@@ -177,20 +175,21 @@ class Exchange:
             note["cost_usd"] = microusd(cost) / 1e6
         return note
 
-    def _commit(self) -> None:
+    def commit(self) -> None:
+        """See `afterbay.engine.stream.Pace`."""
         now = self.last_output_s = self._clock.monotonic()
         for action in self._machine.first_output(now):
             if isinstance(action, SetAlarm):
                 self._dog.set(action.at_s)
 
-    def _before_write(self) -> None:
+    def before_write(self) -> None:
+        """See `afterbay.engine.stream.Pace`."""
         self._write_began_s = self._clock.monotonic()
         self._dog.due_s = self.turn.deadline_s
 
-    def _after_write(self, progress: bool) -> None:
+    def after_write(self, progress: bool) -> None:
+        """See `afterbay.engine.stream.Pace`."""
         now = self._clock.monotonic()
-        if progress or self.last_output_s is None:
-            self.last_output_s = now
-        else:
-            self.last_output_s += now - self._write_began_s
-        self._dog.set(min(self.last_output_s + self.turn.route.limits.between_tokens_s, self.turn.deadline_s))
+        since = now if progress or self.last_output_s is None else self.last_output_s + now - self._write_began_s
+        self.last_output_s = since
+        self._dog.set(min(since + self.turn.route.limits.between_tokens_s, self.turn.deadline_s))

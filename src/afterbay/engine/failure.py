@@ -7,6 +7,7 @@ import msgspec
 from afterbay.core.decision import Attempt
 from afterbay.core.errors import ErrorKind, GatewayError, ProviderError, Upstream
 from afterbay.engine.attempt import GaveUp
+from afterbay.policy.retry import clamp_wait
 
 _STATUS: dict[ErrorKind, int] = {
     "invalid_request": 400,
@@ -31,8 +32,8 @@ class Failure(msgspec.Struct, frozen=True):
     body: bytes | None = None
 
 
-def explain(gave_up: GaveUp, attempts: list[Attempt]) -> Failure:
-    """The error that the client sees."""
+def explain(gave_up: GaveUp, attempts: list[Attempt], longest_wait_s: float) -> Failure:
+    """The error that the client sees. A provider's Retry-After is passed on up to `longest_wait_s`."""
     last = gave_up.last
     if gave_up.deadline or last is None:
         text = f"The request's time is over after {len(attempts)} attempt(s)"
@@ -50,7 +51,7 @@ def explain(gave_up: GaveUp, attempts: list[Attempt]) -> Failure:
         code=last.code,
         param=last.param,
         remedy=_remedy(last),
-        retry_after_s=last.retry_after_s,
+        retry_after_s=clamp_wait(last.retry_after_s, longest_wait_s),
         retryable=last.kind in ("rate_limit", "overloaded"),
     )
     return Failure(error, gave_up.body)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote_plus
+
 import msgspec
 
 from afterbay.core.decision import Target
 from afterbay.engine.context import Turn
-from afterbay.policy.route import SOFT
+from afterbay.policy.route import SOFT, lacks
 from afterbay.wire import openai_chat
 from afterbay.wire.features import strip
 from afterbay.wire.openai_chat.relay import ask_for_usage
@@ -41,24 +43,26 @@ def prepare(turn: Turn, target: Target) -> Outbound:
             if turn.stream and turn.route.ask_usage and call.dialect is openai_chat.DIALECT
             else None
         )
-        query = _query(call.query)
-        return Outbound(call.dialect.endpoint + query, asking or body, headers, asking is not None)
+        return Outbound(call.dialect.endpoint + _query(call.query), asking or body, headers, asking is not None)
     request = strip(turn.request, lacking) if lacking else turn.request
     built = DIALECTS[target.dialect].build_request(request, target.name)
     turn.warnings += [f"dropped: {name}" for name in (*sorted(lacking), *built.losses)]
     return Outbound(built.path, built.body, built.headers)
 
 
+def _query(raw: str) -> str:
+    """The client's query as it came, without `key`: that is where Gemini's clients show the gateway's own key."""
+    kept = [pair for pair in raw.split("&") if pair and unquote_plus(pair.partition("=")[0]) != "key"]
+    return f"?{'&'.join(kept)}" if kept else ""
+
+
 def _lacking(turn: Turn, target: Target) -> frozenset[str]:
     """Features that must be taken out for this target: those to be dropped, and wishes that it cannot have."""
-    if not target.cannot and not turn.dropped:
-        return turn.dropped
+    if not target.cannot and not turn.drops:
+        return frozenset()
     if turn.unreadable() is not None:
         return frozenset()
-    return turn.features & (turn.dropped | (target.cannot & SOFT))
-
-
-def _query(query: str) -> str:
-    """The client's query string without its key: that is the gateway's business."""
-    kept = "&".join(part for part in query.split("&") if part and not part.startswith("key="))
-    return f"?{kept}" if kept else ""
+    lacking = turn.features & target.cannot & SOFT
+    if turn.drops:
+        lacking |= lacks(turn.features, turn.call.dialect.name, target, DIALECTS[target.dialect].cannot)
+    return lacking

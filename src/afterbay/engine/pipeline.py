@@ -7,6 +7,7 @@ cost nothing. Every way out leads through `close`, once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 import msgspec
@@ -21,6 +22,9 @@ from afterbay.engine.failure import explain
 from afterbay.engine.routing import choose
 from afterbay.ports import ClientGone, Reply
 from afterbay.wire.decoding import decode_object, mistake
+
+LAST_WORD_S = 5.0
+"""So long a client may take to read an error; one that reads nothing would keep its request for ever."""
 
 logger = logging.getLogger("afterbay.engine")
 
@@ -57,13 +61,13 @@ async def serve(turn: Turn, reply: Reply, make: MakeTry) -> None:
         await driver.run()
         turn.record.outcome = "ok"
     except (ClientGone, asyncio.CancelledError):
-        turn.record.outcome = "client_closed"
+        turn.record.outcome = "ok" if driver is not None and driver.is_served else "client_closed"
         raise
     except Exception as error:  # the root of the request: whatever it is, the client is told
         await fail(turn, delivery, driver, error)
     finally:
-        await delivery.settle()
-        close(turn, driver)
+        close(turn, driver)  # first and without an await: a client that leaves now finds nothing left to interrupt
+        await delivery.close()
 
 
 def prepare(turn: Turn) -> None:
@@ -91,7 +95,8 @@ async def fail(turn: Turn, delivery: Delivery, driver: Driver | None, error: Exc
     body: bytes | None = None
     shown = False
     if isinstance(error, GaveUp):
-        failure = explain(error, driver.machine.attempts if driver is not None else [])
+        longest_s = float(turn.snapshot.limits.retry_after)
+        failure = explain(error, driver.machine.attempts if driver is not None else [], longest_s)
         told, body, shown = failure.error, failure.body, error.shown
     elif isinstance(error, GatewayError):
         told = error
@@ -102,7 +107,9 @@ async def fail(turn: Turn, delivery: Delivery, driver: Driver | None, error: Exc
     turn.record.error = told.message[:1000]
     if not delivery.reply.started:
         turn.record.status = told.status
-    if shown:
-        await delivery.reply.end()
-    else:
-        await delivery.send_error(told, body)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LAST_WORD_S):
+            if shown:
+                await delivery.reply.end()
+            else:
+                await delivery.send_error(told, body)

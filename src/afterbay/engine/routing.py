@@ -10,7 +10,7 @@ from afterbay.engine.context import Turn
 from afterbay.policy.facts import prompt_text, read_facts
 from afterbay.policy.names import Found, look_up
 from afterbay.policy.plan import Limits, Route
-from afterbay.policy.route import SOFT, Ask, decide, route_of
+from afterbay.policy.route import Ask, decide, route_of
 from afterbay.wire.registry import DIALECTS
 
 _CANNOT = {name: dialect.cannot for name, dialect in DIALECTS.items()}
@@ -34,7 +34,7 @@ def choose(turn: Turn, *, embeds: bool = False) -> Decision:
     except ClientMistake as error:
         if error.code != "unsupported_field" or not turn.route.drop_unsupported or ask.features is None:
             raise
-        turn.dropped = ask.features - SOFT
+        turn.drops = True
         kept = msgspec.structs.replace(ask, features=frozenset())
         decision = decide(kept, snapshot, turn.route, _CANNOT, world, now, turn.draw)
     turn.stage("route", now)
@@ -109,7 +109,7 @@ def _shortened(route: Route, turn: Turn) -> Route:
         return route
     try:
         total_s = int(wanted) / 1000
-    except ValueError:
+    except (ValueError, OverflowError):
         total_s = -1.0
     if total_s <= 0:
         raise ClientMistake(

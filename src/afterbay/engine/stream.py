@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 
 from afterbay.core.decision import Target
 from afterbay.core.errors import ProviderError
-from afterbay.core.event import Event
+from afterbay.core.event import Event, Failed
 from afterbay.engine.delivery import Delivery, Unusable
 from afterbay.engine.meter import Meter
 from afterbay.ports import TransportError, UpstreamResponse
@@ -46,12 +46,21 @@ class _Unreadable(Exception):
         self.events, self.data = events, data
 
 
-class Pump:
-    """One stream on its way.
+class Pace(Protocol):
+    """What the owner of a stream is told, so that only the target's own silence counts against it."""
 
-    `commit` is called at the first output. `around_write`: before each write to the client, and after it with whether
-    it was output (a ping is none).
-    """
+    def commit(self) -> None:
+        """The first output is about to go out."""
+
+    def before_write(self) -> None:
+        """The client is written to: while it reads, the target is not late."""
+
+    def after_write(self, progress: bool) -> None:
+        """It has read. `progress`: what came was part of the answer; pings and comments are none."""
+
+
+class Pump:
+    """One stream on its way."""
 
     def __init__(
         self,
@@ -61,8 +70,7 @@ class Pump:
         event_bytes: int,
         meter: Meter,
         delivery: Delivery,
-        commit: Callable[[], None],
-        around_write: tuple[Callable[[], None], Callable[[bool], None]],
+        pace: Pace,
         hides_usage: bool = False,
     ) -> None:
         self._splitter = Splitter(event_bytes)
@@ -70,8 +78,7 @@ class Pump:
         self._relays = relays
         self._meter = meter
         self._delivery = delivery
-        self._commit = commit
-        self._before_write, self._after_write = around_write
+        self._pace = pace
         self._held_bytes: list[bytes] = []
         self._held_events: list[Event] = []
         self._held_size = 0
@@ -104,7 +111,7 @@ class Pump:
     @property
     def is_complete(self) -> bool:
         """Whether the answer has come to its end, though perhaps not the connection."""
-        return self._committed and self._parser.is_complete
+        return self._committed and self._parser.is_complete and self._meter.error is None
 
     async def _read(self, response: UpstreamResponse) -> bytes:
         """The next bytes. A connection that breaks after the answer's end has brought everything that counts."""
@@ -127,12 +134,12 @@ class Pump:
         raw, sse = self._splitter.rest()
         if sse and not self._parser.is_over:
             with contextlib.suppress(_Unreadable):
-                events = self._parse(sse)
+                events = self._parse(sse, strict=True)
                 if self._parser.is_complete or self._meter.error is not None:
                     await self._pass_on(raw.rstrip(b"\r\n") + b"\n\n", events, target)
 
-    def _parse(self, sse: list[SseEvent]) -> list[Event]:
-        """What the events mean. One of another shape is the relay's client's business; one that is no JSON nobody's.
+    def _parse(self, sse: list[SseEvent], strict: bool = False) -> list[Event]:
+        """What the events mean. One of another shape is the relay's client's business, unless `strict`.
 
         Raises:
             _Unreadable: with the events before it.
@@ -142,7 +149,7 @@ class Pump:
             try:
                 self._parser.push(name, data, events)
             except msgspec.ValidationError:
-                if not self._relays:
+                if strict or not self._relays:
                     raise _Unreadable(events, data) from None
             except ValueError:
                 raise _Unreadable(events, data) from None
@@ -166,6 +173,8 @@ class Pump:
     async def _pass_on(self, raw: bytes, events: list[Event], target: Target) -> None:
         """Passes on bytes or events; or holds them, while nothing of it is output."""
         error = self._meter.error
+        if error is not None and not self._relays:
+            events = [event for event in events if type(event) is not Failed]  # the one error event is `fail`'s
         if not self._committed:
             if self._relays:
                 self._held_bytes.append(raw)
@@ -179,21 +188,23 @@ class Pump:
             if not self._meter.has_output:
                 return
             self._committed = True
-            self._commit()
+            self._pace.commit()
+            self._pace.before_write()
             await self._delivery.open_stream(target)
-            await self._write(self._flush(), progress=True)
+            await self._delivery.write(self._flush())
+            self._pace.after_write(True)
         else:
             chunk = raw if self._relays else self._delivery.renderer().render(events)
-            if chunk:
-                await self._write(chunk, progress=bool(events))
+            await self._send(chunk, progress=bool(events))
         if error is not None:
             raise ProviderFailure(error, shown=self._relays)
 
-    async def _write(self, chunk: bytes, progress: bool) -> None:
-        """Sends a chunk. While the client reads slowly the target is not late: its clock stands still."""
-        self._before_write()
-        await self._delivery.write(chunk)
-        self._after_write(progress)
+    async def _send(self, chunk: bytes, progress: bool) -> None:
+        """Sends a chunk, if there is anything to send."""
+        self._pace.before_write()
+        if chunk:
+            await self._delivery.write(chunk)
+        self._pace.after_write(progress)
 
     def _flush(self) -> bytes:
         held, events = b"".join(self._held_bytes), self._held_events

@@ -65,7 +65,7 @@ class LocalModel(msgspec.Struct, frozen=True):
 
     id: str
     title: str
-    kind: Literal["chat", "embed"]
+    kind: Literal["chat", "embed", "library"]
     files: tuple[ModelFile, ...]
     context_tokens: int
     licence: str

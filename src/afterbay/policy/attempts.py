@@ -8,11 +8,12 @@ Theory of operation
     Commit point: before the first byte of output reached the client, another target may take over and nobody sees it.
     After it only the attempt's own end is legal; an error then ends the client's stream with an error event.
 
-    A whole answer that is empty or not valid is kept as a spare: if no target does better, it is still the answer.
+    A whole answer that is empty or not valid is kept as a spare: if no target does better, it is still the answer. Of
+    two spares the later one is kept, but never an empty one instead of one that says something.
 
 States and signals (everything else is a mistake of the driver)
 
-    state      begin     first_output   ended ok   ended bad            alarm                  client_left
+    state      begin     first_output   ended ok   ended bad            alarm                  client_left, broke
     new        start     -              -          -                    -                      -
     running    -         -> committed   finish     start next | wait    cancel, start next     cancel, close
                                                    | deliver | fail     | fail
@@ -146,7 +147,8 @@ class Attempts:
         shown: Outcome = "ok" if outcome == "refusal" else outcome
         self._close(now, shown, None)
         self.attempts[-1].error = why
-        self._spare = len(self.attempts) - 1
+        if outcome != "empty" or self._spare is None or self.attempts[self._spare].outcome == "empty":
+            self._spare = len(self.attempts) - 1
         if outcome in self._fallback_on and self._more():
             return self._start_next(now)
         return self._give_up(now)
@@ -174,6 +176,13 @@ class Attempts:
         self._close(now, "client_closed", None)
         self.state = "done"
         return [Cancel(len(self.attempts) - 1)]
+
+    def broke(self, now: float, why: str) -> list[Action]:
+        """The driver itself failed, or found the request to be wrong: nothing more is tried."""
+        if self.state in ("running", "committed"):
+            self._close(now, "error", ProviderError("server", why))
+        self.state = "done"
+        return []
 
     def _timed_out(self, now: float, over: bool) -> list[Action]:
         if self.state == "waiting":

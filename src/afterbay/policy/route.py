@@ -223,12 +223,17 @@ def _compliance_gap(target: Target, wanted: Compliance) -> str | None:
 def _lacking(ask: Ask, target: Target, dialect_cannot: Cannot) -> str | None:
     if ask.features is None:
         return None
-    hard = ask.features - SOFT
-    missing = hard & target.cannot
-    if target.dialect != ask.dialect:
-        missing = missing | (hard & dialect_cannot.get(target.dialect, {}).keys())
-        missing = missing | {name for name in hard if is_foreign(name)}
+    missing = lacks(ask.features, ask.dialect, target, dialect_cannot.get(target.dialect, {}))
     return ", ".join(sorted(missing)) or None
+
+
+def lacks(features: frozenset[str], dialect: str, target: Target, its_cannot: Mapping[str, str]) -> frozenset[str]:
+    """The features that this target cannot honour for a client of `dialect`; `its_cannot`: what its own cannot say."""
+    hard = features - SOFT
+    missing = hard & target.cannot
+    if target.dialect != dialect:
+        missing = missing | (hard & its_cannot.keys()) | {name for name in hard if is_foreign(name)}
+    return missing
 
 
 CANONICAL = frozenset(

@@ -75,6 +75,8 @@ def _media(request: ChatRequest) -> set[str]:
 def strip(request: ChatRequest, names: frozenset[str]) -> ChatRequest:
     """The request without the features in `names`: those to drop, and wishes that a target cannot fulfil."""
     sampling = {name: None for name in (*SAMPLING, "n") if name in names}
+    if "temperature_above_1" in names:
+        sampling["temperature"] = None
     if "stop" in names:
         sampling["stop"] = ()  # type: ignore[assignment]  # its empty value
     changes: dict[str, object] = {"foreign": tuple(name for name in request.foreign if name not in names)}

@@ -1,0 +1,167 @@
+"""The engine with nothing real around it: scripted providers, a memory log, fixed draws. No server, no configuration.
+
+gateway = MemoryGateway(
+    snapshot(alias("m", target("a/m"), target("b/m"))),
+    a=ScriptedUpstream(failed("openai.chat", 500, "server")),
+    b=ScriptedUpstream(answered("openai.chat", "hi")),
+)
+reply = run(gateway.chat(ask("m")))
+assert reply.status == 200 and gateway.record.attempts[0].outcome == "error"
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from afterbay.config.schema import LimitsConfig, StateConfig, TelemetryConfig
+from afterbay.config.snapshot import Provider, Snapshot
+from afterbay.core.decision import Record, Target
+from afterbay.core.ids import request_id
+from afterbay.core.usage import Price
+from afterbay.engine.context import Call, Context
+from afterbay.engine.count import serve_count
+from afterbay.engine.embed import serve_embeddings
+from afterbay.engine.fleet import Fleet
+from afterbay.engine.pipeline import serve_chat
+from afterbay.policy.plan import Alias, Limits, Route
+from afterbay.ports import Key
+from afterbay.store.memory import MemoryRequestLog
+from afterbay.testing.fakes import MemoryReply, ScriptedUpstream
+from afterbay.wire.registry import DIALECTS
+
+PRICE = Price(input=1_000_000, output=2_000_000, cached_input=100_000, cache_write=1_250_000)
+"""One dollar a million tokens read, two a million written."""
+
+NOON_S = 1_770_000_000.0
+
+_SERVE: Mapping[str, Any] = {"chat": serve_chat, "embeddings": serve_embeddings, "count_tokens": serve_count}
+
+
+def target(id: str, dialect: str = "openai.chat", **fields: Any) -> Target:  # noqa: A002  # the field's own name
+    """A deployment called `provider/name`, at `PRICE`."""
+    provider, _, name = id.partition("/")
+    plain: dict[str, Any] = {
+        "id": id,
+        "alias": "",
+        "provider": provider,
+        "name": name,
+        "dialect": dialect,
+        "price": PRICE,
+    }
+    return Target(**plain | fields)
+
+
+def alias(name: str, *targets: Target, fallback: tuple[str, ...] = (), tags: frozenset[str] = frozenset()) -> Alias:
+    """A name for these deployments."""
+    owned = tuple(msgspec.structs.replace(one, alias=name) for one in targets)
+    return Alias(name, owned, fallback, tags)
+
+
+def snapshot(
+    *aliases: Alias,
+    routes: tuple[Route, ...] = (),
+    defaults: Route | None = None,
+    limits: Limits | None = None,
+    unknown_model: str = "error",
+    bounds: LimitsConfig | None = None,
+) -> Snapshot:
+    """A configuration of these aliases. `limits`: the times of the default route."""
+    names = {one.provider: one.dialect for each in aliases for one in each.targets}
+    providers = {name: Provider(name, "openai", "http://test", dialect, None) for name, dialect in names.items()}
+    base = defaults if defaults is not None else Route("defaults")
+    return Snapshot(
+        hash="test",
+        providers=providers,
+        aliases={one.name: one for one in aliases},
+        routes={one.name: one for one in routes},
+        defaults=msgspec.structs.replace(base, limits=limits) if limits is not None else base,
+        by_upstream_name={},
+        unknown_model=unknown_model,
+        limits=bounds if bounds is not None else LimitsConfig(),
+        state=StateConfig(),
+        telemetry=TelemetryConfig(),
+    )
+
+
+class FixedEntropy:
+    """Implements `ports.Entropy`: counts up, so that ids differ and every run has the same ones."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def bits(self, count: int) -> int:
+        """The next number."""
+        self._last += 1
+        return self._last % (1 << count)
+
+
+class VirtualClock:
+    """Implements `ports.Clock` by the running loop; it is always counted from the same noon."""
+
+    def monotonic(self) -> float:
+        """The loop's time."""
+        return asyncio.get_running_loop().time()
+
+    def utc(self) -> float:
+        """Noon, and what has passed since."""
+        return NOON_S + self.monotonic()
+
+
+class MemoryGateway:
+    """The engine over scripted providers, named by keyword as the targets name them."""
+
+    def __init__(self, plan: Snapshot, *, seed: int = 1, **upstreams: ScriptedUpstream) -> None:
+        self.upstreams = upstreams
+        self.log = MemoryRequestLog()
+        self.entropy = FixedEntropy()
+        fleet = Fleet(plan, lambda provider, _: upstreams[provider.name], self._direct)
+        self.context = Context(fleet, VirtualClock(), self.entropy, self.log, seed)
+
+    @property
+    def records(self) -> list[Record]:
+        """What was logged, in order."""
+        return [row.record for row in self.log.after(0, limit=1_000_000)]
+
+    @property
+    def record(self) -> Record:
+        """The one record there is."""
+        (record,) = self.records
+        return record
+
+    def call(
+        self,
+        body: bytes,
+        dialect: str = "openai.chat",
+        headers: Mapping[str, str] | None = None,
+        key: Key | None = None,
+        query: str = "",
+    ) -> Call:
+        """A request that arrives now."""
+        clock = self.context.clock
+        call_id = request_id(int(clock.utc() * 1000), self.entropy.bits(80))
+        spoken = DIALECTS[dialect]
+        return Call(call_id, spoken, body, headers or {}, clock.monotonic(), clock.utc(), key, None, None, query)
+
+    async def chat(
+        self,
+        body: bytes,
+        dialect: str = "openai.chat",
+        headers: Mapping[str, str] | None = None,
+        *,
+        reply: MemoryReply | None = None,
+        key: Key | None = None,
+        query: str = "",
+        operation: str = "chat",
+    ) -> MemoryReply:
+        """Serves one request and gives back what the client got."""
+        reply = reply if reply is not None else MemoryReply()
+        await _SERVE[operation](self.context, self.call(body, dialect, headers, key, query), reply)
+        return reply
+
+    def _direct(self, plan: Snapshot, provider: str, model: str) -> Target | None:
+        known = plan.providers.get(provider)
+        return target(f"{provider}/{model}", known.chat_dialect or "") if known is not None else None
