@@ -8,7 +8,7 @@ import logging
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from afterbay.app.local_models import LocalModels, Progress, Wanted
 from afterbay.app.snapshots import direct_target, price_later
@@ -34,8 +34,19 @@ logger = logging.getLogger("afterbay.app")
 
 KEYS_REFRESH_S = 1.0
 
-Wrap = Callable[[Upstream, str], Upstream]
-"""(upstream, provider) -> what is used instead: how recording and replaying come in."""
+
+class Wrap(Protocol):
+    """What stands before the providers: how recording and replaying come in.
+
+    `replays`: nobody else is asked, so no local model is started and the gateway is ready at once.
+    """
+
+    @property
+    def replays(self) -> bool:
+        """See above."""
+
+    def __call__(self, upstream: Upstream, provider: str) -> Upstream:
+        """What is used instead of `upstream`."""
 
 
 class RunningGateway:
@@ -55,6 +66,7 @@ class RunningGateway:
         self.loaded = loaded
         self._environ = environ
         self._wrap = wrap
+        self._replays = wrap is not None and wrap.replays
         self._tasks: set[asyncio.Task[None]] = set()
         self._database = open_database(snapshot.state.database)
         self.keys = SqliteKeys(self._database)
@@ -78,7 +90,7 @@ class RunningGateway:
         """Starts the log's thread, the look-out for changed keys, and the local models."""
         self.log.start()
         self._own(self._watch_keys(), "watch keys")
-        if local_models:
+        if local_models and not self._replays:
             self.local.begin(wanted_models(self.snapshot))
 
     @property
@@ -88,6 +100,8 @@ class RunningGateway:
 
     def why_not_ready(self) -> str | None:
         """None once one target can be asked."""
+        if self._replays:
+            return None
         targets = [target for alias in self.snapshot.aliases.values() for target in alias.targets if not target.embeds]
         if any(not self.snapshot.providers[target.provider].is_embedded for target in targets):
             return None
@@ -116,7 +130,8 @@ class RunningGateway:
         changed_state = loaded.snapshot.state != old.snapshot.state
         self.loaded = loaded
         self._allow(loaded.snapshot)
-        self.local.begin(wanted_models(loaded.snapshot))
+        if not self._replays:
+            self.local.begin(wanted_models(loaded.snapshot))
         self.context.fleet = self._fleet(loaded.snapshot)
         self._own(old.retire(old.snapshot.defaults.limits.total_s), "retire the old configuration")
         note = "; `state` changes only with a restart" if changed_state else ""

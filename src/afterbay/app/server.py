@@ -106,7 +106,7 @@ class Server:
         gateway = RunningGateway(loaded, self._environ, said=self._said, progress=self._progress, wrap=self._wrap)
         try:
             self._check_keys(gateway, host)
-            gateway.start(local_models=self._wrap is None or not getattr(self._wrap, "replays", False))
+            gateway.start()
             reloads = asyncio.Event()
             with contextlib.suppress(NotImplementedError):
                 asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloads.set)

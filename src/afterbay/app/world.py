@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections.abc import Callable
 
 
 class LoopClock:
-    """Implements `ports.Clock`. Monotonic time is the event loop's, so that a virtual loop owns it in tests."""
+    """Implements `ports.Clock`. Monotonic time is the event loop's, so that a virtual loop owns it in tests.
+
+    uvloop's own time stands still within a turn of the loop and counts whole milliseconds; the system's clock has the
+    same zero and does not.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.monotonic = loop.time
+        is_coarse = type(loop).__module__.partition(".")[0] == "uvloop"
+        self.monotonic: Callable[[], float] = time.monotonic if is_coarse else loop.time
         self.utc = time.time
 
 

@@ -97,7 +97,8 @@ class GatewayError(Exception):
 
     def text(self) -> str:
         """Message and remedy as one paragraph."""
-        return f"{self.message} {self.remedy}".strip()
+        message = self.message if self.message.endswith((".", "!", "?", ":")) or not self.remedy else f"{self.message}."
+        return f"{message} {self.remedy}".strip()
 
 
 class ClientMistake(GatewayError):

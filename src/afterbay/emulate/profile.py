@@ -93,7 +93,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ProfileFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A file: one profile for all, or one per provider (`openai`, `anthropic-2`, ...) with a `default` for the rest."""
 
-    default: Profile = Profile("healthy")
+    default: Profile = Profile("instant")
     providers: dict[str, Profile] = {}
 
 

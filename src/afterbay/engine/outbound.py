@@ -46,8 +46,13 @@ def prepare(turn: Turn, target: Target) -> Outbound:
         return Outbound(call.dialect.endpoint + _query(call.query), asking or body, headers, asking is not None)
     request = strip(turn.request, lacking) if lacking else turn.request
     built = DIALECTS[target.dialect].build_request(request, target.name)
-    turn.warnings += [f"dropped: {name}" for name in (*sorted(lacking), *built.losses)]
+    turn.warnings += [_warning(name) for name in (*sorted(lacking), *built.losses)]
     return Outbound(built.path, built.body, built.headers)
+
+
+def _warning(loss: str) -> str:
+    """What a client is told: a field was left out, or (`field=value`) set to what the target's protocol demands."""
+    return f"set: {loss}" if "=" in loss else f"dropped: {loss}"
 
 
 def _query(raw: str) -> str:

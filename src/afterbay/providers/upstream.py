@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import aiohttp
 from yarl import URL
@@ -19,6 +20,16 @@ from afterbay.providers.auth import key_headers
 
 _URLS = 512
 _KEY_REST_S = 60.0
+
+
+_NAMES: Mapping[type[BaseException], str] = MappingProxyType(
+    {
+        aiohttp.ClientConnectorDNSError: "the host name was not found",
+        aiohttp.ClientPayloadError: "the body ended before its end",
+        aiohttp.ServerDisconnectedError: "the server hung up",
+        aiohttp.ServerTimeoutError: "the server was silent for too long",
+    }
+)
 
 
 class HttpResponse:
@@ -150,9 +161,10 @@ class HttpUpstream:
 
 def _name(error: BaseException) -> str:
     """What happened, without addresses: they are the operator's business, not the client's."""
+    for kind, text in _NAMES.items():
+        if isinstance(error, kind):
+            return text
     inner = error.__cause__ or error
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "the host name was not found"
     if isinstance(inner, ssl.SSLError):
         return f"TLS: {inner.reason or 'failed'}"
     number = getattr(inner, "strerror", None)

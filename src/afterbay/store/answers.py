@@ -6,6 +6,9 @@ import msgspec
 
 from afterbay.core.decision import Record
 
+FINE = ("ok", "client_closed")
+"""Outcomes that are no failure of the gateway's or a provider's."""
+
 
 class Columns(msgspec.Struct, frozen=True):
     """Equal to these; an empty string asks nothing."""

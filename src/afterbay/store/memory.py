@@ -13,7 +13,7 @@ import msgspec
 from afterbay.core.decision import Record
 from afterbay.core.secret import Secret
 from afterbay.ports import Key
-from afterbay.store.answers import Filter, Logged, ModelSummary
+from afterbay.store.answers import FINE, Filter, Logged, ModelSummary
 from afterbay.store.errors import KeyNameTaken, UnknownKey
 from afterbay.store.keyform import HINT_CHARS, KeyInfo, NewKey, check_key, new_secret
 from afterbay.store.rows import rfc3339
@@ -147,7 +147,7 @@ def _passes(record: Record, only: Filter | None) -> bool:
     wanted = msgspec.structs.asdict(only.columns).items()
     if any(value and getattr(record, name) != value for name, value in wanted):
         return False
-    return only.failed is None or only.failed == (record.outcome != "ok")
+    return only.failed is None or only.failed == (record.outcome not in FINE)
 
 
 def _summary(model: str, records: Sequence[Record]) -> ModelSummary:
@@ -156,7 +156,7 @@ def _summary(model: str, records: Sequence[Record]) -> ModelSummary:
     return ModelSummary(
         model=model,
         requests=len(records),
-        failed=sum(record.outcome != "ok" for record in records),
+        failed=sum(record.outcome not in FINE for record in records),
         total_input=sum(usage.total_input for usage in usages),
         total_output=sum(usage.total_output for usage in usages),
         cost_picousd=sum(record.cost_picousd or 0 for record in records),

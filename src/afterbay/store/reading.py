@@ -12,7 +12,7 @@ import msgspec
 import sqlalchemy as sa
 
 from afterbay.core.decision import Record
-from afterbay.store.answers import Filter, Logged, ModelSummary
+from afterbay.store.answers import FINE, Filter, Logged, ModelSummary
 from afterbay.store.rows import Named, record_of, rfc3339
 from afterbay.store.schema import attempts, requests
 
@@ -78,7 +78,7 @@ def _conditions(only: Filter | None) -> list[sa.ColumnElement[bool]]:
         return []
     conditions = [requests.c[name] == value for name, value in msgspec.structs.asdict(only.columns).items() if value]
     if only.failed is not None:
-        conditions.append(requests.c.outcome != "ok" if only.failed else requests.c.outcome == "ok")
+        conditions.append(requests.c.outcome.not_in(FINE) if only.failed else requests.c.outcome.in_(FINE))
     return conditions
 
 
@@ -93,7 +93,7 @@ def _summary(conditions: Sequence[sa.ColumnElement[bool]]) -> sa.Select[Any]:
         sa.select(
             model,
             sa.func.count().label("requests"),
-            total(when((requests.c.outcome != "ok", 1), else_=0)).label("failed"),
+            total(when((requests.c.outcome.not_in(FINE), 1), else_=0)).label("failed"),
             sa.func.coalesce(total(tokens_in), 0).label("total_input"),
             sa.func.coalesce(total(tokens_out), 0).label("total_output"),
             sa.func.coalesce(total(cost), 0).label("cost_picousd"),
