@@ -58,9 +58,9 @@ class LocalModel(msgspec.Struct, frozen=True):
 
     `context_tokens` is what it was trained for; `slot_tokens` the default for one request at a time, which bounds the
     memory. `system` is the system message that its own chat template adds where there is none. `temperature`, `top_p`
-    and `repeat_penalty` are for requests that set none. `forced_calls` is the most tool calls taken from one answer when a
-    call is forced: a model that repeats itself gets 1. `on_request` models are never fetched unless a configuration
-    names them.
+    and `repeat_penalty` are for requests that set none. `forced_calls` is the most tool calls taken from one answer
+    when a call is forced: a model that repeats itself gets 1. `on_request` models are never fetched unless a
+    configuration names them.
     """
 
     id: str
