@@ -16,6 +16,7 @@ import msgspec
 
 from afterbay.core.decision import Decision, Rejected, Target
 from afterbay.core.errors import ClientMistake, PolicyRefusal
+from afterbay.core.request import FEATURES
 from afterbay.policy.facts import Facts
 from afterbay.policy.names import Found
 from afterbay.policy.plan import Alias, Compliance, Plan, Route
@@ -236,39 +237,9 @@ def lacks(features: frozenset[str], dialect: str, target: Target, its_cannot: Ma
     return missing
 
 
-CANONICAL = frozenset(
-    [
-        "n",
-        "stop",
-        "tools",
-        "tool_choice",
-        "parallel_tool_calls",
-        "response_format",
-        "json_object",
-        "reasoning",
-        "images",
-        "image_urls",
-        "documents",
-        "document_urls",
-        "audio",
-        "temperature",
-        "temperature_above_1",
-        "top_p",
-        "top_k",
-        "seed",
-        "presence_penalty",
-        "frequency_penalty",
-        "logprobs",
-        "top_logprobs",
-        "logit_bias",
-    ]
-)
-"""Features with a canonical form; all others belong to one dialect and cannot be translated."""
-
-
 def is_foreign(feature: str) -> bool:
     """Whether only the client's own dialect knows this field."""
-    return feature not in CANONICAL
+    return feature not in FEATURES
 
 
 def _nothing_left(ask: Ask, rejected: list[Rejected]) -> ClientMistake | PolicyRefusal:
