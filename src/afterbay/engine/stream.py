@@ -83,14 +83,14 @@ class Pump:
             except ValueError as error:
                 raise ProviderFailure(ProviderError("server", str(error), code="bad_answer")) from None
             if raw:
-                await self._take(raw, self._parse(sse), target)
+                await self._take(raw, self._parse(sse), target, sse)
         raw, sse = self._splitter.rest()
         unread = self._malformed
         events = self._parse(sse)
         if self._meter.error is None and not self._parser.is_complete:
             raise ProviderFailure(ProviderError("cut", "the stream ended before the answer did"))
         if sse and self._malformed == unread:  # else it is half an event
-            await self._take(raw.rstrip(b"\r\n") + b"\n\n", events, target)
+            await self._take(raw.rstrip(b"\r\n") + b"\n\n", events, target, sse)
         if not self._committed:
             raise Unusable("empty", "the stream ended without any output")
 
@@ -107,7 +107,7 @@ class Pump:
         self._meter.see(events)
         return events
 
-    async def _take(self, raw: bytes, events: list[Event], target: Target) -> None:
+    async def _take(self, raw: bytes, events: list[Event], target: Target, sse: list[SseEvent]) -> None:
         """Passes on what has come; or holds it, while nothing of it is output."""
         error = self._meter.error
         if error is not None and not self._relays:
@@ -131,7 +131,8 @@ class Pump:
             await self._delivery.write(self._flush())
             self._pace.after_write(True)
         else:
-            await self._pass(raw if self._relays else self._delivery.renderer().render(events), bool(events))
+            progress = bool(events) or any(name != b"ping" for name, _ in sse)
+            await self._pass(raw if self._relays else self._delivery.renderer().render(events), progress)
         if error is not None:
             raise ProviderFailure(error, shown=self._relays)
 
