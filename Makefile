@@ -39,3 +39,6 @@ lock:           ## write requirements.lock anew from pyproject.toml
 
 clean:          ## remove what make made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+demo: setup     ## start it with local models and two emulated providers, ask, break one, show the log
+	$(BIN)/python demo/demo.py

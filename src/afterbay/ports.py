@@ -93,8 +93,8 @@ class Reply(Protocol):
         A client that hangs up cancels the task of its request; an implementation without tasks raises ClientGone.
         """
 
-    async def end(self) -> None:
-        """Ends the body properly."""
+    async def end(self, data: bytes = b"") -> None:
+        """Ends the body properly, after the last bytes of it."""
 
 
 class ClientGone(Exception):

@@ -13,8 +13,9 @@ import pytest
 
 from afterbay.config.document import FILE_LIMIT_BYTES, expand, find_config
 from afterbay.config.load import Document, load, parse, seconds
-from afterbay.config.problem import ConfigError, child, nearest
+from afterbay.config.problem import ConfigError, child
 from afterbay.config.schema import Config, Seconds
+from afterbay.core.words import nearest
 
 P = "providers: {p: {kind: openai, base_url: 'http://h/v1'}}\n"
 M = P + "models: {m: {provider: p, name: x}}\n"

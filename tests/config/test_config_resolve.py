@@ -241,7 +241,7 @@ REFUSED = [
         [
             (
                 "f.yaml:2:37: models.a.name: the engine has no model `local-smal`. Wanted: local-small, local, "
-                "local-large, local-embed, or the path of a .gguf file. Did you mean `local-small`?"
+                "local-large, local-embed. Did you mean `local-small`?"
             )
         ],
     ),
@@ -383,7 +383,7 @@ def test_the_engine_brings_its_models_unless_one_is_named(snapshot_of: Build) ->
     assert (embed.embeds, embed.dialect) == (True, "openai.embeddings")
     named = snapshot_of(
         "providers: {eng: {kind: llamacpp}}\n"
-        "models: {a: {provider: eng, name: /m/x.gguf}, e: {provider: eng, name: ./nomic-embed.gguf}}"
+        "models: {a: {provider: eng, name: local-large}, e: {provider: eng, name: local-embed}}"
     )
     assert list(named.aliases) == ["a", "e"]
     assert [a.targets[0].embeds for a in named.aliases.values()] == [False, True]

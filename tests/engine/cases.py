@@ -27,7 +27,7 @@ def gateway(
     route: Route | None = None,
     **fields: Any,
 ) -> MemoryGateway:
-    """Targets `a/up`, `b/up`, ... of the alias `m`, each with its scripts; `spoken`: their dialects; `fields`: theirs."""
+    """Targets `a/up`, `b/up`, ... of the alias `m`, each with its scripts; `spoken`: dialects; `fields`: theirs."""
     names = "abcd"[: len(scripts)]
     dialects = spoken if isinstance(spoken, tuple) else (spoken,) * len(scripts)
     targets = [

@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.engine.cases import CLIENTS, GEMINI, LIMITS, OPENAI, PAIRS, TARGETS, error, gateway, is_clean, serve, text
 
 from afterbay.policy.plan import Limits, Route
 from afterbay.testing.answers import JSON, answered, failed, stream, streamed
 from afterbay.testing.fakes import Cut, Script, Wait
-from tests.engine.cases import CLIENTS, GEMINI, LIMITS, OPENAI, PAIRS, TARGETS, error, gateway, is_clean, serve, text
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 
@@ -189,7 +189,9 @@ def test_a_cut_before_the_commit_is_invisible(client: str, spoken: str) -> None:
 
 IN_STREAM = {
     OPENAI: b'data: {"error":{"message":"it broke","type":"server_error","code":500}}\n\n',
-    "anthropic.messages": b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"it broke"}}\n\n',
+    "anthropic.messages": (
+        b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"it broke"}}\n\n'
+    ),
     GEMINI: b'data: {"error":{"code":503,"message":"it broke","status":"UNAVAILABLE"}}\n\n',
 }
 
@@ -205,7 +207,7 @@ def test_an_error_in_a_stream_before_output_leads_to_the_next_target(client: str
 @pytest.mark.parametrize("together", [True, False])
 def test_an_error_in_a_stream_after_output_ends_it_once(client: str, spoken: str, together: bool) -> None:
     pieces = stream(spoken, "Hel")
-    said = [piece for piece in pieces[: 1 + next(at for at in range(len(pieces)) if b"Hel" in pieces[at])]]
+    said = list(pieces[: 1 + next(at for at in range(len(pieces)) if b"Hel" in pieces[at])])
     steps = (b"".join(said) + IN_STREAM[spoken],) if together else (*said, IN_STREAM[spoken], Wait(1.0))
     one = gateway([Script(steps=steps)], [], spoken=spoken)
     reply = serve(one, client)

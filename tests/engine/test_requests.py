@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.engine.cases import ANTHROPIC, CLIENTS, GEMINI, OPENAI, gateway, serve, text
 
 from afterbay.core.request import ChatRequest
 from afterbay.engine.fleet import Fleet
@@ -19,7 +20,6 @@ from afterbay.testing.memory_gateway import MemoryGateway, alias, snapshot, targ
 from afterbay.testing.sweeps import Interrupted
 from afterbay.testing.virtual_loop import run
 from afterbay.wire.features import features, strip
-from tests.engine.cases import ANTHROPIC, CLIENTS, GEMINI, OPENAI, gateway, serve, text
 
 
 def test_a_feature_that_no_target_has_is_a_400_that_names_it() -> None:

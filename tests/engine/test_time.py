@@ -5,12 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-
-from afterbay.core.errors import ErrorKind
-from afterbay.policy.plan import Limits, Route
-from afterbay.testing.answers import JSON, answered, ask, failed, stream, streamed, whole
-from afterbay.testing.fakes import HANG, MemoryReply, Script, Step, Wait
-from afterbay.testing.virtual_loop import run
 from tests.engine.cases import (
     ANTHROPIC,
     CLIENTS,
@@ -25,6 +19,12 @@ from tests.engine.cases import (
     serve,
     text,
 )
+
+from afterbay.core.errors import ErrorKind
+from afterbay.policy.plan import Limits, Route
+from afterbay.testing.answers import JSON, answered, ask, failed, stream, streamed, whole
+from afterbay.testing.fakes import HANG, MemoryReply, Script, Step, Wait
+from afterbay.testing.virtual_loop import run
 
 PINGS = {OPENAI: b": ping\n\n", ANTHROPIC: b'event: ping\ndata: {"type":"ping"}\n\n', GEMINI: b": ping\n\n"}
 

@@ -67,7 +67,7 @@ class Hub:
                     hub.silent.wait(10)  # set when the test ends
                 start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and hub.ranges else 0
                 body = hub.content[start:]
-                self.send_response(206 if start else 200)
+                self.send_response(206 if start else hub.status)
                 if start:
                     self.send_header("content-range", f"bytes {start}-{len(hub.content) - 1}/{len(hub.content)}")
                 self.send_header("content-length", str(len(body)))
@@ -78,7 +78,7 @@ class Hub:
             def log_message(self, *args: object) -> None:
                 pass
 
-        self.mute = False
+        self.mute, self.status = False, 200
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_port}"

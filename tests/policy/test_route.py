@@ -16,7 +16,7 @@ from afterbay.core.errors import ClientMistake, PolicyRefusal
 from afterbay.policy.facts import Facts, read_facts
 from afterbay.policy.names import Found
 from afterbay.policy.plan import Alias, Compliance, Plan, Route, Rules
-from afterbay.policy.route import CANONICAL, SOFT, Ask, World, decide, pick_for
+from afterbay.policy.route import CANONICAL, SOFT, Ask, World, decide
 from afterbay.testing.memory_gateway import alias, snapshot, target
 
 NO_WORLD = World({})
@@ -214,9 +214,10 @@ def auto(**fields: Any) -> tuple[Plan, Route]:
 
 
 def picked(text: str, task: str | None = None, **fields: Any) -> tuple[str, str]:
+    """The alias that is tried first, and why."""
     plan, route = auto(**fields)
-    facts = read_facts(text, route.rules)
-    return pick_for(Ask("auto", Found(route=route), "openai.chat", facts=facts, task=task), plan, route)
+    decision = order(plan, Found(route=route), route, facts=read_facts(text, route.rules), task=task, requested="auto")
+    return decision.targets[0].alias, decision.rule
 
 
 TASKS = {"chat": "talk", "summarize": "sum"}
@@ -285,30 +286,33 @@ def test_thresholds_and_words_are_the_configs() -> None:
     assert picked("code", rules=rules, tasks=TASKS)[1] == "task:chat"
 
 
-def test_without_rules_or_candidates_the_first_by_priority_answers() -> None:
+def test_without_rules_or_candidates_the_first_by_priority_that_may_serve_answers() -> None:
     plan = snapshot(
         alias("m", target("m/x")), alias("n", target("n/x", priority=1)), alias("e", target("e/x", embeds=True))
     )
     route = Route("auto")
     found = Found(route=route)
-    assert pick_for(Ask("auto", found, "openai.chat"), plan, route) == ("n", "first by priority")
-    assert pick_for(Ask("auto", found, "openai.chat", embeds=True), plan, route)[0] == "e"
-    with pytest.raises(PolicyRefusal, match="No model is set up"):
-        pick_for(Ask("auto", found, "openai.chat"), snapshot(), route)
+    assert ids(order(plan, found, route)) == ["n/x"]
+    assert ids(order(plan, found, route, embeds=True)) == ["e/x"]
+    with pytest.raises(PolicyRefusal, match="no target is configured"):
+        order(snapshot(), found, route)
 
 
-def test_a_routes_order_is_pick_fallback_candidates() -> None:
+def test_a_routes_order_is_the_pick_and_then_its_fallback() -> None:
     plan, route = auto(tasks=TASKS, fallback=("strong",))
     decision = order(plan, Found(route=route), route, facts=Facts(5.0, frozenset({"summarize"})))
-    assert ids(decision) == ["sum/x", "strong/x", "one/x"]
+    assert ids(decision) == ["sum/x", "strong/x"]
     assert (decision.route, decision.rule) == ("auto", "task:summarize")
 
 
-def test_a_pick_that_is_not_configured_is_noted_and_passed_over() -> None:
-    plan, route = auto(tasks={"chat": "gone"})
+def test_a_pick_that_may_not_serve_is_noted_and_the_next_rule_decides() -> None:
+    plan, route = auto(tasks={"chat": "gone", "summarize": "sum"})
     decision = order(plan, Found(route=route), route, facts=Facts(5.0))
     assert ids(decision) == ["one/x"]
     assert [(one.target, one.reason) for one in decision.rejected] == [("gone", "not configured")]
+    route = msgspec.structs.replace(route, compliance=(Compliance(residency="eu"),))
+    with pytest.raises(PolicyRefusal, match="residency"):
+        order(plan, Found(route=route), route, facts=Facts(5.0))
 
 
 def test_the_alias_a_client_meant_is_said_as_a_warning() -> None:

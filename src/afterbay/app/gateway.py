@@ -16,6 +16,7 @@ from afterbay.app.world import LoopClock, SystemEntropy
 from afterbay.config.snapshot import Provider, Snapshot
 from afterbay.config.watch import Loaded, load_snapshot
 from afterbay.core.decision import Record, Target
+from afterbay.core.secret import Secret
 from afterbay.engine.context import Context
 from afterbay.engine.fleet import Fleet
 from afterbay.http.asgi import Gateway
@@ -70,7 +71,8 @@ class RunningGateway:
             self._fleet(snapshot), clock, SystemEntropy(), self.log, secrets.randbits(63) if seed is None else seed
         )
         pages = Pages(self.context, self.why_not_ready, self.metrics.render, self._find_record)
-        self.application = Gateway(self.context, self.keys, pages)
+        admin_key = environ.get("AFTERBAY_ADMIN_KEY")
+        self.application = Gateway(self.context, self.keys, pages, Secret(admin_key) if admin_key else None)
 
     def start(self, *, local_models: bool = True) -> None:
         """Starts the log's thread, the look-out for changed keys, and the local models."""

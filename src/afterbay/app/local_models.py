@@ -14,11 +14,11 @@ import msgspec
 from afterbay.config.snapshot import Provider
 from afterbay.core.errors import GatewayError
 from afterbay.core.secret import Secret
-from afterbay.local.catalog import MODELS, LocalModel
-from afterbay.local.errors import NoSourceError
+from afterbay.local.catalog import LocalModel, find
 from afterbay.local.install import ensure
 from afterbay.local.llama import EngineLimits
 from afterbay.local.process import LocalEngine
+from afterbay.local.runtime import worker_environment
 from afterbay.ports import TransportError, UpstreamResponse
 from afterbay.providers.upstream import HttpUpstream
 
@@ -46,6 +46,8 @@ class LocalModels:
         self._done: dict[str, float] = {}
         self._failed: dict[str, str] = {}
         self._stop = threading.Event()
+        self.first_ready = asyncio.Event()
+        """Set once a model that chats is ready."""
 
     def begin(self, wanted: list[Wanted]) -> None:
         """Begins to install and start these models, one after another, the smallest first."""
@@ -66,24 +68,25 @@ class LocalModels:
             model, paths = await self._install(one.name)
             provider = one.provider
             limits = EngineLimits(provider.slots, model.slot_tokens, threads=provider.threads or 0)
-            engine = LocalEngine(model, paths, limits)
+            environ = await asyncio.to_thread(worker_environment, self._stop)
+            engine = LocalEngine(model, paths, limits, environ=environ)
             self._engines[one.name] = engine
             await engine.start()
         except GatewayError as error:
             self._failed[one.name] = error.text()
             logger.error("local model %s: %s", one.name, error.text())
         else:
+            if model.kind == "chat":
+                self.first_ready.set()
             self._said(f"{one.name} is ready (loaded in {engine.load_s or 0:.1f} s)")
 
     async def _install(self, name: str) -> tuple[LocalModel, tuple[Path, ...]]:
         """The model's description and its files."""
-        known = next((model for model in MODELS if model.id == name), None)
-        if known is None:
-            return own_weights(Path(name).expanduser())
-        installed = await asyncio.to_thread(ensure, known, self._noted, stop=self._stop)
+        model = find(name)
+        installed = await asyncio.to_thread(ensure, model, self._noted, stop=self._stop)
         if any(source != "cache" for source in installed.sources):
             self._said(installed.notice)
-        return known, installed.paths
+        return model, installed.paths
 
     def _noted(self, name: str, done: int, total: int) -> None:
         self._done[name] = done / total if total else 1.0
@@ -143,7 +146,7 @@ class LocalModels:
 
 
 class EngineUpstream:
-    """Implements `ports.Upstream` for one embedded model. A restarted worker listens elsewhere: it is looked up anew."""
+    """Implements `ports.Upstream` for one embedded model. A restarted worker listens elsewhere, so it is looked up."""
 
     def __init__(self, models: LocalModels, one: Wanted) -> None:
         self._models = models
@@ -169,17 +172,3 @@ class EngineUpstream:
         if http is not None:
             with contextlib.suppress(OSError):
                 await http.close()
-
-
-def own_weights(path: Path) -> tuple[LocalModel, tuple[Path, ...]]:
-    """A GGUF file of the user as a model. Its template and its limits are read by the engine.
-
-    Raises:
-        NoSourceError: there is no such file.
-    """
-    if not path.is_file():
-        raise NoSourceError(
-            f"There is no file {path}.", remedy="Name a .gguf file, or one of: " + ", ".join(one.id for one in MODELS)
-        )
-    model = LocalModel(str(path), path.stem, "chat", (), 8192, "the user's own", "", system="")
-    return model, (path,)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import ipaddress
 import logging
 import signal
 import socket
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 
 import uvicorn
 
@@ -18,6 +18,7 @@ from afterbay.app.local_models import Progress
 from afterbay.config.problem import ConfigError
 from afterbay.config.watch import Loaded
 from afterbay.core.errors import GatewayError
+from afterbay.http.identity import is_loopback
 
 logger = logging.getLogger("afterbay.app")
 
@@ -27,13 +28,13 @@ class CannotListen(GatewayError):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket.
+    """A listening socket, made as TCP by name: event loops switch Nagle's delay off for such ones only.
 
     Raises:
         CannotListen: the port is taken, the address is not this machine's, or there is no right to it.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))
@@ -57,12 +58,25 @@ def _why(error: Exception, host: str, port: int) -> CannotListen:
     return CannotListen(f"Cannot listen on {host}:{port}: {error}.", remedy="Give an address of this machine.")
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+class _SignalledServer(uvicorn.Server):
+    """uvicorn's server, which keeps its word to the end: after a signal it returns.
+
+    uvicorn raises the signal again when it has stopped serving; SIGTERM would then end the process before the gateway
+    closes its log, its connections and its local models.
+    """
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Overrides uvicorn's: the handlers alone, and only where Python allows any."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 class Server:
@@ -84,7 +98,7 @@ class Server:
 
     def run(self, loaded: Loaded) -> None:
         """Serves until a signal says otherwise."""
-        with asyncio.Runner(loop_factory=_new_loop) as runner:
+        with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(self._serve(loaded))
 
     async def _serve(self, loaded: Loaded) -> None:
@@ -99,30 +113,13 @@ class Server:
             reloader = asyncio.get_running_loop().create_task(self._reload_on(reloads, gateway), name="reload")
             ready = asyncio.get_running_loop().create_task(self._say_ready(gateway, host, port), name="say ready")
             try:
-                await self._uvicorn(gateway).serve(sockets=[self._sock])
+                await http_server(gateway).serve(sockets=[self._sock])
             finally:
                 for task in (reloader, ready):
                     task.cancel()
                 await asyncio.wait((reloader, ready), timeout=5)
         finally:
             await gateway.close()
-
-    def _uvicorn(self, gateway: RunningGateway) -> uvicorn.Server:
-        drain_s = int(gateway.snapshot.limits.drain)
-        config = uvicorn.Config(
-            gateway.application,
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=drain_s,
-            timeout_keep_alive=75,
-        )
-        return uvicorn.Server(config)
 
     def _check_keys(self, gateway: RunningGateway, host: str) -> None:
         """An open gateway is for this machine alone.
@@ -141,8 +138,8 @@ class Server:
 
     async def _say_ready(self, gateway: RunningGateway, host: str, port: int) -> None:
         self._said(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}")
-        while gateway.why_not_ready() is not None:
-            await asyncio.sleep(0.05)
+        if gateway.why_not_ready() is not None:
+            await gateway.local.first_ready.wait()
         self._said("ready")
 
     async def _reload_on(self, wanted: asyncio.Event, gateway: RunningGateway) -> None:
@@ -157,7 +154,25 @@ class Server:
                 logger.exception("reload failed, the old configuration stays")
 
 
-def _new_loop() -> asyncio.AbstractEventLoop:
+def http_server(gateway: RunningGateway) -> uvicorn.Server:
+    """The HTTP server of a gateway, not started yet; with the same settings wherever it runs."""
+    config = uvicorn.Config(
+        gateway.application,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=int(gateway.snapshot.limits.drain),
+        timeout_keep_alive=75,
+    )
+    return _SignalledServer(config)
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
     """uvloop where there is one: a third of the CPU of a request is the loop's."""
     try:
         import uvloop

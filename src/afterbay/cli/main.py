@@ -10,26 +10,45 @@ from typing import Annotated
 import typer
 
 from afterbay import __version__
-from afterbay.cli.speech import Speech
+from afterbay.cli.speech import Misuse, Speech
 from afterbay.core.errors import GatewayError
+
+
+def _examples(*lines: str) -> str:
+    """An epilogue. The lone \\b keeps click from flowing the lines into one paragraph."""
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
+
 
 app = typer.Typer(
     name="afterbay",
     help="One endpoint in front of many language models.",
-    epilog="Examples:  afterbay serve  ·  afterbay ask 'What is an afterbay?'  ·  afterbay check -c afterbay.yaml",
+    epilog=_examples("afterbay serve", "afterbay ask 'What is an afterbay?'", "afterbay check -c afterbay.yaml"),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-keys = typer.Typer(help="Virtual keys: who may use the gateway.", no_args_is_help=True)
+keys = typer.Typer(
+    help="Virtual keys: who may use the gateway.",
+    epilog=_examples("KEY=$(afterbay keys create me)", "afterbay keys list", "afterbay keys revoke me"),
+    no_args_is_help=True,
+)
 app.add_typer(keys, name="keys")
 
 Config = Annotated[
     Path | None,
-    typer.Option("-c", "--config", help="The configuration; default ./afterbay.yaml, then the XDG config folder."),
+    typer.Option(
+        "-c",
+        "--config",
+        metavar="FILE",
+        help="The configuration; default ./afterbay.yaml, then afterbay/afterbay.yaml in the XDG config folder.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+Port = Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)]
+KeyName = Annotated[str, typer.Argument(help="The key's id or name.")]
 
 
 def _version(wanted: bool) -> None:
@@ -47,14 +66,22 @@ def _root(
     """One endpoint in front of many language models."""
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "afterbay serve", "afterbay serve -c afterbay.yaml --port 9000", "afterbay serve --record recordings/"
+    )
+)
 def serve(
     config: Config = None,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8400,
+    host: Host = "127.0.0.1",
+    port: Port = 8400,
     workers: Annotated[int, typer.Option(help="Worker processes; only 1 in this release.", min=1)] = 1,
-    record: Annotated[Path | None, typer.Option(help="Store all upstream traffic in this folder.")] = None,
-    replay: Annotated[Path | None, typer.Option(help="Answer from such a folder, without any provider.")] = None,
+    record: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Store all upstream traffic in this folder.")
+    ] = None,
+    replay: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Answer from such a folder, without any provider.")
+    ] = None,
 ) -> None:
     """Run the gateway. Without a configuration: the embedded models, and the providers whose keys are set."""
     from afterbay.cli.serve import run_server
@@ -62,47 +89,64 @@ def serve(
     run_server(config, host, port, workers, record, replay)
 
 
-@app.command()
+@app.command(
+    epilog=_examples(
+        "afterbay ask 'What is an afterbay?'",
+        "afterbay ask -m local-small --explain 'Name three rivers'",
+        "git diff | afterbay ask -",
+        "AFTERBAY_URL=http://127.0.0.1:8400 AFTERBAY_KEY=ab-... afterbay ask 'Hello'",
+    )
+)
 def ask(
     prompt: Annotated[str, typer.Argument(help="The question; `-` reads it from standard input.")],
     model: Annotated[str, typer.Option("-m", "--model", help="Alias, route or provider/model.")] = "auto",
     config: Config = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Show decision, attempts, tokens, cost, timings.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show decision, attempts, tokens, cost and times, on standard error.")
+    ] = False,
     stream: Annotated[bool, typer.Option("--stream/--no-stream", help="Print the answer as it comes.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object: the answer and its record.")] = False,
 ) -> None:
-    """Ask one question, in process; or through a running gateway where AFTERBAY_URL is set."""
+    """Ask one question. Through the gateway at AFTERBAY_URL (key: AFTERBAY_KEY) if it is set, else in this process.
+
+    The answer alone goes to standard output. With -c it is asked in this process, whatever AFTERBAY_URL says.
+    """
     from afterbay.cli.ask import run_ask
 
-    run_ask(sys.stdin.read() if prompt == "-" else prompt, model, config, explain, stream)
+    run_ask(sys.stdin.read() if prompt == "-" else prompt, model, config, explain, stream, as_json)
 
 
-@app.command()
+@app.command(
+    epilog=_examples("afterbay check", "afterbay check --production", "afterbay check --schema > afterbay.schema.json")
+)
 def check(
     config: Config = None,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of the configuration.")] = False,
-    production: Annotated[bool, typer.Option("--production", help="Check what production needs.")] = False,
+    production: Annotated[
+        bool, typer.Option("--production", help="Check what production needs; exit code 1 if anything fails.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Validate the configuration and print every effective value with where it came from."""
+    """Validate the configuration. Prints every effective value with where it came from, and what can never match."""
     from afterbay.cli.check import run_check
 
     run_check(config, schema, production, as_json)
 
 
-@app.command()
+@app.command(epilog=_examples("afterbay models", "afterbay models --json"))
 def models(config: Config = None, as_json: AsJson = False) -> None:
-    """List what a client may ask for."""
+    """List what a client may ask for. With capabilities, window, prices, compliance and how it did lately."""
     from afterbay.cli.models import run_models
 
     run_models(config, as_json)
 
 
-@app.command()
+@app.command(epilog=_examples("afterbay tail", "afterbay tail -n 100 --no-follow --json"))
 def tail(
     config: Config = None,
-    lines: Annotated[int, typer.Option("-n", help="Requests to begin with.", min=0)] = 10,
+    lines: Annotated[int, typer.Option("-n", "--lines", help="Requests to begin with.", min=0)] = 10,
     follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Go on as new ones come.")] = True,
-    as_json: AsJson = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """Show the request log, live."""
     from afterbay.cli.tail import run_tail
@@ -110,19 +154,26 @@ def tail(
     run_tail(config, lines, follow, as_json)
 
 
-@app.command()
+@app.command(epilog=_examples("afterbay emulate", "afterbay emulate --profile flaky --port 0"))
 def emulate(
-    profile: Annotated[Path | None, typer.Option(help="A profile file (YAML or JSON) or the name of a preset.")] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8401,
+    profile: Annotated[
+        str | None, typer.Option(metavar="FILE|NAME", help="A profile file (YAML or JSON), or the name of a preset.")
+    ] = None,
+    engine: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Timing from a simulated engine; not in this release.")
+    ] = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8401,
 ) -> None:
-    """Play the providers on loopback, in the OpenAI, Anthropic and Gemini formats, with faults on demand."""
+    """Play the providers on loopback. In the OpenAI, Anthropic and Gemini formats, with faults on demand."""
+    if engine is not None:
+        raise Misuse("--engine is not in this release.", remedy="Set the pace in a profile: ttft, between_tokens.")
     from afterbay.cli.emulate import run_emulate
 
     run_emulate(profile, host, port)
 
 
-@keys.command("create")
+@keys.command("create", epilog=_examples("KEY=$(afterbay keys create me)", "afterbay keys create app -m gpt -m auto"))
 def keys_create(
     name: Annotated[str, typer.Argument(help="Who it is for.")],
     model: Annotated[list[str] | None, typer.Option("--model", "-m", help="Allowed model; repeat for more.")] = None,
@@ -130,13 +181,13 @@ def keys_create(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key. It is shown once."""
+    """Make a key. Its secret is shown once, alone on standard output."""
     from afterbay.cli.keys import create
 
     create(config, name, model or [], admin, as_json)
 
 
-@keys.command("list")
+@keys.command("list", epilog=_examples("afterbay keys list", "afterbay keys list --revoked --json"))
 def keys_list(
     config: Config = None,
     revoked: Annotated[bool, typer.Option("--revoked", help="Revoked ones too.")] = False,
@@ -148,19 +199,17 @@ def keys_list(
     show(config, revoked, as_json)
 
 
-@keys.command("revoke")
-def keys_revoke(key: Annotated[str, typer.Argument(help="The key's id or name.")], config: Config = None) -> None:
+@keys.command("revoke", epilog=_examples("afterbay keys revoke me"))
+def keys_revoke(key: KeyName, config: Config = None) -> None:
     """Revoke a key. Running gateways refuse it within two seconds."""
     from afterbay.cli.keys import revoke
 
     revoke(config, key)
 
 
-@keys.command("rotate")
-def keys_rotate(
-    key: Annotated[str, typer.Argument(help="The key's id or name.")], config: Config = None, as_json: AsJson = False
-) -> None:
-    """Replace a key's secret at once; the new one is shown once."""
+@keys.command("rotate", epilog=_examples("KEY=$(afterbay keys rotate me)"))
+def keys_rotate(key: KeyName, config: Config = None, as_json: AsJson = False) -> None:
+    """Replace a key's secret at once. The new one is shown once, alone on standard output."""
     from afterbay.cli.keys import rotate
 
     rotate(config, key, as_json)
@@ -173,12 +222,16 @@ def run() -> None:
 
     speech = Speech(sys.stderr)
     try:
-        app()
+        app(prog_name="afterbay")
     except ConfigError as error:
-        speech.error(str(error))
+        for problem in error.problems:
+            speech.error(problem.text())
+        raise SystemExit(2) from None
+    except Misuse as error:
+        speech.error(error.text())
         raise SystemExit(2) from None
     except StoreError as error:
-        speech.error(f"{error} {error.remedy}")
+        speech.error(str(error))
         raise SystemExit(1) from None
     except GatewayError as error:
         speech.error(error.text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 from afterbay import __version__
 from afterbay.app.gateway import Wrap
 from afterbay.app.server import Server, listen
-from afterbay.cli.speech import Bars, Speech
-from afterbay.config.watch import Loaded, load_snapshot
-from afterbay.core.errors import ClientMistake
+from afterbay.cli.speech import Bars, Misuse, Speech
+from afterbay.cli.state import introduce
+from afterbay.config.watch import load_snapshot
+from afterbay.ports import Upstream
 from afterbay.telemetry.log import LogOutput
 
 
@@ -20,35 +22,72 @@ def run_server(
 ) -> None:
     """Loads, listens, serves."""
     if workers != 1:
-        raise ClientMistake(
+        raise Misuse(
             f"--workers {workers}: this release serves from one process.",
             remedy="Leave it out, or start several gateways on ports of their own behind a balancer.",
         )
+    wrap = _wrap(record, replay)
     speech = Speech(sys.stderr)
     speech.say(f"version {__version__}")
     loaded = load_snapshot(config, os.environ)
     introduce(loaded, speech)
+    if record is not None:
+        speech.say(f"recording all upstream traffic, prompts and answers included, in {record}")
+    if replay is not None:
+        speech.say(f"answering from the recordings in {replay}; no provider is asked, no local model started")
     sock = listen(host, port)
     output = LogOutput.open()
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # what it says at start and end is said here in our words
     try:
         with Bars(sys.stderr) as bars:
-            Server(os.environ, sock, speech.say, bars, _wrap(record, replay)).run(loaded)
+            Server(os.environ, sock, speech.say, bars, wrap).run(loaded)
     finally:
         output.close()
     speech.say("stopped")
 
 
-def introduce(loaded: Loaded, speech: Speech) -> None:
-    """Says which configuration is in force, what it will spend on, and what is doubtful in it."""
-    speech.say(f"configuration: {loaded.path}" if loaded.path else "no configuration file: the embedded models")
-    for line in loaded.spends:
-        speech.say(line)
-    for warning in loaded.snapshot.warnings:
-        speech.say(f"warning: {warning}")
-
-
 def _wrap(record: Path | None, replay: Path | None) -> Wrap | None:
-    """What stands before the providers: a recorder, or recordings instead of them."""
+    """What stands before the providers: a recorder, or recordings instead of them; None: nothing.
+
+    Raises:
+        Misuse: both, or a folder that is not there.
+    """
     if record is not None and replay is not None:
-        raise ClientMistake("--record and --replay exclude each other.", remedy="Give one of them.")
-    return None
+        raise Misuse("--record and --replay exclude each other.", remedy="Give one of them.")
+    if record is not None:
+        return _Recorder(record)
+    if replay is None:
+        return None
+    if not replay.is_dir():
+        raise Misuse(f"There is no folder {replay} to replay.", remedy=f"Record one: afterbay serve --record {replay}")
+    return _Player(replay)
+
+
+class _Recorder:
+    """Implements `app.gateway.Wrap`: every provider's traffic is stored in the folder."""
+
+    replays = False
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __call__(self, upstream: Upstream, provider: str) -> Upstream:
+        """The recording upstream around `upstream`."""
+        from afterbay.testing.recordings import RecordingUpstream
+
+        return RecordingUpstream(upstream, self._folder, provider)
+
+
+class _Player:
+    """Implements `app.gateway.Wrap`: recordings answer, nobody else is asked. `replays`: no local model is started."""
+
+    replays = True
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __call__(self, upstream: Upstream, provider: str) -> Upstream:
+        """The recordings of this provider. `upstream` was not opened yet, so there is nothing to close."""
+        from afterbay.testing.recordings import ReplayUpstream
+
+        return ReplayUpstream(self._folder, provider)

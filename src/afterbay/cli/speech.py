@@ -10,6 +10,13 @@ from typing import IO, Any
 
 import msgspec
 
+from afterbay.cli.figures import printable
+from afterbay.core.errors import ClientMistake
+
+
+class Misuse(ClientMistake):
+    """The command line is wrong: exit code 2."""
+
 
 class Speech:
     """Sentences on stderr."""
@@ -89,19 +96,24 @@ def _make_progress() -> Any:
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table on stdout: drawn on a terminal, tab-separated where a program reads it."""
+    """A table on stdout: drawn on a terminal, tab-separated where a program reads it.
+
+    Cells are plain text: `[soc2]` is not rich's markup, and no cell can send the terminal a command.
+    """
+    cells = [[printable(str(cell)) for cell in row] for row in rows]
     if not sys.stdout.isatty():
-        print("\t".join(headings))
-        for row in rows:
-            print("\t".join(str(cell) for cell in row))
+        for line in [list(headings), *cells]:
+            print("\t".join(line))
         return
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*headings, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        table.add_row(*(str(cell) for cell in row))
-    Console().print(table)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")  # cut in two lines, never with an ellipsis: it is data
+    for row in cells:
+        table.add_row(*row)
+    Console(markup=False, emoji=False, highlight=False).print(table)
 
 
 def print_json(value: object) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import msgspec
+
+from afterbay.core.words import nearest
 
 STARS = "***"
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_/@+-]+")
@@ -74,50 +76,10 @@ def child(path: str, key: str) -> str:
     return f'{path}["{quoted}"]'
 
 
-def nearest(word: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """The known words that `word` was probably meant to be, best first; empty if none is near.
-
-    Near means an edit distance (swaps of neighbours count once) of at most a third of the length, at least 2; the case
-    of letters and `-` for `_` do not count.
-    """
-    folded = _fold(word)
-    reach = max(2, len(folded) // 3)
-    found: list[tuple[int, str]] = []
-    for candidate in known:
-        other = _fold(candidate)
-        if abs(len(other) - len(folded)) > reach:
-            continue
-        distance = _edit_distance(folded, other, reach)
-        if distance <= reach and distance < max(len(folded), len(other)):
-            found.append((distance, candidate))
-    return [candidate for _, candidate in sorted(found)[:count]]
-
-
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`Did you mean ...?`, or nothing."""
     near = nearest(word, known)
     return f"Did you mean {' or '.join(f'`{name}`' for name in near)}?" if near else ""
-
-
-def _fold(word: str) -> str:
-    return word.casefold().replace("-", "_")
-
-
-def _edit_distance(left: str, right: str, reach: int) -> int:
-    """Optimal string alignment distance; gives up with `reach + 1` when no alignment can be within it."""
-    before: Sequence[int] = []
-    above = list(range(len(right) + 1))
-    for i, a in enumerate(left, 1):
-        row = [i]
-        for j, b in enumerate(right, 1):
-            cost = min(above[j] + 1, row[j - 1] + 1, above[j - 1] + (a != b))
-            if i > 1 and j > 1 and a == right[j - 2] and left[i - 2] == b:
-                cost = min(cost, before[j - 2] + 1)
-            row.append(cost)
-        if min(row) > reach:
-            return reach + 1
-        before, above = above, row
-    return above[-1]
 
 
 def masked_url(text: str) -> str:

@@ -79,16 +79,15 @@ def _deployments(
 
 
 def _local(document: Document, path: str, upstream: Upstream, name: str, problems: list[Problem]) -> LocalModel | None:
-    """The engine's model of this name; a file of weights is one too."""
+    """The engine's model of this name. Weights of one's own need their own chat template: a llama.cpp server has it."""
     if not upstream.is_engine:
         return None
-    if name.endswith(".gguf"):
-        return LocalModel(name, source="a file of the user", embeds=embeds(name))
     known = catalog().local_named(name)
     if known is None:
         names = [model.name for model in catalog().local]
-        what, wanted = f"the engine has no model `{name}`", f"{', '.join(names)}, or the path of a .gguf file"
-        problems.append(document.problem(f"{path}.name", what, wanted, did_you_mean(name, names)))
+        own = "Serve it with llama-server and give its base_url." if name.endswith(".gguf") else ""
+        remedy = own or did_you_mean(name, names)
+        problems.append(document.problem(f"{path}.name", f"the engine has no model `{name}`", ", ".join(names), remedy))
     return known
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -17,7 +19,14 @@ if TYPE_CHECKING:
 
 Verdict = tuple[Literal["empty", "invalid", "refusal"], str]
 
-_ASKS_FOR_A_FORM = (b'"response_format"', b'"output_config"', b'"output_format"', b'"generationConfig"')
+_ASKS_FOR_A_FORM: Mapping[str, tuple[bytes, ...]] = MappingProxyType(
+    {
+        "openai.chat": (b'"response_format"',),
+        "anthropic.messages": (b'"output_config"', b'"output_format"'),
+        "gemini": (b"esponseMimeType", b"esponse_mime_type"),
+    }
+)
+"""What a body holds, by its dialect, if it asks for a form of the answer: found without parsing it."""
 
 
 def judge(turn: Turn, events: list[Event], meter: Meter) -> Verdict | None:
@@ -40,7 +49,13 @@ def judge(turn: Turn, events: list[Event], meter: Meter) -> Verdict | None:
 
 def _wanted_form(turn: Turn) -> ResponseFormat | None:
     """The form asked for, found without parsing requests that surely ask for none."""
-    if not any(mark in turn.call.body for mark in _ASKS_FOR_A_FORM) or turn.unreadable() is not None:
+    call = turn.call
+    for mark in _ASKS_FOR_A_FORM[call.dialect.name]:
+        if mark in call.body:
+            break
+    else:
+        return None
+    if turn.unreadable() is not None:
         return None
     wanted = turn.request.response_format
     return wanted if wanted is not None and wanted.kind != "text" else None

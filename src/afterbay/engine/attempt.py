@@ -35,6 +35,9 @@ class Try(Protocol):
     async def deliver_spare(self, delivery: Delivery) -> None:
         """Delivers a complete answer that was not good enough."""
 
+    async def complete_late(self, delivery: Delivery) -> bool:
+        """Ends an answer that is complete though its connection stays open; False if it is not complete."""
+
     def usage(self) -> Usage | None:
         """What it used."""
 
@@ -43,6 +46,9 @@ class Try(Protocol):
 
     def finish(self) -> str | None:
         """Why the model stopped."""
+
+    def is_whole(self) -> bool:
+        """Whether the client has the whole answer, its protocol's own end included."""
 
 
 MakeTry = Callable[[Turn, Target, Attempts, Watchdog], Try]
@@ -98,11 +104,21 @@ class Driver:
                 while actions:
                     actions = await self._act(actions, dog)
             except (asyncio.CancelledError, ClientGone):
-                self.machine.client_left(self._clock.monotonic())
+                if self.is_served:
+                    self.machine.ended(self._clock.monotonic())
+                else:
+                    self.machine.client_left(self._clock.monotonic())
                 raise
             except Exception as error:
                 self.machine.broke(self._clock.monotonic(), str(error))
                 raise
+
+    @property
+    def is_served(self) -> bool:
+        """Whether a client that hung up took a whole answer with it: OpenAI's SDK leaves at `[DONE]`, before HTTP's
+        own end."""
+        done = self.machine.state == "done" and self.machine.attempts[-1].outcome == "ok"
+        return done or (self.machine.state == "committed" and self.exchanges[-1].is_whole())
 
     async def _act(self, actions: list[Action], dog: Watchdog) -> list[Action]:
         """Does what the machine wants; returns what it wants next, nothing at the end."""
@@ -130,6 +146,8 @@ class Driver:
         except asyncio.CancelledError:
             if not dog.calm():
                 raise
+        if start is not None and await self.exchanges[-1].complete_late(self.delivery):
+            return self.machine.ended(self._clock.monotonic())
         last = self.exchanges[-1].last_output_s if self.exchanges else None
         return self.machine.alarm(self._clock.monotonic(), last)
 

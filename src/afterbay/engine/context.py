@@ -75,6 +75,9 @@ class Turn:
             config_hash=self.snapshot.hash,
             traceparent=call.headers.get("traceparent"),
         )
+        tags = call.headers.get("x-afterbay-tags")
+        if tags is not None:
+            self.record.tags = read_tags(tags)
         self.fleet.enter()
         if call.key is not None:
             self.record.key_id, self.record.key_name = call.key.id, call.key.name
@@ -131,3 +134,10 @@ class Turn:
         now = self.context.clock.monotonic()
         self.record.stages_s[name] = now - began_s
         return now
+
+
+def read_tags(header: str) -> dict[str, str]:
+    """`k=v,k=v` as a mapping; at most 16 of them, each part at most 64 characters. What has no `=` is left out."""
+    pairs = (pair.partition("=") for pair in header[:4096].split(","))
+    found = {key.strip()[:64]: value.strip()[:64] for key, equals, value in pairs if equals and key.strip()}
+    return dict(list(found.items())[:16])

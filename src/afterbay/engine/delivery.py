@@ -100,9 +100,8 @@ class Delivery:
         await self.settle()
         self.turn.response_bytes += len(body)
         self.turn.record.status = status
-        await self.reply.start(status, headers)
-        await self.reply.write(body)
-        await self.reply.end()
+        await self.reply.start(status, {**headers, "content-length": str(len(body))})
+        await self.reply.end(body)
 
     async def send_error(self, error: GatewayError, body: bytes | None = None) -> None:
         """Says what went wrong: as a status and a body, or as an event where the stream has begun.
@@ -166,5 +165,7 @@ def error_headers(error: GatewayError) -> dict[str, str]:
 
 def header_text(text: str) -> str:
     """Text that may stand in a header: printable ASCII, at most 1,000 characters."""
+    if text.isascii() and text.isprintable():
+        return text[:1000]
     clean = text.encode("ascii", "backslashreplace").decode()
     return "".join(c if c.isprintable() else " " for c in clean)[:1000]

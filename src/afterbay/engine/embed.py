@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import msgspec
-
 from afterbay.core.decision import Target
 from afterbay.core.errors import ProviderError
 from afterbay.core.request import EmbedRequest
 from afterbay.core.usage import Usage, microusd
-from afterbay.engine.attempt import MakeTry
 from afterbay.engine.context import Call, Context, Turn
 from afterbay.engine.delivery import Delivery, answer_headers
+from afterbay.engine.exchange import ERROR_BYTES
 from afterbay.engine.pipeline import serve
 from afterbay.engine.stream import ProviderFailure
 from afterbay.engine.watchdog import Watchdog
@@ -20,24 +16,8 @@ from afterbay.policy.attempts import Attempts
 from afterbay.policy.quantity import estimate_text
 from afterbay.ports import Reply
 from afterbay.wire import openai_chat, openai_embeddings
-from afterbay.wire.dialect import Built
+from afterbay.wire.registry import EMBED_DIALECTS
 from afterbay.wire.splice import replace_model
-
-_ERROR_BYTES = 1 << 20
-
-Vectors = tuple[list[list[float]], Usage | None]
-
-
-class EmbedDialect(msgspec.Struct, frozen=True):
-    """How a provider makes embeddings: build a request, read its answer."""
-
-    build_request: Callable[[EmbedRequest, str], Built]
-    parse_answer: Callable[[bytes], Vectors]
-
-
-EMBED_DIALECTS: dict[str, EmbedDialect] = {
-    "openai.embeddings": EmbedDialect(openai_embeddings.build_request, openai_embeddings.parse_answer),
-}
 
 
 async def serve_embeddings(context: Context, call: Call, reply: Reply) -> None:
@@ -77,7 +57,7 @@ class EmbedExchange:
             self._machine.headers(turn.context.clock.monotonic(), response.status)
             self.is_reading = True
             if response.status != 200:
-                error_body = await response.read_all(_ERROR_BYTES)
+                error_body = await response.read_all(ERROR_BYTES)
                 error = openai_chat.DIALECT.parse_error(response.status, response.headers, error_body)
                 raise ProviderFailure(error, error_body if relays and response.status >= 400 else None)
             answer = await response.read_all(turn.snapshot.limits.answer_bytes)
@@ -107,6 +87,10 @@ class EmbedExchange:
         """Vectors are never a spare: they are right or an error."""
         raise AssertionError("an embedding has no spare answer")
 
+    async def complete_late(self, delivery: Delivery) -> bool:
+        """Vectors come whole or not at all."""
+        return False
+
     def usage(self) -> Usage | None:
         """What the attempt used; None: it gave no answer."""
         return self._usage
@@ -117,6 +101,10 @@ class EmbedExchange:
             return None
         return self.target.price.cost_picousd(self._usage)
 
+    def is_whole(self) -> bool:
+        """An answer is sent at once, or not at all."""
+        return False
+
     def finish(self) -> str | None:
         """Embeddings have no finish reason."""
         return None
@@ -125,6 +113,3 @@ class EmbedExchange:
 def _estimate(request: EmbedRequest) -> Usage:
     tokens = sum(estimate_text(one) if isinstance(one, str) else len(one) for one in request.inputs)
     return Usage(input_tokens=tokens, estimated=True)
-
-
-_check: MakeTry = EmbedExchange

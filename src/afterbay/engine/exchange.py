@@ -58,7 +58,7 @@ class Exchange:
             if response.status != 200:
                 await self._raise_error(response)
             if self.turn.stream and "json" not in response.headers.get("content-type", ""):
-                await self._stream(response, delivery)
+                await self._stream(response, delivery, outbound.hides_usage)
             else:
                 self._whole = await response.read_all(self.turn.snapshot.limits.answer_bytes)
                 await self._deliver_whole(delivery)
@@ -73,12 +73,22 @@ class Exchange:
         error = self._dialect.parse_error(response.status, response.headers, body)
         raise ProviderFailure(error, body if self._relays else None)
 
-    async def _stream(self, response: UpstreamResponse, delivery: Delivery) -> None:
+    async def _stream(self, response: UpstreamResponse, delivery: Delivery, hides_usage: bool) -> None:
         limits = self.turn.snapshot.limits
         seed = self.turn.call.id.removeprefix("req_")
-        self._pump = Pump(self._dialect, seed, self._relays, limits.event_bytes, self.meter, delivery, self)
+        self._pump = Pump(
+            self._dialect, seed, self._relays, limits.event_bytes, self.meter, delivery, self, hides_usage
+        )
         await self._pump.run(response, self.target)
         await self._end_stream(delivery)
+        await self._pump.let_go(response)
+
+    async def complete_late(self, delivery: Delivery) -> bool:
+        """Ends a stream whose answer is complete but whose connection stays open; False if there is no such stream."""
+        if self._pump is None or not self._pump.is_complete:
+            return False
+        await self._end_stream(delivery)
+        return True
 
     async def _end_stream(self, delivery: Delivery) -> None:
         self.before_write()
@@ -106,7 +116,8 @@ class Exchange:
 
     async def deliver_spare(self, delivery: Delivery) -> None:
         """Delivers the answer of an attempt that was `Unusable`, for want of a better one."""
-        self.turn.warnings.append("the answer did not pass validation, and no other target gave a better one")
+        if self.meter.finish != "content_filter":
+            self.turn.warnings.append("the answer did not pass validation, and no other target gave a better one")
         if self._pump is not None:
             await self._pump.deliver_held(self.target)
             await self._end_stream(delivery)
@@ -150,6 +161,10 @@ class Exchange:
     def finish(self) -> str | None:
         """Why the model stopped; None: it did not."""
         return self.meter.finish
+
+    def is_whole(self) -> bool:
+        """Whether a relayed stream was passed on up to its own end. A translated one ends in `_end_stream`."""
+        return self._relays and self._pump is not None and self._pump.is_complete
 
     def note(self) -> dict[str, object]:
         """What the client learns of the attempt beside the final usage of a translated answer."""

@@ -42,7 +42,7 @@ def explain(gave_up: GaveUp, attempts: list[Attempt], longest_wait_s: float) -> 
         return Failure(Upstream(text, status=504, kind="timeout", code="deadline_exceeded", remedy=remedy))
     if last.kind in ("authentication", "permission"):
         return Failure(_refused_credentials(attempts))
-    if len(attempts) > 1 and last.kind not in _CLIENTS_TO_MEND:
+    if len({one.target for one in attempts}) > 1 and last.kind not in _CLIENTS_TO_MEND:
         return Failure(_all_failed(attempts, last))
     error = Upstream(
         f"{attempts[-1].target if attempts else 'The target'}: {last.message}",
@@ -97,4 +97,5 @@ def _all_failed(attempts: list[Attempt], last: ProviderError) -> Upstream:
         status=503 if full else 502,
         kind="overloaded" if full else "server",
         code="all_targets_failed",
+        retry_after_s=last.retry_after_s if full else None,
     )

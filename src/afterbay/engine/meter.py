@@ -20,7 +20,7 @@ from afterbay.core.event import (
     UsageSeen,
 )
 from afterbay.core.usage import Usage
-from afterbay.policy.quantity import estimate_tokens
+from afterbay.policy.quantity import estimate_tokens, measure
 
 
 class Meter:
@@ -70,12 +70,9 @@ class Meter:
                 self.has_output = self.has_output or type(event).__name__ == "ReasoningSignature"
 
     def _count(self, text: str) -> None:
-        if text.isascii():
-            self._ascii += len(text)
-        else:
-            narrow = len(text.encode("ascii", "ignore"))
-            self._ascii += narrow
-            self._other += len(text) - narrow
+        narrow, other = measure(text)
+        self._ascii += narrow
+        self._other += other
 
     def estimate(self, input_tokens: int) -> Usage:
         """Usage for a provider that sent none, marked as an estimate."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote_plus
+
 import msgspec
 
 from afterbay.core.decision import Target
 from afterbay.engine.context import Turn
 from afterbay.policy.route import SOFT, lacks
+from afterbay.wire import openai_chat
 from afterbay.wire.features import strip
+from afterbay.wire.openai_chat.relay import ask_for_usage
 from afterbay.wire.registry import DIALECTS
 from afterbay.wire.splice import replace_model
 
@@ -16,11 +20,15 @@ FORWARDED = {"anthropic.messages": ("anthropic-version", "anthropic-beta")}
 
 
 class Outbound(msgspec.Struct, frozen=True):
-    """A request to a provider, without address and credentials."""
+    """A request to a provider, without address and credentials.
+
+    `hides_usage`: the stream will tell its usage, and the client did not ask for it.
+    """
 
     path: str
     body: bytes
     headers: dict[str, str]
+    hides_usage: bool = False
 
 
 def prepare(turn: Turn, target: Target) -> Outbound:
@@ -30,12 +38,22 @@ def prepare(turn: Turn, target: Target) -> Outbound:
     if target.dialect == call.dialect.name and not lacking:
         headers = {name: call.headers[name] for name in FORWARDED.get(target.dialect, ()) if name in call.headers}
         body = call.body if target.name == turn.model else replace_model(call.body, target.name)
-        query = f"?{call.query}" if call.query else ""
-        return Outbound(call.dialect.endpoint + query, body, headers)
+        asking = (
+            ask_for_usage(body)
+            if turn.stream and turn.route.ask_usage and call.dialect is openai_chat.DIALECT
+            else None
+        )
+        return Outbound(call.dialect.endpoint + _query(call.query), asking or body, headers, asking is not None)
     request = strip(turn.request, lacking) if lacking else turn.request
     built = DIALECTS[target.dialect].build_request(request, target.name)
     turn.warnings += [f"dropped: {name}" for name in (*sorted(lacking), *built.losses)]
     return Outbound(built.path, built.body, built.headers)
+
+
+def _query(raw: str) -> str:
+    """The client's query as it came, without `key`: that is where Gemini's clients show the gateway's own key."""
+    kept = [pair for pair in raw.split("&") if pair and unquote_plus(pair.partition("=")[0]) != "key"]
+    return f"?{'&'.join(kept)}" if kept else ""
 
 
 def _lacking(turn: Turn, target: Target) -> frozenset[str]:

@@ -61,7 +61,7 @@ async def serve(turn: Turn, reply: Reply, make: MakeTry) -> None:
         await driver.run()
         turn.record.outcome = "ok"
     except (ClientGone, asyncio.CancelledError):
-        turn.record.outcome = "client_closed"
+        turn.record.outcome = "ok" if driver is not None and driver.is_served else "client_closed"
         raise
     except Exception as error:  # the root of the request: whatever it is, the client is told
         await fail(turn, delivery, driver, error)

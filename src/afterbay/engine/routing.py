@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from afterbay.core.decision import Decision, Target
-from afterbay.core.errors import ClientMistake
+from afterbay.core.errors import ClientMistake, NotBuilt
 from afterbay.engine.context import Turn
 from afterbay.policy.facts import prompt_text, read_facts
 from afterbay.policy.names import Found, look_up
@@ -38,7 +38,29 @@ def choose(turn: Turn, *, embeds: bool = False) -> Decision:
         kept = msgspec.structs.replace(ask, features=frozenset())
         decision = decide(kept, snapshot, turn.route, _CANNOT, world, now, turn.draw)
     turn.stage("route", now)
-    return decision
+    return _without_responses(turn, decision)
+
+
+def _without_responses(turn: Turn, decision: Decision) -> Decision:
+    """Leaves out targets that are to be spoken to in OpenAI's Responses protocol, which is not built yet.
+
+    `api: responses` counts where the client's protocol does not decide: a chat completions client has decided.
+
+    Raises:
+        NotBuilt: 501, no other target is left.
+    """
+    if turn.call.dialect.name == "openai.chat":
+        return decision
+    providers = turn.snapshot.providers
+    targets = tuple(target for target in decision.targets if providers[target.provider].api != "responses")
+    if not targets:
+        raise NotBuilt(
+            f"'{turn.model}' is set to `api: responses`, which is not built yet.",
+            code="not_built",
+            param="model",
+            remedy="Set `api: chat` for its provider.",
+        )
+    return decision if len(targets) == len(decision.targets) else msgspec.structs.replace(decision, targets=targets)
 
 
 def _ask(turn: Turn, found: Found, route: Route, embeds: bool) -> Ask:

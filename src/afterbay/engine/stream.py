@@ -7,16 +7,24 @@ the attempt may still fail without the client seeing it. Half an event is never 
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import Protocol
+
+import msgspec
 
 from afterbay.core.decision import Target
 from afterbay.core.errors import ProviderError
 from afterbay.core.event import Event, Failed
 from afterbay.engine.delivery import Delivery, Unusable
 from afterbay.engine.meter import Meter
-from afterbay.ports import UpstreamResponse
+from afterbay.ports import TransportError, UpstreamResponse
 from afterbay.wire.dialect import Dialect
-from afterbay.wire.sse import Splitter, SseEvent
+from afterbay.wire.openai_chat.relay import without_usage
+from afterbay.wire.sse import Splitter, SseEvent, before
+
+LAST_BYTES_S = 0.25
+"""As long is waited for the end of a connection whose answer is complete."""
 
 
 class ProviderFailure(Exception):
@@ -28,6 +36,14 @@ class ProviderFailure(Exception):
     def __init__(self, error: ProviderError, body: bytes | None = None, *, shown: bool = False) -> None:
         super().__init__(error.message)
         self.error, self.body, self.shown = error, body, shown
+
+
+class _Unreadable(Exception):
+    """An event that is not JSON, or of a shape that cannot be translated; `events` came before it."""
+
+    def __init__(self, events: list[Event], data: bytes) -> None:
+        super().__init__("unreadable")
+        self.events, self.data = events, data
 
 
 class Pace(Protocol):
@@ -55,6 +71,7 @@ class Pump:
         meter: Meter,
         delivery: Delivery,
         pace: Pace,
+        hides_usage: bool = False,
     ) -> None:
         self._splitter = Splitter(event_bytes)
         self._parser = dialect.stream_parser(seed)
@@ -67,7 +84,7 @@ class Pump:
         self._held_size = 0
         self._limit = event_bytes
         self._committed = False
-        self._malformed = 0
+        self._hides_usage = hides_usage
 
     async def run(self, response: UpstreamResponse, target: Target) -> None:
         """Reads to the end.
@@ -77,38 +94,88 @@ class Pump:
             TransportError, ClientGone: as their names say.
             Unusable: it ended properly without any output.
         """
-        while data := await response.read():
+        while not self._parser.is_over and (data := await self._read(response)):
             try:
                 raw, sse = self._splitter.feed(data)
             except ValueError as error:
                 raise ProviderFailure(ProviderError("server", str(error), code="bad_answer")) from None
             if raw:
-                await self._take(raw, self._parse(sse), target, sse)
-        raw, sse = self._splitter.rest()
-        unread = self._malformed
-        events = self._parse(sse)
+                await self._take(raw, sse, target)
+        await self._take_rest(target)
         if self._meter.error is None and not self._parser.is_complete:
             raise ProviderFailure(ProviderError("cut", "the stream ended before the answer did"))
-        if sse and self._malformed == unread:  # else it is half an event
-            await self._take(raw.rstrip(b"\r\n") + b"\n\n", events, target, sse)
         if not self._committed:
-            raise Unusable("empty", "the stream ended without any output")
+            refused = self._meter.finish == "content_filter"
+            raise Unusable("refusal" if refused else "empty", "the stream ended without any output")
 
-    def _parse(self, sse: list[SseEvent]) -> list[Event]:
+    @property
+    def is_complete(self) -> bool:
+        """Whether the answer has come to its end, though perhaps not the connection."""
+        return self._committed and self._parser.is_complete and self._meter.error is None
+
+    async def _read(self, response: UpstreamResponse) -> bytes:
+        """The next bytes. A connection that breaks after the answer's end has brought everything that counts."""
+        try:
+            return await response.read()
+        except TransportError:
+            if self._parser.is_complete:
+                return b""
+            raise
+
+    async def let_go(self, response: UpstreamResponse) -> None:
+        """Reads the connection's last bytes after the answer's end, if they come soon: then it can be used again."""
+        with contextlib.suppress(TimeoutError, TransportError):
+            async with asyncio.timeout(LAST_BYTES_S):
+                while await response.read():
+                    pass
+
+    async def _take_rest(self, target: Target) -> None:
+        """The last event may lack its blank line: some hosts end so. Half an event, after a cut, is not passed on."""
+        raw, sse = self._splitter.rest()
+        if sse and not self._parser.is_over:
+            with contextlib.suppress(_Unreadable):
+                events = self._parse(sse, strict=True)
+                if self._parser.is_complete or self._meter.error is not None:
+                    await self._pass_on(raw.rstrip(b"\r\n") + b"\n\n", events, target)
+
+    def _parse(self, sse: list[SseEvent], strict: bool = False) -> list[Event]:
+        """What the events mean. One of another shape is the relay's client's business, unless `strict`.
+
+        Raises:
+            _Unreadable: with the events before it.
+        """
         events: list[Event] = []
         for name, data in sse:
             try:
                 self._parser.push(name, data, events)
+            except msgspec.ValidationError:
+                if strict or not self._relays:
+                    raise _Unreadable(events, data) from None
             except ValueError:
-                self._malformed += 1
-                if self._malformed > 1 and not self._relays:
-                    error = ProviderError("server", "its stream holds events that cannot be read", code="bad_answer")
-                    raise ProviderFailure(error) from None
+                raise _Unreadable(events, data) from None
         self._meter.see(events)
         return events
 
-    async def _take(self, raw: bytes, events: list[Event], target: Target, sse: list[SseEvent]) -> None:
-        """Passes on what has come; or holds it, while nothing of it is output."""
+    async def _take(self, raw: bytes, sse: list[SseEvent], target: Target) -> None:
+        """Passes on what has come, up to an event that cannot be read.
+
+        Raises:
+            ProviderFailure: there was one.
+        """
+        try:
+            events, progress = self._parse(sse), any(name != b"ping" for name, _ in sse)
+            await self._pass_on(without_usage(sse) if self._hides_usage else raw, events, target, progress)
+        except _Unreadable as bad:
+            self._meter.see(bad.events)
+            await self._pass_on(before(raw, bad.data), bad.events, target)
+            text = "its stream holds an event that cannot be read"
+            raise ProviderFailure(ProviderError("server", text, code="bad_answer")) from None
+
+    async def _pass_on(self, raw: bytes, events: list[Event], target: Target, progress: bool = True) -> None:
+        """Passes on bytes or events; or holds them, while nothing of it is output.
+
+        `progress`: there was an event other than a ping; one without a meaning of its own (a block ends) is progress too.
+        """
         error = self._meter.error
         if error is not None and not self._relays:
             events = [event for event in events if type(event) is not Failed]  # the one error event is `fail`'s
@@ -131,12 +198,12 @@ class Pump:
             await self._delivery.write(self._flush())
             self._pace.after_write(True)
         else:
-            progress = bool(events) or any(name != b"ping" for name, _ in sse)
-            await self._pass(raw if self._relays else self._delivery.renderer().render(events), progress)
+            chunk = raw if self._relays else self._delivery.renderer().render(events)
+            await self._send(chunk, progress=progress)
         if error is not None:
             raise ProviderFailure(error, shown=self._relays)
 
-    async def _pass(self, chunk: bytes, progress: bool) -> None:
+    async def _send(self, chunk: bytes, progress: bool) -> None:
         """Sends a chunk, if there is anything to send."""
         self._pace.before_write()
         if chunk:

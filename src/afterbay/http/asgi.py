@@ -9,13 +9,14 @@ from typing import Any, TypeAlias
 
 from afterbay.core.errors import ClientMistake, GatewayError, Internal, NotBuilt
 from afterbay.core.ids import request_id
+from afterbay.core.secret import Secret
 from afterbay.engine.context import Call, Context
 from afterbay.engine.count import serve_count
 from afterbay.engine.delivery import error_headers
 from afterbay.engine.embed import serve_embeddings
 from afterbay.engine.pipeline import serve_chat
 from afterbay.http.body import check_head, read_body
-from afterbay.http.identity import identify
+from afterbay.http.identity import identify, is_loopback, require_admin
 from afterbay.http.pages import Pages
 from afterbay.http.paths import Endpoint, find
 from afterbay.http.reply import AsgiReply, Receive, Send
@@ -31,10 +32,11 @@ _SERVE: Mapping[str, Serve] = {"chat": serve_chat, "embeddings": serve_embedding
 class Gateway:
     """The application. `context` is the engine's; `pages` answers what needs no provider."""
 
-    def __init__(self, context: Context, keys: Keys, pages: Pages) -> None:
+    def __init__(self, context: Context, keys: Keys, pages: Pages, admin_key: Secret | None = None) -> None:
         self._context = context
         self._keys = keys
         self._pages = pages
+        self._admin_key = admin_key
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """One ASGI connection: an HTTP request, the lifespan; a WebSocket is refused."""
@@ -100,8 +102,11 @@ class Gateway:
                 remedy="OpenAI's clients use /v1 as their base URL, Anthropic's and Gemini's the address alone.",
             )
         key = None
-        if endpoint.operation not in ("live", "ready", "index", "metrics"):
-            key = identify(self._keys, headers, scope["query_string"].decode("latin-1"))
+        query: str = scope["query_string"].decode("latin-1")
+        if endpoint.operation == "metrics":
+            self._admit_to_metrics(scope, headers, query)
+        elif endpoint.operation not in ("live", "ready", "index"):
+            key = identify(self._keys, headers, query)
         if endpoint.operation == "not_built":
             raise NotBuilt(f"{endpoint.argument} is not built yet.", code="not_built")
         if scope["method"] != endpoint.method and not (scope["method"] == "HEAD" and endpoint.method == "GET"):
@@ -111,6 +116,17 @@ class Gateway:
                 code="method_not_allowed",
             )
         return key
+
+    def _admit_to_metrics(self, scope: Mapping[str, Any], headers: Mapping[str, str], query: str) -> None:
+        """Metrics tell what is spent and on what: off loopback they are for admins, unless the config opens them.
+
+        Raises:
+            GatewayError: 401.
+        """
+        server = scope.get("server")
+        public = self._context.fleet.snapshot.telemetry.metrics_public
+        if not public and (server is None or not is_loopback(server[0])):
+            require_admin(self._keys, self._admin_key, headers, query)
 
     async def _refuse(
         self, error: GatewayError, endpoint: Endpoint | None, headers: Mapping[str, str], call_id: str, reply: AsgiReply
@@ -124,8 +140,7 @@ class Gateway:
         if error.status in (408, 413):
             out["connection"] = "close"  # the rest of the body is not read
         await reply.start(error.status, {**out, "content-length": str(len(body))})
-        await reply.write(body)
-        await reply.end()
+        await reply.end(body)
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import hmac
+import ipaddress
 from collections.abc import Mapping
 from urllib.parse import parse_qs
 
 from afterbay.core.errors import GatewayError
+from afterbay.core.secret import Secret
 from afterbay.ports import Key, Keys
-
-OPEN = Key("open", "open")
-"""Stands for everybody while no virtual key exists and the gateway listens on loopback only."""
 
 
 def secret_of(headers: Mapping[str, str], query: str) -> str | None:
@@ -44,3 +44,33 @@ def identify(keys: Keys, headers: Mapping[str, str], query: str) -> Key | None:
         code="invalid_api_key",
         remedy="Send a virtual key as `authorization: Bearer ...`; `afterbay keys create` makes one.",
     )
+
+
+def require_admin(keys: Keys, admin_key: Secret | None, headers: Mapping[str, str], query: str) -> None:
+    """Lets through who shows an admin key: the one of AFTERBAY_ADMIN_KEY, or a virtual one made with `--admin`.
+
+    Raises:
+        GatewayError: 401, no such key.
+    """
+    secret = secret_of(headers, query)
+    if secret is not None:
+        if admin_key is not None and hmac.compare_digest(secret.encode(), admin_key.reveal().encode()):
+            return
+        key = keys.find(secret)
+        if key is not None and key.admin:
+            return
+    raise GatewayError(
+        "This page needs an admin key.",
+        status=401,
+        kind="authentication",
+        code="admin_key_required",
+        remedy="Send the key of AFTERBAY_ADMIN_KEY, or one made with `afterbay keys create NAME --admin`.",
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -11,9 +11,9 @@ from afterbay import __version__
 from afterbay.config.snapshot import Snapshot
 from afterbay.core.decision import Record
 from afterbay.core.errors import ClientMistake
+from afterbay.core.words import closest
 from afterbay.engine.context import Context
 from afterbay.http.paths import Endpoint
-from afterbay.policy.names import nearest
 from afterbay.ports import Key, Reply
 
 _encode = msgspec.json.Encoder().encode
@@ -48,8 +48,7 @@ class Pages:
         """
         status, kind, body = await self._page(endpoint, headers, query, key)
         await reply.start(status, {"content-type": kind, "content-length": str(len(body))})
-        await reply.write(body)
-        await reply.end()
+        await reply.end(body)
 
     async def _page(
         self, endpoint: Endpoint, headers: Mapping[str, str], query: str, key: Key | None
@@ -102,7 +101,7 @@ class Pages:
                 kind="not_found",
                 code="model_not_found",
                 param="model",
-                remedy=f"The nearest names are: {', '.join(nearest(wanted, names))}.",
+                remedy=f"The nearest names are: {', '.join(closest(wanted, names))}.",
             )
         whole = shape([(wanted, snapshot)])
         one: dict[str, Any] = next(iter(whole["models"] if "models" in whole else whole["data"]))

@@ -53,10 +53,10 @@ class AsgiReply:
         """Sends bytes, and waits while the client reads too slowly."""
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
-    async def end(self) -> None:
-        """Ends the body properly."""
+    async def end(self, data: bytes = b"") -> None:
+        """Ends the body properly, after the last bytes of it."""
         self._ended = True
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        await self._send({"type": "http.response.body", "body": data, "more_body": False})
 
     def close(self) -> None:
         """Ends the watch. Call it last, whatever happened."""

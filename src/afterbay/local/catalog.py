@@ -57,14 +57,15 @@ class LocalModel(msgspec.Struct, frozen=True):
     """A model that can run here.
 
     `context_tokens` is what it was trained for; `slot_tokens` the default for one request at a time, which bounds the
-    memory. `system` is the system message that its own chat template adds where there is none. `forced_calls` is the
-    most tool calls taken from one answer when a call is forced: a model that repeats itself gets 1. `on_request` models
-    are never fetched unless a configuration names them.
+    memory. `system` is the system message that its own chat template adds where there is none. `temperature`, `top_p`:
+    what its makers use, for requests that set none. `forced_calls` is the most tool calls taken from one answer when a
+    call is forced: a model that repeats itself gets 1. `on_request` models are never fetched unless a configuration
+    names them.
     """
 
     id: str
     title: str
-    kind: Literal["chat", "embed"]
+    kind: Literal["chat", "embed", "library"]
     files: tuple[ModelFile, ...]
     context_tokens: int
     licence: str
@@ -72,6 +73,8 @@ class LocalModel(msgspec.Struct, frozen=True):
     slot_tokens: int = 4096
     dimensions: int | None = None
     system: str = "You are a helpful assistant."
+    temperature: float | None = None
+    top_p: float | None = None
     forced_calls: int = 1
     on_request: bool = False
 
@@ -97,6 +100,8 @@ SMALL = LocalModel(
     kind="chat",
     context_tokens=8192,
     system="You are a helpful AI assistant named SmolLM, trained by Hugging Face",
+    temperature=0.2,  # the model card's example; the engine's own 0.8 makes a model this small ramble
+    top_p=0.9,
     licence="Apache-2.0",
     notice=(
         "SmolLM2-135M-Instruct by Hugging Face (HuggingFaceTB), Apache-2.0; quantised by QuantFactory; "

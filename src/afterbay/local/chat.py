@@ -1,12 +1,13 @@
 """One chat request on a local model: OpenAI's body in, OpenAI's chunks or whole answer out, tool calls included.
 
-What really works (measured at temperature 0 with the catalogue's models):
-- `tool_choice` `required` or a name: a grammar forces the call, so it is always valid by the tool's schema. Both
-  models name a fitting tool for a plain question; SmolLM2 fills the arguments poorly.
-- `auto` with Qwen2.5-Coder: it calls, as bare JSON or in a code fence, and also calls where it need not (a greeting
-  with a weather tool in reach becomes a call). One call an answer, even when two are asked for.
-- `auto` with SmolLM2: it answers in text and does not call.
-- Results of tools in the history are read and used by both.
+What really works (two tools with one argument, temperature 0; right name and arguments of 10 questions that need one,
+no call of 5 that need none):
+- `required` or a name: a grammar forces the call, so it always has the form of the tool's schema. All models: 10 of 10
+  right. The grammar always makes a call, whether one fits or not.
+- `auto`: Qwen2.5-Coder 1.5B 10 of 10 and 5 of 5; 0.5B 10 of 10 but 3 of 5 (it calls a weather tool when greeted), as
+  bare JSON or in a code fence; SmolLM2 0 of 10: it never calls, it answers in text.
+- Two calls in one answer: only the 1.5B makes them.
+- Results of tools in the history are read and used by all.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ def engine_request(body: ChatBody, model: LocalModel) -> Chunk:
         "timings_per_token": True,  # carries the counts when we stop before the engine's last chunk
     }
     for name in _SAMPLING:
-        if (value := getattr(body, name)) is not None:
+        if (value := getattr(body, name)) is None:
+            value = getattr(model, name, None)
+        if value is not None:
             request[name] = value
     if body.seed is not None:
         request["seed"] = body.seed & 0xFFFFFFFF

@@ -89,6 +89,12 @@ def ensure(
     return Installed(tuple(path for path, _ in fetched), tuple(source for _, source in fetched), model.notice)
 
 
+def is_installed(model: LocalModel, cache: Path | None = None) -> bool:
+    """Whether all its files were verified here before and have not changed: `ensure` will not fetch anything."""
+    place = (cache or cache_folder()) / model.id
+    return all(_recorded(file, place) is not None for file in model.files)
+
+
 class _Where(msgspec.Struct, frozen=True):
     """Where to look, for one call."""
 

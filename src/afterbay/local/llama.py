@@ -30,8 +30,9 @@ Chunk: TypeAlias = dict[str, Any]
 UNDERWAY = 64
 """Chunks between the engine's thread and the event loop; then the thread waits."""
 
-BATCH_TOKENS = 128
-"""Prompt tokens read at once: the longest time between two looks at whether the client is still there."""
+BATCH_TOKENS = 64
+"""Prompt tokens read at once, which is the longest time between two looks at whether the client is still there.
+Measured on the 0.5B model: 64 reads 3 % slower than 512."""
 
 MOST_THREADS = 8
 """Models of this size gain nothing from more."""

@@ -9,7 +9,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -58,6 +58,7 @@ class LocalEngine:
         limits: EngineLimits | None = None,
         patience: Patience | None = None,
         on_state: Callable[[State], None] | None = None,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         self.model, self.limits = model, limits or EngineLimits(slot_tokens=model.slot_tokens)
         if self.limits.slot_tokens > model.context_tokens:
@@ -73,6 +74,7 @@ class LocalEngine:
         self._process: asyncio.subprocess.Process | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._errors: asyncio.Task[str] | None = None
+        self._environ = dict(environ or {})
         self._port, self._token = 0, ""
 
     @property
@@ -128,7 +130,7 @@ class LocalEngine:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, **_MEMORY},
+            env={**os.environ, **_MEMORY, **self._environ},
             start_new_session=True,  # a Ctrl-C at the terminal is for the gateway, which then ends its workers
         )
         self._process = process

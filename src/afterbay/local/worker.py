@@ -43,11 +43,24 @@ def main() -> None:
     else:
         embedder = Embedder(config.paths[0], config.paths[1], model.slot_tokens, config.limits.used_threads())
     _trim()
-    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+    listener = _listen()
     ready = Ready(port=listener.getsockname()[1], load_s=round(time.monotonic() - started, 3))
     os.write(out, msgspec.json.encode(ready) + b"\n")
     os.close(out)
     _serve(App(config, model, engine, embedder), listener)
+
+
+def _listen() -> socket.socket:
+    """A socket on a free port of loopback.
+
+    Without delay, and said here: event loops set that only on sockets whose protocol number is TCP's, which
+    `socket.create_server` leaves at 0, and every answer of two writes then waits 40 ms for an acknowledgement.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(128)
+    return listener
 
 
 def _trim() -> None:

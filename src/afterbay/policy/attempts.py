@@ -215,9 +215,10 @@ class Attempts:
         return [self._alarm(now + self._limits.first_token_s), start]
 
     def _come_back(self, now: float, error: ProviderError) -> list[Action]:
-        """No other target is left: wait for this one if it said when to return and the deadline allows it."""
+        """No other target is left: wait for this one, once, if it said when to return and the deadline allows it."""
         wait = clamp_wait(error.retry_after_s, self._longest_wait_s)
         room = wait is not None and now + wait < self._deadline_s and len(self.attempts) < self._limits.max_attempts
+        room = room and all(one.why != "retry" for one in self.attempts)
         if wait is None or not room or error.kind == "quota" or error.retry_after_s != wait:
             return self._give_up(now)
         self.state = "waiting"

@@ -7,12 +7,13 @@ the three nearest ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import msgspec
 
 from afterbay.core.decision import Target
 from afterbay.core.errors import ClientMistake
+from afterbay.core.words import closest
 from afterbay.policy.plan import Alias, Plan, Route
 
 Direct = Callable[[str, str], Target | None]
@@ -50,7 +51,7 @@ def look_up(plan: Plan, model: str, direct: Direct) -> Found:
         if instead is not None:
             warning = f"the model '{model}' is not configured; '{plan.unknown_model}' answers instead"
             return Found(instead.alias, instead.route, None, warning)
-    near = nearest(model, [*plan.aliases, *plan.routes, *plan.by_upstream_name])
+    near = closest(model, [*plan.aliases, *plan.routes, *plan.by_upstream_name])
     raise ClientMistake(
         f"There is no model called '{model}'.",
         status=404,
@@ -69,27 +70,3 @@ def _named(plan: Plan, name: str) -> Found | None:
         return Found(alias=alias)
     route = plan.routes.get(name)
     return Found(route=route) if route is not None else None
-
-
-def nearest(word: str, names: Iterable[str], count: int = 3) -> list[str]:
-    """The `count` names nearest to `word` by edit distance, nearest first."""
-    unique = dict.fromkeys(names)
-    return sorted(unique, key=lambda name: (edit_distance(word.lower(), name.lower()), name))[:count]
-
-
-def edit_distance(a: str, b: str) -> int:
-    """Insertions, deletions, substitutions and swaps of neighbours that turn `a` into `b` (at most 64 letters each).
-
-    Source: optimal string alignment, the restricted Damerau-Levenshtein distance.
-    """
-    a, b = a[:64], b[:64]
-    before: list[int] = []
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        last, row = row, [i] + [0] * len(b)
-        for j, y in enumerate(b, 1):
-            row[j] = min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (x != y))
-            if i > 1 and j > 1 and x == b[j - 2] and a[i - 2] == y:
-                row[j] = min(row[j], before[j - 2] + 1)
-        before = last
-    return row[-1]

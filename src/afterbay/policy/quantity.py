@@ -8,15 +8,23 @@ made from them is marked as an estimate.
 from __future__ import annotations
 
 ASCII_CHARS_PER_TOKEN = 3.7
-OTHER_CHARS_PER_TOKEN = 1.6
+OTHER_BYTES_PER_TOKEN = 4.9
+"""Of UTF-8: three bytes of a Chinese character are worth about as much as two Russian letters."""
 
 
-def estimate_tokens(ascii_chars: int, other_chars: int) -> int:
-    """Tokens of a text of so many ASCII and other characters, rounded up."""
-    return -int(-(ascii_chars / ASCII_CHARS_PER_TOKEN + other_chars / OTHER_CHARS_PER_TOKEN) // 1)
+def measure(text: str) -> tuple[int, int]:
+    """(ASCII characters, UTF-8 bytes of all other characters) of a text."""
+    if text.isascii():
+        return len(text), 0
+    narrow = len(text.encode("ascii", "ignore"))
+    return narrow, len(text.encode("utf-8", "replace")) - narrow
+
+
+def estimate_tokens(ascii_chars: int, other_bytes: int) -> int:
+    """Tokens of a text of so many ASCII characters and other bytes, rounded up."""
+    return -int(-(ascii_chars / ASCII_CHARS_PER_TOKEN + other_bytes / OTHER_BYTES_PER_TOKEN) // 1)
 
 
 def estimate_text(text: str) -> int:
     """Tokens of a text."""
-    narrow = len(text) if text.isascii() else len(text.encode("ascii", "ignore"))
-    return estimate_tokens(narrow, len(text) - narrow)
+    return estimate_tokens(*measure(text))

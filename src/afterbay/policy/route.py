@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
 
 import msgspec
 
@@ -18,6 +19,12 @@ from afterbay.core.errors import ClientMistake, PolicyRefusal
 from afterbay.policy.facts import Facts
 from afterbay.policy.names import Found
 from afterbay.policy.plan import Alias, Compliance, Plan, Route
+
+Cannot: TypeAlias = Mapping[str, Mapping[str, str]]
+"""What each dialect cannot say: dialect -> feature -> reason."""
+
+Draw: TypeAlias = Callable[[str], float]
+"""purpose -> a number in [0, 1), the same for the same request and purpose."""
 
 SOFT = frozenset({"reasoning", "parallel_tool_calls"})
 """Features whose absence does not remove a target: they are wishes about effort, dropped with a warning."""
@@ -50,72 +57,85 @@ def route_of(plan: Plan, found: Found, defaults: Route) -> Route:
     return found.route if found.route is not None else defaults
 
 
-def decide(
-    ask: Ask, plan: Plan, route: Route, dialect_cannot: Mapping[str, Mapping[str, str]], world: World, now: float,
-    draw: Callable[[str], float],
-) -> Decision:  # fmt: skip
+class _Filter:
+    """The hard filters of one request. `rejected` grows with what they remove."""
+
+    def __init__(self, ask: Ask, plan: Plan, route: Route, cannot: Cannot, draw: Draw) -> None:
+        self.rejected: list[Rejected] = []
+        self._ask, self._plan, self._route, self._cannot, self._draw = ask, plan, route, cannot, draw
+        self._seen: dict[str, list[Target]] = {}
+
+    def targets(self, name: str) -> list[Target]:
+        """The deployments of an alias that may serve, in the order in which they may be tried."""
+        if name not in self._seen:
+            alias = self._plan.aliases.get(name)
+            if alias is None:
+                self.rejected.append(Rejected(name, "not configured"))
+            passed = [one for one in _deployments(alias, self._draw) if self.passes(one, name)] if alias else []
+            self._seen[name] = passed
+        return self._seen[name]
+
+    def passes(self, target: Target, name: str) -> bool:
+        """Whether a target may serve."""
+        reason = _why_not(self._ask, self._route, target, name, self._cannot)
+        if reason is not None:
+            self.rejected.append(Rejected(target.id, reason))
+        return reason is None
+
+
+def decide(ask: Ask, plan: Plan, route: Route, cannot: Cannot, world: World, now: float, draw: Draw) -> Decision:
     """The order of targets for one request.
 
-    `draw(purpose)` gives a number in [0, 1) that depends on nothing but the request and the purpose.
+    `cannot`: what each dialect cannot say. `draw(purpose)` gives a number in [0, 1) that depends on nothing but the
+    request and the purpose.
 
     Raises:
         ClientMistake: 400 `unsupported_field`: no target can honour a field of the request.
         PolicyRefusal: 403 `policy_no_candidate`: a policy removed every target; it names the filter.
     """
-    names, rule = _names(ask, plan, route)
-    rejected: list[Rejected] = []
+    passing = _Filter(ask, plan, route, cannot, draw)
+    found = ask.found
     chosen: dict[str, Target] = {}
-    for name in names:
-        alias = plan.aliases.get(name)
-        if alias is None:
-            rejected.append(Rejected(name, "not configured"))
-            continue
-        for target in _deployments(alias, world, now, draw):
-            reason = _why_not(ask, route, target, alias.name, dialect_cannot)
-            if reason is None:
+    if found.target is not None:
+        name, rule = "direct", "direct"
+        if passing.passes(found.target, ask.requested):
+            chosen[found.target.id] = found.target
+    else:
+        pick, rule = (found.alias.name, "alias") if found.alias is not None else pick_for(ask, plan, route, passing)
+        name = found.alias.name if found.alias is not None else route.name
+        for alias in (pick, *_chain(pick, found, plan, route)):
+            for target in passing.targets(alias):
                 chosen.setdefault(target.id, target)
-            else:
-                rejected.append(Rejected(target.id, reason))
-    if ask.found.target is not None:
-        reason = _why_not(ask, route, ask.found.target, ask.requested, dialect_cannot)
-        if reason is None:
-            chosen[ask.found.target.id] = ask.found.target
-        else:
-            rejected.append(Rejected(ask.found.target.id, reason))
     if not chosen:
-        raise _nothing_left(ask, rejected)
-    warnings = (ask.found.warning,) if ask.found.warning else ()
-    route_name = ask.found.route.name if ask.found.route else (ask.found.alias.name if ask.found.alias else "direct")
-    return Decision(_cool_last(chosen.values(), world, now), route_name, rule, tuple(rejected), warnings)
+        raise _nothing_left(ask, passing.rejected)
+    warnings = (found.warning,) if found.warning else ()
+    return Decision(_cool_last(chosen.values(), world, now), name, rule, tuple(passing.rejected), warnings)
 
 
-def _names(ask: Ask, plan: Plan, route: Route) -> tuple[list[str], str]:
-    """Aliases in the order in which they may be tried, and the rule that made the first one first."""
-    if ask.found.target is not None:
-        return [], "direct"
-    if ask.found.alias is not None:
-        fallback = route.fallback if ask.found.route is not None and route.fallback is not None else None
-        chain = ask.found.alias.fallback if fallback is None else fallback
-        return list(dict.fromkeys((ask.found.alias.name, *chain))), "alias"
-    pick, rule = pick_for(ask, plan, route)
-    picked = plan.aliases.get(pick)
-    chain = route.fallback if route.fallback is not None else picked.fallback if picked else ()
-    return list(dict.fromkeys((pick, *chain, *route.candidates))), rule
+def _chain(pick: str, found: Found, plan: Plan, route: Route) -> tuple[str, ...]:
+    """The fallbacks after the pick: the route's if the request came by a route that has some, else the alias's.
+
+    A fallback's own list is not followed.
+    """
+    if found.route is not None and route.fallback is not None:
+        return route.fallback
+    alias = plan.aliases.get(pick)
+    return alias.fallback if alias is not None else ()
 
 
-def pick_for(ask: Ask, plan: Plan, route: Route) -> tuple[str, str]:
-    """The alias that the route's rules pick, and the rule's name. Deterministic."""
+def pick_for(ask: Ask, plan: Plan, route: Route, passing: _Filter) -> tuple[str, str]:
+    """The alias that the route's rules pick among those that may serve, and the rule's name. Deterministic.
+
+    Raises:
+        ClientMistake, PolicyRefusal: nothing may serve.
+    """
     for name, rule in _wishes(ask, plan, route):
-        if name is not None:
+        if name is not None and passing.targets(name):
             return name, rule
-    if route.candidates:
-        return route.candidates[0], "first candidate"
-    first = _by_priority(plan, ask.embeds)
-    if first is None:
-        raise PolicyRefusal(
-            "No model is set up.", code="policy_no_candidate", remedy="Add a model to the configuration."
-        )
-    return first, "first by priority"
+    for name in route.candidates or _by_priority(plan):
+        if passing.targets(name):
+            return name, "first candidate"
+    raise _nothing_left(ask, passing.rejected)
 
 
 def _wishes(ask: Ask, plan: Plan, route: Route) -> Iterable[tuple[str | None, str]]:
@@ -145,17 +165,16 @@ def _tagged(plan: Plan, tag: str) -> str | None:
     return next((alias.name for alias in plan.aliases.values() if tag in alias.tags), None)
 
 
-def _by_priority(plan: Plan, embeds: bool) -> str | None:
-    """The alias with the lowest priority, in the order of the config among equals."""
-    able = [alias for alias in plan.aliases.values() if any(target.embeds == embeds for target in alias.targets)]
-    return min(able, key=lambda alias: min(_rank(target) for target in alias.targets)).name if able else None
+def _by_priority(plan: Plan) -> list[str]:
+    """All aliases, those with the lowest priority first, otherwise in the order of the config."""
+    return sorted(plan.aliases, key=lambda name: min(map(_rank, plan.aliases[name].targets), default=math.inf))
 
 
 def _rank(target: Target) -> float:
     return target.priority if target.priority is not None else math.inf
 
 
-def _deployments(alias: Alias, world: World, now: float, draw: Callable[[str], float]) -> list[Target]:
+def _deployments(alias: Alias, draw: Draw) -> list[Target]:
     """Deployments of an alias: by priority, among equals in a weighted random order.
 
     Weighted sampling without replacement by keys u^(1/w): Efraimidis and Spirakis, 2006.
@@ -170,9 +189,7 @@ def _cool_last(targets: Iterable[Target], world: World, now: float) -> tuple[Tar
     return tuple(sorted(targets, key=lambda t: max(world.cooling_until.get(t.id, 0.0) - now, 0.0)))
 
 
-def _why_not(
-    ask: Ask, route: Route, target: Target, alias: str, dialect_cannot: Mapping[str, Mapping[str, str]]
-) -> str | None:
+def _why_not(ask: Ask, route: Route, target: Target, alias: str, dialect_cannot: Cannot) -> str | None:
     """The hard filter that removes a target; None if it may serve."""
     if ask.allowed_models and not ask.allowed_models & {alias, ask.requested, target.id, route.name}:
         return f"key: this key may not use '{alias}'"
@@ -203,7 +220,7 @@ def _compliance_gap(target: Target, wanted: Compliance) -> str | None:
     return None
 
 
-def _lacking(ask: Ask, target: Target, dialect_cannot: Mapping[str, Mapping[str, str]]) -> str | None:
+def _lacking(ask: Ask, target: Target, dialect_cannot: Cannot) -> str | None:
     if ask.features is None:
         return None
     missing = lacks(ask.features, ask.dialect, target, dialect_cannot.get(target.dialect, {}))

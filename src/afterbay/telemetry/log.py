@@ -20,7 +20,7 @@ LINE_CHARS: Final = 16_384
 """Longest line; a traceback through a provider's body must not fill the disk."""
 
 _KEEP: Final = 6
-_SHAPES: Final = re.compile(
+SHAPES: Final = re.compile(
     r"""
       (?<![A-Za-z0-9])(?:sk|pk|rk)-[A-Za-z0-9_-]{12,}      # OpenAI, Anthropic (sk-ant-), and many that copy them
     | (?<![A-Za-z0-9])ab-[A-Za-z0-9]{16,}                  # ours
@@ -36,12 +36,13 @@ _SHAPES: Final = re.compile(
     """,
     re.VERBOSE,
 )
+"""What looks like a credential, in logs and in recordings."""
 _PLAIN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "fields"}
 
 
 def redact(text: str) -> str:
     """The text with everything of a key's shape cut to its first characters and `…`."""
-    return _SHAPES.sub(lambda found: found[0][:_KEEP] + "…[redacted]", text)
+    return SHAPES.sub(lambda found: found[0][:_KEEP] + "…[redacted]", text)
 
 
 class JsonLines(logging.Formatter):

@@ -197,8 +197,10 @@ class MemoryReply:
         finally:
             self._is_writing = False
 
-    async def end(self) -> None:
-        """Ends the body."""
+    async def end(self, data: bytes = b"") -> None:
+        """Takes the last bytes and ends the body."""
+        if data:
+            await self.write(data)
         assert self.started, "no end before the status line"  # noqa: S101
         assert self.ended_at_s is None, "a body ends once"  # noqa: S101
         self.ended_at_s = asyncio.get_running_loop().time()

@@ -56,7 +56,11 @@ class Parser(Protocol):
 
     @property
     def is_complete(self) -> bool:
-        """Whether the dialect's own sign of a proper end was seen: if not, the end of input is a cut."""
+        """Whether a sign of a proper end was seen: if not, the end of input is a cut. More may follow (usage)."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the dialect's very last event was seen: there is no need to read on."""
 
 
 class Renderer(Protocol):

@@ -113,6 +113,12 @@ def decode(whole: bytes) -> list[SseEvent]:
     return events
 
 
+def before(whole: bytes, data: bytes) -> bytes:
+    """The events of `whole` that came before the one that holds `data`."""
+    head = whole[: max(whole.find(data), 0)]
+    return head[: _end_of_last_event(head)]
+
+
 def _decode_block(block: bytes) -> SseEvent | None:
     name: bytes | None = None
     data: list[bytes] = []

@@ -154,6 +154,11 @@ class StreamParser:
         """Whether `message_stop` was seen."""
         return self._is_complete
 
+    @property
+    def is_over(self) -> bool:
+        """`message_stop` is the last event."""
+        return self._is_complete
+
     def push(self, name: bytes | None, data: bytes, out: list[Event]) -> None:
         """Reads one event; see `afterbay.wire.dialect.Parser`."""
         if data == b"[DONE]":

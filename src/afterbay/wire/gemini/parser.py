@@ -153,6 +153,11 @@ class StreamParser:
         """A finish reason, or the block of the prompt: Gemini has no other sign of an end."""
         return self._complete
 
+    @property
+    def is_over(self) -> bool:
+        """Never: the dialect has no last event, its streams end with the connection's."""
+        return False
+
     def push(self, name: bytes | None, data: bytes, out: list[Event]) -> None:
         """Reads one chunk.
 

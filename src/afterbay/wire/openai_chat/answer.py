@@ -179,6 +179,11 @@ class ChunkParser:
         """`[DONE]`, or a finish reason: several hosts send no `[DONE]`."""
         return self._done or self._finished
 
+    @property
+    def is_over(self) -> bool:
+        """`[DONE]` was seen."""
+        return self._done
+
     def push(self, name: bytes | None, data: bytes, out: list[Event]) -> None:
         """Reads one SSE event. See `afterbay.wire.dialect.Parser`."""
         if data[:1] == b"[" and data.strip() == b"[DONE]":

@@ -1,0 +1,81 @@
+"""`afterbay check`: is the configuration right, what is in force, and is it fit for production."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+
+import typer
+
+from afterbay.cli.speech import Speech, print_json, print_table
+from afterbay.cli.state import introduce
+from afterbay.config.describe import never_matching, rows
+from afterbay.config.problem import ConfigError
+from afterbay.config.watch import Loaded, load_snapshot
+
+
+def run_check(config: Path | None, schema: bool, production: bool, as_json: bool) -> None:
+    """Prints the schema, the checklist, or every effective value.
+
+    Raises:
+        ConfigError: the configuration is not right.
+    """
+    if schema:
+        from afterbay.config.reference import schema_json
+
+        print_json(schema_json())
+        return
+    try:
+        loaded = load_snapshot(config, os.environ)
+    except ConfigError as error:
+        if as_json:
+            print_json({"valid": False, "problems": error.problems})
+        raise
+    if production:
+        _production(loaded, as_json)
+    else:
+        _values(loaded, as_json)
+
+
+def _values(loaded: Loaded, as_json: bool) -> None:
+    dead = never_matching(loaded)
+    snapshot = loaded.snapshot
+    if as_json:
+        print_json(
+            {
+                "valid": True,
+                "file": str(loaded.path) if loaded.path else None,
+                "hash": snapshot.hash,
+                "spends": loaded.spends,
+                "warnings": snapshot.warnings,
+                "never_match": dead,
+                "values": rows(loaded),
+            }
+        )
+        return
+    speech = Speech(sys.stderr)
+    print_table(("value of", "is", "from"), ((row.path, row.value, row.origin) for row in rows(loaded)))
+    introduce(loaded, speech)
+    for line in dead:
+        speech.say(f"warning: {line}")
+    doubts = len(snapshot.warnings) + len(dead)
+    counts = f"providers: {len(snapshot.providers)}, models: {len(snapshot.aliases)}, routes: {len(snapshot.routes)}"
+    speech.say(f"the configuration is valid ({counts}, warnings: {doubts})")
+
+
+def _production(loaded: Loaded, as_json: bool) -> None:
+    """Raises typer.Exit with 1 if anything is not fit."""
+    from afterbay.cli.production import checklist
+
+    found = checklist(loaded)
+    count = Counter(one.status for one in found)
+    if as_json:
+        print_json({"fit": not count["fail"], "checks": found})
+    else:
+        headings = ("", "what", "evidence", "what to do")
+        print_table(headings, ((one.status, one.what, one.evidence, one.remedy or "-") for one in found))
+        Speech(sys.stderr).say(f"ok: {count['ok']}, warn: {count['warn']}, fail: {count['fail']}")
+    if count["fail"]:
+        raise typer.Exit(1)

@@ -1,0 +1,163 @@
+"""`afterbay check`: values with their origins, dead policies, the schema, the checklist."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from afterbay.cli.production import Finding, checklist
+from afterbay.config.prices import FREE
+from afterbay.config.watch import load_snapshot
+
+from .conftest import Run
+
+GOOD = """\
+providers:
+  a: {kind: openai, api_key: "${EMU_KEY}", base_url: "https://a.test/v1", price: {input: 1, output: 1}}
+  b: {kind: anthropic, api_key: "${EMU_KEY}", price: {input: 1, output: 1}}
+models:
+  x: {provider: a, name: x-1, fallback: [y]}
+  y: {provider: b, name: y-1, fallback: [x]}
+"""
+
+
+def test_every_value_is_shown_with_where_it_came_from_and_secrets_are_stars(run: Run, config: Path) -> None:
+    done = run("check")
+    assert done.returncode == 0
+    assert "providers.openai.api_key\t***\tenvironment EMU_KEY (afterbay.yaml:2)\n" in done.stdout
+    assert "models.gpt.tags\t[code]\tafterbay.yaml:6\n" in done.stdout
+    assert "routes.auto.timeouts.total\t10m\tdefault\n" in done.stdout
+    assert "the configuration is valid (providers: 2, models: 3, routes: 1, warnings: 0)" in done.stderr
+    assert "sk-emulated-key" not in done.stdout + done.stderr
+
+
+def test_policies_that_can_never_match_are_warned_of(run: Run, config: Path) -> None:
+    text = config.read_text().replace("auto: {fallback", "auto: {compliance: eu, fallback")
+    config.write_text(text + "policies: {compliance: {eu: {require: [soc2]}}}\n")
+    done = run("check")
+    assert done.returncode == 0
+    assert "warning: policies.compliance.eu: no provider meets it (soc2)" in done.stderr
+
+
+def test_json_holds_the_same(run: Run, config: Path) -> None:
+    told = json.loads(run("check", "--json").stdout)
+    assert told["valid"] is True
+    assert told["file"] == "afterbay.yaml"
+    assert {"path": "models.gpt.provider", "value": "openai", "origin": "afterbay.yaml:6"} in told["values"]
+
+
+def test_json_of_a_broken_file_lists_the_problems(run: Run, config: Path) -> None:
+    config.write_text("providers: {a: {kind: opnai}}\n")
+    done = run("check", "--json")
+    assert done.returncode == 2
+    (problem,) = json.loads(done.stdout)["problems"]
+    assert (problem["path"], problem["line"]) == ("providers.a.kind", 1)
+
+
+def test_the_schema_needs_no_configuration(run: Run) -> None:
+    told = json.loads(run("check", "--schema", "-c", "nope.yaml").stdout)
+    assert "providers" in told["$defs"]["Config"]["properties"]
+
+
+def test_the_checklist_has_evidence_and_fails_while_there_is_no_key(run: Run, config: Path) -> None:
+    done = run("check", "--production")
+    assert done.returncode == 1
+    assert "fail\tvirtual keys\tnone: whoever reaches the gateway may spend your money\tRun `afterbay keys create" in (
+        done.stdout
+    )
+    assert not (config.parent / "state.db").exists()
+    run("keys", "create", "me")
+    done = run("check", "--production", "--json")
+    assert done.returncode == 0
+    told = json.loads(done.stdout)
+    assert told["fit"] is True
+    assert {"status": "warn", "what": "fallbacks"}.items() <= told["checks"][7].items()
+
+
+def findings(text: str, folder: Path, environ: Mapping[str, str] = {"EMU_KEY": "k"}) -> dict[str, Finding]:
+    path = folder / "f.yaml"
+    path.write_text(text if "state:" in text else text + f'state: {{database: "sqlite:///{folder}/f.db"}}\n')
+    return {one.what: one for one in checklist(load_snapshot(path, environ, look_up=lambda queries: {}))}
+
+
+def test_a_good_configuration_lacks_only_keys(tmp_path: Path) -> None:
+    found = findings(GOOD, tmp_path)
+    doubts = {what for what, one in found.items() if one.status != "ok"}
+    assert doubts == {"virtual keys", "listening address"}
+    assert all(one.evidence for one in found.values())
+    assert all(one.remedy for one in found.values() if one.status != "ok")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what", "status", "evidence"),
+    [
+        (
+            'api_key: "${EMU_KEY}", base',
+            "api_key: sk-written, base",
+            "secrets in the file",
+            "fail",
+            "providers.a.api_key",
+        ),
+        (
+            "base_url: ",
+            'proxy: "http://u:secret@p.test", base_url: ',
+            "secrets in the file",
+            "fail",
+            "providers.a.proxy",
+        ),
+        ("base_url: ", "headers: {x-team: red}, base_url: ", "secrets in the file", "warn", "headers.x-team"),
+        ("https://a.test", "http://a.test", "encryption to providers", "warn", "a: prompts"),
+        (", fallback: [y]", "", "fallbacks", "warn", "no fallback: x"),
+        ("name: x-1", "name: x-latest", "pinned models", "warn", "a/x-latest"),
+        (", price: {input: 1, output: 1}}\n  b", "}\n  b", "prices", "warn", "a/x-1"),
+        ("models:", "defaults: {timeouts: {first_token: 9m}}\nmodels:", "time limits", "warn", "first_token 9m of"),
+        ("provider: b", "provider: a", "two providers", "warn", "only a"),
+        (
+            "models:",
+            "routes: {r: {compliance: s}}\npolicies: {compliance: {s: {require: [soc2]}}}\nmodels:",
+            "compliance of routes.r",
+            "fail",
+            "no candidate meets it",
+        ),
+        (
+            "models:",
+            "policies: {budgets: {default: {usd: 5}}}\nmodels:",
+            "limits of money",
+            "fail",
+            "policies.budgets",
+        ),
+        ("models:", "defaults: {keep: 0.9}\nmodels:", "settings in force", "warn", "defaults.keep"),
+        ("models:", "telemetry: {capture_content: true}\nmodels:", "content in traces", "warn", "capture_content"),
+        ("models:", "unknown_model: x\nmodels:", "unknown model names", "warn", "answered by `x`"),
+        ("models:", 'state: {database: "sqlite:///rel.db"}\nmodels:', "database path", "warn", "relative"),
+    ],
+)
+def test_each_doubt_has_a_row(tmp_path: Path, old: str, new: str, what: str, status: str, evidence: str) -> None:
+    assert old in GOOD
+    found = findings(GOOD.replace(old, new, 1), tmp_path)[what]
+    assert found.status == status
+    assert evidence in found.evidence
+    assert found.remedy
+    assert "secret@" not in found.evidence
+
+
+def test_a_route_whose_candidates_say_little_is_a_doubt_not_a_failure(tmp_path: Path) -> None:
+    rule = "routes: {r: {compliance: s}}\npolicies: {compliance: {s: {require: [soc2]}}}\nmodels:"
+    text = GOOD.replace("models:", rule).replace("{kind: anthropic,", "{kind: anthropic, compliance: [soc2],")
+    found = findings(text, tmp_path)["compliance of routes.r"]
+    assert (found.status, found.evidence) == ("warn", "1 of 2 meet it; a, b say little")
+
+
+def test_a_database_that_is_none_fails(tmp_path: Path) -> None:
+    (tmp_path / "f.db").write_text("no database, however long one looks at it. " * 50)
+    assert findings(GOOD, tmp_path)["database writable"].status == "fail"
+
+
+def test_the_engine_inside_is_free_and_known_to_be(tmp_path: Path) -> None:
+    found = findings("providers: {local: {kind: llamacpp}}\n", tmp_path)
+    assert FREE.input == 0
+    assert found["prices"].status == "ok"
+    assert found["two providers"].status == "warn"
