@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -102,7 +103,7 @@ def test_a_fallback_passes_the_same_filters() -> None:
 def test_auto_routes_by_the_length_of_the_last_turn(words: int, goes_to: str) -> None:
     route = Route("auto", complexity={"low": "m", "high": "n"}, candidates=("m", "n"))
     plan = snapshot(alias("m", target("a/x")), alias("n", target("b/x")), routes=(route,))
-    ups = {name: ScriptedUpstream(streamed(OPENAI, "hi")) for name in "ab"}
+    ups: dict[str, Any] = {name: ScriptedUpstream(streamed(OPENAI, "hi")) for name in "ab"}
     one = MemoryGateway(plan, **ups)
     serve(one, body=ask("auto", "word " * words, stream=True))
     assert one.record.provider == goes_to
@@ -125,8 +126,11 @@ def test_a_prompt_beyond_every_window_is_refused_before_it_is_sent() -> None:
 
 # --- embeddings
 
-VECTORS = b'{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.5,1.0]}],"model":"up","usage":{"prompt_tokens":3,"total_tokens":3}}'
-EMBED = {"spoken": "openai.embeddings", "embeds": True}
+VECTORS = (
+    b'{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.5,1.0]}],"model":"up",'
+    b'"usage":{"prompt_tokens":3,"total_tokens":3}}'
+)
+EMBED: Mapping[str, Any] = {"spoken": "openai.embeddings", "embeds": True}
 
 
 def embed(one: MemoryGateway, body: bytes = b'{"model":"m","input":"hi"}', **options: Any) -> MemoryReply:
@@ -207,8 +211,14 @@ def test_tokens_are_counted_by_the_provider_itself() -> None:
 
 @pytest.mark.parametrize(
     "script",
-    [failed(ANTHROPIC, 500, "server"), Script(refused="no"), Script(steps=(HANG,)), Script(steps=(b"{}",)), Script(steps=(b"x",))],
-)  # fmt: skip
+    [
+        failed(ANTHROPIC, 500, "server"),
+        Script(refused="no"),
+        Script(steps=(HANG,)),
+        Script(steps=(b"{}",)),
+        Script(steps=(b"x",)),
+    ],
+)
 def test_tokens_are_estimated_where_the_provider_does_not_say(script: Script) -> None:
     one = gateway([script], spoken=ANTHROPIC)
     reply = count(one)
@@ -271,7 +281,10 @@ TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "ob
         ({"n": 3, "stop": "x", "seed": 1}, {"n", "stop", "seed"}),
         ({"tools": [TOOL]}, {"tools"}),
         ({"tools": [TOOL], "parallel_tool_calls": True, "tool_choice": "auto"}, {"tools"}),
-        ({"tools": [TOOL], "parallel_tool_calls": False, "tool_choice": "required"}, {"tools", "parallel_tool_calls", "tool_choice"}),
+        (
+            {"tools": [TOOL], "parallel_tool_calls": False, "tool_choice": "required"},
+            {"tools", "parallel_tool_calls", "tool_choice"},
+        ),
         ({"response_format": {"type": "json_object"}}, {"json_object"}),
         ({"response_format": {"type": "text"}}, set()),
         ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}}, {"response_format"}),
@@ -279,7 +292,7 @@ TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "ob
         ({"text": [IMAGE]}, {"images", "image_urls"}),
         ({"text": [INLINE, AUDIO, FILE]}, {"images", "audio", "documents"}),
     ],
-)  # fmt: skip
+)
 def test_features_are_found_and_stripped_without_a_trace(fields: dict[str, Any], found: set[str]) -> None:
     request = chat(**fields)
     assert features(request) == found

@@ -27,10 +27,23 @@ from afterbay.testing.memory_gateway import alias, snapshot, target
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", 0), ("one", 1), ("one two", 2), ("don't well-known", 2), ("a,b;c", 3), ("世界", 1), ("世界 one", 2),
-        ("かな한글", 2), ("  \n ", 0), ("... !!", 0), ("x_y", 2), ("3.5", 2), ("é", 1), ("世", 0.5), ("one世two", 2.5),
+        ("", 0),
+        ("one", 1),
+        ("one two", 2),
+        ("don't well-known", 2),
+        ("a,b;c", 3),
+        ("世界", 1),
+        ("世界 one", 2),
+        ("かな한글", 2),
+        ("  \n ", 0),
+        ("... !!", 0),
+        ("x_y", 2),
+        ("3.5", 2),
+        ("é", 1),
+        ("世", 0.5),
+        ("one世two", 2.5),
     ],
-)  # fmt: skip
+)
 def test_words_are_counted_in_any_script(text: str, words: float) -> None:
     assert count_words(text) == words
 
@@ -43,11 +56,18 @@ def test_words_of_two_texts_add_up(a: str, b: str) -> None:
 @pytest.mark.parametrize(
     ("text", "mentions"),
     [
-        ("Extract it", {"extract"}), ("extracted", set()), ("pre-extract", {"extract"}), ("CODE!", {"code"}),
-        ("codec", set()), ("写代码吧", {"code"}), ("推理与提取", {"reasoning", "extract"}), ("translate summary", {"translate", "summarize"}),
-        ("_code_", set()), ("c(o)de", set()),
+        ("Extract it", {"extract"}),
+        ("extracted", set()),
+        ("pre-extract", {"extract"}),
+        ("CODE!", {"code"}),
+        ("codec", set()),
+        ("写代码吧", {"code"}),
+        ("推理与提取", {"reasoning", "extract"}),
+        ("translate summary", {"translate", "summarize"}),
+        ("_code_", set()),
+        ("c(o)de", set()),
     ],
-)  # fmt: skip
+)
 def test_latin_words_match_whole_and_chinese_ones_anywhere(text: str, mentions: set[str]) -> None:
     assert read_facts(text, Rules()).mentions == mentions
 
@@ -154,11 +174,18 @@ def test_a_wait_is_within_reason_whatever_a_provider_says(wait: float, longest: 
 @pytest.mark.parametrize(
     ("kind", "wait", "pause"),
     [
-        ("rate_limit", None, 5.0), ("quota", None, 5.0), ("overloaded", None, 2.0), ("overloaded", 9.0, 9.0),
-        ("rate_limit", 1e9, 300.0), ("rate_limit", math.inf, 300.0), ("rate_limit", -3.0, 0.0), ("server", 9.0, None),
-        ("authentication", None, None), ("timeout", 1.0, None),
+        ("rate_limit", None, 5.0),
+        ("quota", None, 5.0),
+        ("overloaded", None, 2.0),
+        ("overloaded", 9.0, 9.0),
+        ("rate_limit", 1e9, 300.0),
+        ("rate_limit", math.inf, 300.0),
+        ("rate_limit", -3.0, 0.0),
+        ("server", 9.0, None),
+        ("authentication", None, None),
+        ("timeout", 1.0, None),
     ],
-)  # fmt: skip
+)
 def test_only_a_busy_target_cools(kind: ErrorKind, wait: float | None, pause: float | None) -> None:
     assert cooling_s(kind, wait, 300.0) == pause
 
@@ -211,8 +238,16 @@ def test_a_long_prompt_is_billed_whole_at_its_tier() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [(400, "invalid_request"), (418, "invalid_request"), (429, "rate_limit"), (500, "server"), (529, "overloaded"), (302, "server")]
-)  # fmt: skip
+    ("status", "kind"),
+    [
+        (400, "invalid_request"),
+        (418, "invalid_request"),
+        (429, "rate_limit"),
+        (500, "server"),
+        (529, "overloaded"),
+        (302, "server"),
+    ],
+)
 def test_a_status_alone_has_a_kind(status: int, kind: str) -> None:
     assert kind_of_status(status) == kind
 

@@ -84,14 +84,20 @@ REQUESTS = st.builds(
     ChatRequest,
     st.just("gpt"),
     st.lists(MESSAGES, min_size=1, max_size=4).map(tuple),
-    tools=st.lists(st.builds(ToolSpec, NAMES, st.none() | WORDS, SCHEMAS, st.sampled_from([None, True])), min_size=1, max_size=2).map(tuple),
-    tool_choice=st.one_of(st.none(), st.builds(ToolChoice, st.sampled_from(["auto", "none", "required"])), st.builds(ToolChoice, st.just("tool"), NAMES)),
+    tools=st.lists(
+        st.builds(ToolSpec, NAMES, st.none() | WORDS, SCHEMAS, st.sampled_from([None, True])), min_size=1, max_size=2
+    ).map(tuple),
+    tool_choice=st.one_of(
+        st.none(),
+        st.builds(ToolChoice, st.sampled_from(["auto", "none", "required"])),
+        st.builds(ToolChoice, st.just("tool"), NAMES),
+    ),
     parallel_tool_calls=st.sampled_from([None, True, False]),
     sampling=SAMPLINGS,
     response_format=FORMATS,
     reasoning=st.none() | st.builds(Reasoning, effort=st.sampled_from(["low", "high"])),
     stream=st.booleans(),
-)  # fmt: skip
+)
 
 
 @given(REQUESTS)
@@ -144,9 +150,12 @@ def test_a_wrong_field_is_named(fields: dict[str, Any], param: str) -> None:
         ({"messages": [{"role": "function", "name": "f", "content": "x"}]}, ("messages[0].role=function",)),
         ({"messages": [{"role": "assistant", "audio": {"id": "x"}}]}, ("messages[0].audio",)),
         ({"messages": [{"role": "user", "content": [{"type": "video"}]}]}, ("messages[0].content[0].type=video",)),
-        ({"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]}]}, ("messages[0].content[0].file.file_id",)),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]}]},
+            ("messages[0].content[0].file.file_id",),
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_field_without_a_canonical_form_is_kept_by_name(fields: dict[str, Any], foreign: tuple[str, ...]) -> None:
     assert read(**fields).foreign == foreign
 
@@ -242,11 +251,24 @@ def delta(**fields: Any) -> dict[str, Any]:
         ({"content": [{"type": "thinking", "thinking": "t"}]}, [ReasoningDelta("t")]),
         ({"content": [{"type": "reference"}]}, [Extra("content.reference")]),
         ({"annotations": [1], "audio": {}, "images": [2]}, [Extra("annotations"), Extra("images")]),
-        ({"function_call": {"name": "f", "arguments": "{}"}}, [ToolCallStarted(0, "call_s_0_0", "f"), ToolCallDelta(0, "{}")]),
-        ({"tool_calls": [{"function": {"name": "f", "arguments": {"a": 1}}}]}, [ToolCallStarted(0, "call_s_0_0", "f"), ToolCallDelta(0, '{"a":1}')]),
-        ({"tool_calls": [{"id": "c", "function": {"name": "f"}, "extra_content": {"google": {"thought_signature": "g"}}}]}, [ToolCallStarted(0, "c", "f", "g")]),
+        (
+            {"function_call": {"name": "f", "arguments": "{}"}},
+            [ToolCallStarted(0, "call_s_0_0", "f"), ToolCallDelta(0, "{}")],
+        ),
+        (
+            {"tool_calls": [{"function": {"name": "f", "arguments": {"a": 1}}}]},
+            [ToolCallStarted(0, "call_s_0_0", "f"), ToolCallDelta(0, '{"a":1}')],
+        ),
+        (
+            {
+                "tool_calls": [
+                    {"id": "c", "function": {"name": "f"}, "extra_content": {"google": {"thought_signature": "g"}}}
+                ]
+            },
+            [ToolCallStarted(0, "c", "f", "g")],
+        ),
     ],
-)  # fmt: skip
+)
 def test_every_accent_of_a_delta_is_read(fields: dict[str, Any], events: list[Event]) -> None:
     assert chunks(delta(**fields))[1:] == events
 
@@ -281,14 +303,25 @@ def test_calls_without_an_index_are_told_apart_by_their_name() -> None:
     ("usage", "found"),
     [
         ({"prompt_tokens": 10, "completion_tokens": 4}, Usage(10, 0, 0, 4)),
-        ({"prompt_tokens": 10, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 6}}, Usage(4, 6, 0, 4)),
+        (
+            {"prompt_tokens": 10, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 6}},
+            Usage(4, 6, 0, 4),
+        ),
         ({"prompt_tokens": 10, "prompt_cache_hit_tokens": 3, "cache_creation_input_tokens": 2}, Usage(5, 3, 2, 0)),
-        ({"prompt_tokens": 9, "completion_tokens": 8, "completion_tokens_details": {"reasoning_tokens": 5}, "total_tokens": 17}, Usage(9, 0, 0, 3, 5)),
+        (
+            {
+                "prompt_tokens": 9,
+                "completion_tokens": 8,
+                "completion_tokens_details": {"reasoning_tokens": 5},
+                "total_tokens": 17,
+            },
+            Usage(9, 0, 0, 3, 5),
+        ),
         ({"prompt_tokens": 9, "completion_tokens": 8, "reasoning_tokens": 5, "total_tokens": 22}, Usage(9, 0, 0, 8, 5)),
         ({"prompt_tokens": 1, "num_cached_tokens": 5}, Usage(0, 5)),
         ({"completion_tokens": 5}, None),
     ],
-)  # fmt: skip
+)
 def test_usage_is_read_in_every_hosts_counting(usage: dict[str, Any], found: Usage | None) -> None:
     seen = [event.usage for event in chunks({"usage": usage}) if isinstance(event, UsageSeen)]
     assert seen == ([found] if found is not None else [])

@@ -40,7 +40,7 @@ MODELS = ['"model"', '"\\u006dodel"', '"mo\\u0064el"']
 
 @st.composite
 def objects(draw: st.DrawFn) -> tuple[list[bytes], str]:
-    """A JSON object as pieces, of which the second is the value to be replaced, and nothing else is `model` after it."""
+    """A JSON object as pieces; the second is the value to be replaced, and no other `model` comes after it."""
     before = [(key, value) for key, value in draw(st.lists(st.tuples(TEXTS, VALUES), max_size=4))]
     after = [(key, value) for key, value in draw(st.lists(st.tuples(TEXTS, VALUES), max_size=4)) if key != "model"]
     ascii_only, spaces = draw(st.booleans()), draw(st.lists(SPACES, min_size=4, max_size=4))

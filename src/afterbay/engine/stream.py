@@ -174,7 +174,7 @@ class Pump:
     async def _pass_on(self, raw: bytes, events: list[Event], target: Target, progress: bool = True) -> None:
         """Passes on bytes or events; or holds them, while nothing of it is output.
 
-        `progress`: there was an event other than a ping; one without a meaning of its own (a block ends) is progress too.
+        `progress`: there was an event other than a ping, be it one without a meaning of its own (a block ends).
         """
         error = self._meter.error
         if error is not None and not self._relays:
