@@ -10,7 +10,7 @@ from tests.engine.cases import CLIENTS, GEMINI, LIMITS, OPENAI, PAIRS, TARGETS, 
 
 from afterbay.policy.plan import Limits, Route
 from afterbay.testing.answers import JSON, answered, failed, stream, streamed
-from afterbay.testing.fakes import Cut, Script, Wait
+from afterbay.testing.fakes import Cut, Script, Step, Wait
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 
@@ -208,7 +208,9 @@ def test_an_error_in_a_stream_before_output_leads_to_the_next_target(client: str
 def test_an_error_in_a_stream_after_output_ends_it_once(client: str, spoken: str, together: bool) -> None:
     pieces = stream(spoken, "Hel")
     said = list(pieces[: 1 + next(at for at in range(len(pieces)) if b"Hel" in pieces[at])])
-    steps = (b"".join(said) + IN_STREAM[spoken],) if together else (*said, IN_STREAM[spoken], Wait(1.0))
+    steps: tuple[Step, ...] = (
+        (b"".join(said) + IN_STREAM[spoken],) if together else (*said, IN_STREAM[spoken], Wait(1.0))
+    )
     one = gateway([Script(steps=steps)], [], spoken=spoken)
     reply = serve(one, client)
     assert "it broke" in error(reply.body)["message"]

@@ -24,11 +24,14 @@ class Splitter:
     """Cuts a byte stream into whole events.
 
     `feed` gives back the raw bytes of all events that are whole by now, exactly as they came, and the same events
-    decoded. The unfinished tail is kept (at most `limit_bytes`), so a relay never forwards half an event.
+    decoded. The unfinished tail is kept (at most `limit_bytes`), so a relay never forwards half an event. A long event
+    in small pieces takes linear time: until it ends, only the seam of the last two pieces is looked at.
     """
 
     def __init__(self, limit_bytes: int = 16 * 1024 * 1024) -> None:
-        self._tail = b""
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._seam = b""
         self._limit_bytes = limit_bytes
         self._first = True
 
@@ -38,19 +41,21 @@ class Splitter:
         Raises:
             EventTooLarge: the unfinished event passed the limit.
         """
-        if self._tail:
-            data = self._tail + data
+        if self._pieces:
+            if not self._first and _end_of_last_event(self._seam + data) == 0:
+                self._keep(data)
+                return b"", []
+            data = self._all_kept() + data
         if self._first:
             if len(data) < len(_BOM) and _BOM.startswith(data):
-                self._tail = data
+                self._keep(data)
                 return b"", []
             self._first = False
             if data.startswith(_BOM):
                 data = data[3:]
         end = _end_of_last_event(data)
-        self._tail = data[end:]
-        if len(self._tail) > self._limit_bytes:
-            raise EventTooLarge(f"an event of over {self._limit_bytes} bytes; the limit is limits.event_bytes")
+        if end < len(data):
+            self._keep(data[end:])
         if end == 0:
             return b"", []
         whole = data[:end]
@@ -58,8 +63,21 @@ class Splitter:
 
     def rest(self) -> tuple[bytes, list[SseEvent]]:
         """What is left at the end of input: raw bytes, and the event they make if they hold a complete line."""
-        tail, self._tail = self._tail, b""
+        tail = self._all_kept()
         return tail, decode(tail + b"\n\n") if tail else []
+
+    def _keep(self, data: bytes) -> None:
+        """Adds to the unfinished tail. The longest blank line has four bytes, so its seam needs three."""
+        self._pieces.append(data)
+        self._size += len(data)
+        self._seam = (self._seam + data[-3:])[-3:]
+        if self._size > self._limit_bytes:
+            raise EventTooLarge(f"an event of over {self._limit_bytes} bytes; the limit is limits.event_bytes")
+
+    def _all_kept(self) -> bytes:
+        tail = b"".join(self._pieces)
+        self._pieces, self._size, self._seam = [], 0, b""
+        return tail
 
 
 def _end_of_last_event(data: bytes) -> int:
