@@ -18,7 +18,6 @@ from afterbay.local.catalog import LocalModel, find
 from afterbay.local.install import ensure
 from afterbay.local.llama import EngineLimits
 from afterbay.local.process import LocalEngine
-from afterbay.local.runtime import worker_environment
 from afterbay.ports import TransportError, UpstreamResponse
 from afterbay.providers.upstream import HttpUpstream
 
@@ -68,8 +67,7 @@ class LocalModels:
             model, paths = await self._install(one.name)
             provider = one.provider
             limits = EngineLimits(provider.slots, model.slot_tokens, threads=provider.threads or 0)
-            environ = await asyncio.to_thread(worker_environment, self._stop)
-            engine = LocalEngine(model, paths, limits, environ=environ)
+            engine = LocalEngine(model, paths, limits)
             self._engines[one.name] = engine
             await engine.start()
         except GatewayError as error:
