@@ -112,12 +112,12 @@ class Turn:
         self.input_tokens = sum(estimate_text(text) for text in texts) + 4 * len(self.request.messages)
         return self.input_tokens
 
-    def unreadable(self) -> str | None:
+    def unreadable(self) -> ClientMistake | None:
         """Why the body cannot be translated; None if it can. A relay may still serve it."""
         try:
             self.features  # noqa: B018  # parsing is the point
         except ClientMistake as error:
-            return error.message
+            return error
         return None
 
     def draw(self, purpose: str) -> float:
