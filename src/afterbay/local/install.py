@@ -84,8 +84,7 @@ def ensure(
             fetched = [_file(file, where, job) for file in model.files]
     else:
         fetched = [(path, "cache") for path in paths if path]
-        for file in model.files:
-            job.finish(file.size_bytes)
+        job.finish(model.size_bytes)  # at once: nothing was fetched, so no bar is drawn
     return Installed(tuple(path for path, _ in fetched), tuple(source for _, source in fetched), model.notice)
 
 
