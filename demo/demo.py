@@ -233,7 +233,7 @@ def step(title: str, work: Callable[[], None]) -> None:
 
 
 def main() -> None:
-    """The demonstration. Its steps run in the main thread: there Ctrl-C ends a wait at once, in any other it does not."""
+    """The demonstration. Its steps run in the main thread, where Ctrl-C ends a wait at once."""
     pace = Profile(name="demo", ttft=read_profile("healthy").ttft)
     with tempfile.TemporaryDirectory(prefix="afterbay-demo-") as folder, asyncio.Runner() as runner:
         emulator = EmulatorProcess(ProfileFile(pace))
