@@ -66,6 +66,14 @@ def test_the_hub_is_read_with_progress_up_to_the_end(tmp_path: Path, hub: Hub) -
     assert [done for _, done, _ in seen] == sorted(done for _, done, _ in seen)
 
 
+def test_a_cache_that_cannot_be_written_to_is_said(tmp_path: Path, hub: Hub) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InstallError, match="cannot be written to") as caught:
+        install.ensure(MODEL, cache=tmp_path / "file", hub_url=hub.url)
+    assert "XDG_CACHE_HOME" in caught.value.remedy
+    assert hub.requests == []
+
+
 def test_a_second_start_draws_no_bar_for_a_model_of_several_files(tmp_path: Path, hub: Hub) -> None:
     files = (*MODEL.files, msgspec.structs.replace(MODEL.files[0], name="second.gguf"))
     model = msgspec.structs.replace(MODEL, files=files)
