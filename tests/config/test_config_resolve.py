@@ -100,7 +100,7 @@ def test_a_well_known_provider_without_its_key_leaves_its_models_out_and_says_so
     assert not any(alias.targets for alias in made.aliases.values())
     assert made.providers == {}
     assert "ANTHROPIC_API_KEY is not set" in made.warnings[0]
-    assert made.warnings[-1].startswith("There is no model that can answer")
+    assert made.warnings[-1].startswith("There is no model that can answer by name: only `provider/model`")
 
 
 REFUSED = [
