@@ -6,7 +6,20 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.engine.cases import CLIENTS, GEMINI, LIMITS, OPENAI, PAIRS, TARGETS, error, gateway, is_clean, serve, text
+from tests.engine.cases import (
+    ANTHROPIC,
+    CLIENTS,
+    GEMINI,
+    LIMITS,
+    OPENAI,
+    PAIRS,
+    TARGETS,
+    error,
+    gateway,
+    is_clean,
+    serve,
+    text,
+)
 
 from afterbay.policy.plan import Limits, Route
 from afterbay.testing.answers import JSON, answered, failed, stream, streamed
@@ -332,3 +345,10 @@ def test_what_was_sent_is_the_targets_protocol(spoken: str) -> None:
     sent = one.upstreams["a"].sent[0]
     assert ("contents" if spoken == GEMINI else "messages") in sent.json
     assert sent.is_read_up
+
+
+def test_a_body_that_no_target_can_be_sent_says_what_is_wrong_with_it() -> None:
+    one = gateway([answered(OPENAI, "hi")])
+    reply = serve(one, ANTHROPIC, body=b'{"model": "m", "max_tokens": 5}')
+    told = msgspec.json.decode(reply.body)["error"]
+    assert (reply.status, told["message"]) == (400, "The field 'messages' is missing. Add it and send again.")

@@ -32,13 +32,16 @@ SOFT = frozenset({"reasoning", "parallel_tool_calls"})
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """What a request needs. `features` None: not looked at, since every target relays the client's own dialect."""
+    """What a request needs. `features` None: not looked at, since every target relays the client's own dialect.
+
+    `unreadable`: why the body can be relayed only.
+    """
 
     requested: str
     found: Found
     dialect: str
     features: frozenset[str] | None = None
-    unreadable: str | None = None
+    unreadable: ClientMistake | None = None
     input_tokens: int | None = None
     embeds: bool = False
     facts: Facts | None = None
@@ -203,7 +206,7 @@ def _why_not(ask: Ask, route: Route, target: Target, alias: str, dialect_cannot:
     if target.embeds != ask.embeds:
         return "operation: it does not " + ("embed" if ask.embeds else "chat")
     if target.dialect != ask.dialect and ask.unreadable is not None:
-        return f"feature: {ask.unreadable}"
+        return f"feature: {ask.unreadable.message}"
     lacking = _lacking(ask, target, dialect_cannot)
     if lacking is not None:
         return f"feature: {lacking}"
@@ -247,6 +250,8 @@ def _nothing_left(ask: Ask, rejected: list[Rejected]) -> ClientMistake | PolicyR
     features = [one for one in rejected if one.reason.startswith("feature: ")]
     others = [one for one in rejected if not one.reason.startswith("feature: ")]
     if features and all(one.reason.startswith("operation: ") or one.reason == "not configured" for one in others):
+        if ask.unreadable is not None:
+            return ask.unreadable
         fields = features[0].reason.removeprefix("feature: ")
         return ClientMistake(
             f"The field '{fields}' is not supported by any model that '{ask.requested}' may use.",
