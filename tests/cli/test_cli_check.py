@@ -60,7 +60,7 @@ def test_json_of_a_broken_file_lists_the_problems(run: Run, config: Path) -> Non
 def test_a_database_that_this_release_cannot_use_is_refused_before_the_start(run: Run, config: Path) -> None:
     config.write_text(GOOD.replace("${EMU_KEY}", "k") + 'state: {database: "postgresql://h/db"}\n')
     done = run("check")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "state.database: 'postgresql' is not supported by this release" in done.stderr
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import signal
+import subprocess
 import urllib.request
 from contextlib import closing
 from http.client import HTTPConnection

@@ -169,6 +169,9 @@ def _warn(path: str, name: str, config: ProviderConfig, warnings: list[str]) -> 
     for key in ("rpm", "tpm"):
         if getattr(config.limits, key) is not None:
             warnings.append(f"{path}.limits.{key} is not honoured by this release.")
+    tail = (config.base_url or "").rstrip("/").rpartition("/")[2]
+    if config.kind in ("anthropic", "gemini") and tail in ("v1", "v1beta"):
+        warnings.append(f"{path}.base_url ends in /{tail}, which is added to it anyway: leave it out for this kind.")
     unserved = [key for key in _UNSERVED_KEYS if getattr(config, key) is not None]
     warnings.extend(f"{path}.{key} is not honoured by this release." for key in unserved)
 

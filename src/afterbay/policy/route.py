@@ -266,5 +266,13 @@ def _nothing_left(ask: Ask, rejected: list[Rejected]) -> ClientMistake | PolicyR
         return ClientMistake(
             f"'{ask.requested}' cannot {doing}.", code="wrong_operation", param="model", remedy="Ask for another model."
         )
+    too_long = [one for one in rejected if one.reason.startswith("context: ")]
+    if too_long and len(too_long) + len(features) == len(rejected):
+        return ClientMistake(
+            f"The prompt is too long for every model that '{ask.requested}' may use: {too_long[0].reason[9:]}.",
+            code="context_length_exceeded",
+            param="messages",
+            remedy="Shorten it, or ask for a model with a larger window.",
+        )
     told = "; ".join(f"{one.target}: {one.reason}" for one in rejected[:5]) or "no target is configured"
     return PolicyRefusal(f"No target may serve '{ask.requested}': {told}.", code="policy_no_candidate", param="model")
