@@ -23,13 +23,24 @@ from afterbay.wire.dialect import Built
 
 _encode = msgspec.json.Encoder().encode
 
+_COMBINED = frozenset({"$ref", "anyOf", "oneOf", "allOf"})
+"""A schema with one of these may say its properties there."""
+
+
+class _SchemaHead(msgspec.Struct):
+    type: Any = msgspec.UNSET
+    properties: Any = msgspec.UNSET
+
+
+_SCHEMA = msgspec.json.Decoder(_SchemaHead)
+
 _REASONING_MODELS = ("o1", "o3", "o4", "gpt-5")
 """Models that refuse `max_tokens`. Source: OpenAI API reference, `max_tokens` ("not compatible with o-series")."""
 
 
 def build_request(request: ChatRequest, model: str) -> Built:
     """A provider's body, path and what was left out. Streams always ask for usage: the gateway accounts for tokens."""
-    losses = [*request.hints]
+    losses = [*request.foreign, *request.hints]
     body: dict[str, Any] = {"model": model, "messages": _messages(request.messages, losses)}
     sampling = request.sampling
     if sampling.max_output_tokens is not None:
@@ -48,11 +59,13 @@ def build_request(request: ChatRequest, model: str) -> Built:
         value = getattr(sampling, name)
         if value is not None:
             body[name] = value
+    if sampling.top_k is not None:
+        losses.append("top_k")
     if sampling.stop:
         body["stop"] = list(sampling.stop)
     if sampling.logit_bias is not None:
         body["logit_bias"] = msgspec.Raw(sampling.logit_bias)
-    _build_tools(request, body)
+    _build_tools(request, body, losses)
     if request.response_format is not None:
         body["response_format"] = _format(request.response_format)
     if request.reasoning is not None:
@@ -67,7 +80,11 @@ def build_request(request: ChatRequest, model: str) -> Built:
 
 def reasoning_effort(reasoning: Reasoning, losses: list[str]) -> str | None:
     """The effort that stands for a budget in tokens: OpenAI's dialect has no budget. The steps are ours."""
+    if reasoning.show is not None:
+        losses.append("reasoning.show")
     if reasoning.effort is not None:
+        if reasoning.budget_tokens not in (None, -1):
+            losses.append("reasoning.budget_tokens")
         return reasoning.effort
     if reasoning.budget_tokens is None:
         return None
@@ -79,7 +96,7 @@ def reasoning_effort(reasoning: Reasoning, losses: list[str]) -> str | None:
     return "low" if reasoning.budget_tokens <= 4096 else "medium" if reasoning.budget_tokens <= 16384 else "high"
 
 
-def _build_tools(request: ChatRequest, body: dict[str, Any]) -> None:
+def _build_tools(request: ChatRequest, body: dict[str, Any], losses: list[str]) -> None:
     if request.tools:
         body["tools"] = [
             {
@@ -87,7 +104,7 @@ def _build_tools(request: ChatRequest, body: dict[str, Any]) -> None:
                 "function": {
                     "name": tool.name,
                     **({"description": tool.description} if tool.description is not None else {}),
-                    "parameters": msgspec.Raw(tool.schema),
+                    "parameters": _parameters(tool.schema),
                     **({"strict": tool.strict} if tool.strict is not None else {}),
                 },
             }
@@ -96,9 +113,25 @@ def _build_tools(request: ChatRequest, body: dict[str, Any]) -> None:
         if request.parallel_tool_calls is not None:
             body["parallel_tool_calls"] = request.parallel_tool_calls
     choice = request.tool_choice
-    if choice is not None and request.tools:
-        named = {"type": "function", "function": {"name": choice.name}}
-        body["tool_choice"] = named if choice.mode == "tool" else choice.mode
+    if choice is None:
+        return
+    names = {tool.name for tool in request.tools}
+    if not names or (choice.mode == "tool" and choice.name not in names):
+        if choice.mode in ("required", "tool"):  # OpenAI refuses a choice among nothing
+            losses.append("tool_choice")
+        return
+    named = {"type": "function", "function": {"name": choice.name}}
+    body["tool_choice"] = named if choice.mode == "tool" else choice.mode
+
+
+def _parameters(schema: bytes) -> Any:
+    """The schema of a tool's arguments. OpenAI refuses an object without `properties` ("object schema missing
+    properties"), which Anthropic's and MCP's clients send for tools without arguments."""
+    head = _SCHEMA.decode(schema)
+    if head.properties is not msgspec.UNSET or head.type not in ("object", msgspec.UNSET):
+        return msgspec.Raw(schema)
+    tree = msgspec.json.decode(schema)
+    return tree if tree.keys() & _COMBINED else {"type": "object", **tree, "properties": {}}
 
 
 def _format(wanted: ResponseFormat) -> dict[str, Any]:
@@ -113,23 +146,45 @@ def _format(wanted: ResponseFormat) -> dict[str, Any]:
 
 
 def _messages(messages: tuple[Message, ...], losses: list[str]) -> list[dict[str, Any]]:
+    """The tool messages of one turn stay together: images of their results follow behind the last one."""
     built: list[dict[str, Any]] = []
+    shown: list[Part] = []
     for message in messages:
         if message.role == "assistant":
+            _show(shown, built, losses)
             built.append(_assistant(message, losses))
             continue
         results = [part for part in message.parts if isinstance(part, ToolResult)]
-        rest = tuple(part for part in message.parts if not isinstance(part, ToolResult))
-        shown: list[Part] = []
-        for result in results:
-            built.append(_tool_result(result, shown, losses))
-        if rest or shown or not results:
-            role = "user" if message.role == "tool" else message.role
-            one: dict[str, Any] = {"role": role, "content": _content((*shown, *rest), losses)}
-            if message.name is not None:
-                one["name"] = message.name
-            built.append(one)
+        rest: tuple[Part, ...] = tuple(part for part in message.parts if not isinstance(part, ToolResult))
+        built += [_tool_result(result, shown, losses) for result in results]
+        if not rest and results:
+            continue
+        if message.role in ("user", "tool"):
+            rest, shown = (*shown, *rest), []
+        _show(shown, built, losses)
+        one: dict[str, Any] = {"role": "user" if message.role == "tool" else message.role}
+        if message.role in ("system", "developer"):
+            rest = _texts(rest, message.role, losses)
+        one["content"] = _content(rest, losses)
+        if message.name is not None:
+            one["name"] = message.name
+        built.append(one)
+    _show(shown, built, losses)
     return built
+
+
+def _show(shown: list[Part], built: list[dict[str, Any]], losses: list[str]) -> None:
+    if shown:
+        built.append({"role": "user", "content": _content(tuple(shown), losses)})
+        shown.clear()
+
+
+def _texts(parts: tuple[Part, ...], role: str, losses: list[str]) -> tuple[Part, ...]:
+    """System and developer messages hold text only."""
+    kept = tuple(part for part in parts if isinstance(part, Text))
+    if len(kept) < len(parts):
+        losses.append(f"messages.{role}_media")
+    return kept
 
 
 def _tool_result(result: ToolResult, shown: list[Part], losses: list[str]) -> dict[str, Any]:
@@ -154,6 +209,8 @@ def _assistant(message: Message, losses: list[str]) -> dict[str, Any]:
         built["refusal"] = refusal
     if any(isinstance(part, Thinking) for part in message.parts):
         losses.append("thinking")
+    if any(isinstance(part, Image | Document | Audio) for part in message.parts):
+        losses.append("messages.assistant_media")
     calls = []
     for part in message.parts:
         if isinstance(part, ToolUse):
@@ -174,7 +231,7 @@ def _assistant(message: Message, losses: list[str]) -> dict[str, Any]:
 def _content(parts: tuple[Part, ...], losses: list[str]) -> str | list[dict[str, Any]]:
     if all(isinstance(part, Text) for part in parts) and len(parts) <= 1:
         return parts[0].text if parts and isinstance(parts[0], Text) else ""
-    return [built for part in parts if (built := _part(part, losses)) is not None]
+    return [built for part in parts if (built := _part(part, losses)) is not None] or ""
 
 
 def _part(part: Part, losses: list[str]) -> dict[str, Any] | None:
@@ -188,6 +245,9 @@ def _part(part: Part, losses: list[str]) -> dict[str, Any] | None:
             return {"type": "input_audio", "input_audio": {"data": part.data, "format": part.format}}
         case Document(text=str(text)):
             return {"type": "text", "text": f"{part.name}:\n{text}" if part.name else text}
+        case Document(data=None):
+            losses.append("document_urls" if part.url is not None else "documents")
+            return None
         case Document():
             data = f"data:{part.media_type or 'application/pdf'};base64,{part.data}"
             return {"type": "file", "file": {"filename": part.name or "document", "file_data": data}}
