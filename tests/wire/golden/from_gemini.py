@@ -204,6 +204,13 @@ CASES = [
                 thinking={"type": "enabled", "budget_tokens": 2000, "display": "omitted"},
                 losses="temperature top_k",
             ),
+            claude(
+                HI,
+                model="claude-opus-4-7",
+                max_tokens=9000,
+                thinking={"type": "adaptive", "display": "omitted"},
+                losses="temperature top_k reasoning.budget_tokens",
+            ),
         ],
         "platform.claude.com, extended thinking: not compatible with temperature or top_k. Recordings of thinking have "
         "a temperature of 1 or none (397bcacd5a1b257a).",

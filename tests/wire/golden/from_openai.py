@@ -483,6 +483,18 @@ CASES = [
         "Gemini's range ends at 2 (recording c2c0d7e462547acf).",
     ),
     Case(
+        "sampling for models that take none",
+        OPENAI,
+        chat(HI, temperature=0.2, top_p=0.9),
+        [
+            claude(HI, model="claude-opus-4-7", losses="temperature top_p"),
+            claude(HI, model="claude-sonnet-5", losses="temperature top_p"),
+            claude(HI, model="claude-opus-4-20250514", temperature=0.2, losses="top_p"),
+            claude(HI, model="claude-haiku-4-5-20251001", temperature=0.2, losses="top_p"),
+        ],
+        'Anthropic: "`temperature` is deprecated for this model." (BerriAI/litellm#26444); its SDK lacks the field.',
+    ),
+    Case(
         "stop sequences of white space: Claude takes none",
         OPENAI,
         chat(HI, stop=["\n", "END", " \t"]),

@@ -9,6 +9,7 @@ Where the protocol is narrower than the canonical request (`Built.losses` names 
 - A temperature above 1 is sent as 1, a thinking budget is lifted to the least that is allowed.
 - Thinking excludes a temperature, `top_k`, a `top_p` under 0.95 and a forced tool: the first three are left out beside
   it, and it is left out beside the last. Of `temperature` and `top_p` the first is sent: newer models refuse both.
+- Newer models take no sampling fields at all and no thinking budget: they think adaptively.
 - A prefill (the last turn is the assistant's) ends without white space. Stop sequences are not blank.
 - The objects of an answer's schema are closed (`additionalProperties: false`), which the API demands.
 - Tool ids are rewritten to the pattern that is allowed, the same id always to the same.
@@ -27,7 +28,7 @@ from typing import Any
 import msgspec
 
 from afterbay.core.message import Audio, Document, Image, Message, Part, Refusal, Text, Thinking, ToolResult, ToolUse
-from afterbay.core.request import ChatRequest, Reasoning, ToolSpec
+from afterbay.core.request import ChatRequest, Reasoning, Sampling, ToolSpec
 from afterbay.wire.anthropic_messages.request import RAW_ARGUMENTS
 from afterbay.wire.dialect import Built
 
@@ -55,7 +56,13 @@ CANNOT: dict[str, str] = {
 }
 """Features, by the names of `afterbay.wire.features`, that no Messages request can express."""
 
+NEWER = re.compile(r"claude-[a-z]+-(?:4[-.](?:[7-9]|[1-9]\d)|[5-9]|[1-9]\d)(?!\d)")
+"""Models from Opus 4.7 on. They refuse `temperature`, `top_p` and `top_k` ("is deprecated for this model") and a
+thinking budget, in place of which they think adaptively. Source: Anthropic's migration guide, BerriAI/litellm#26444,
+earendil-works/pi#3297."""
+
 _EFFORT = {"minimal": "low"}
+_EFFORTS = frozenset({"minimal", "low", "medium", "high", "xhigh", "max"})
 _BAD_ID = re.compile(r"[^a-zA-Z0-9_-]")
 _IMAGE_STARTS = {"iVBOR": "image/png", "R0lGOD": "image/gif", "UklGR": "image/webp"}
 
@@ -304,6 +311,24 @@ def _sampling(request: ChatRequest, body: _Json, losses: dict[str, None]) -> Non
     body["max_tokens"] = sampling.max_output_tokens or DEFAULT_MAX_TOKENS
     if not sampling.max_output_tokens:
         losses[f"max_tokens={DEFAULT_MAX_TOKENS}"] = None
+    if NEWER.search(body["model"]):
+        names = ("temperature", "top_p", "top_k")
+        losses.update((name, None) for name in names if getattr(sampling, name) is not None)
+    else:
+        _draw(sampling, body, losses)
+    stop = [one for one in sampling.stop if one.strip()]
+    if stop:
+        body["stop_sequences"] = stop
+    if len(stop) < len(sampling.stop):
+        losses["blank_stop"] = None
+    for name in ("seed", "presence_penalty", "frequency_penalty", "logprobs", "top_logprobs", "logit_bias"):
+        if getattr(sampling, name) is not None:
+            losses[name] = None
+    if sampling.n is not None and sampling.n > 1:
+        losses["n"] = None
+
+
+def _draw(sampling: Sampling, body: _Json, losses: dict[str, None]) -> None:
     if sampling.temperature is not None:
         body["temperature"] = min(sampling.temperature, 1.0)
         if sampling.temperature > 1:
@@ -316,16 +341,6 @@ def _sampling(request: ChatRequest, body: _Json, losses: dict[str, None]) -> Non
         body["top_p"] = sampling.top_p
     if sampling.top_k is not None:
         body["top_k"] = sampling.top_k
-    stop = [one for one in sampling.stop if one.strip()]
-    if stop:
-        body["stop_sequences"] = stop
-    if len(stop) < len(sampling.stop):
-        losses["blank_stop"] = None
-    for name in ("seed", "presence_penalty", "frequency_penalty", "logprobs", "top_logprobs", "logit_bias"):
-        if getattr(sampling, name) is not None:
-            losses[name] = None
-    if sampling.n is not None and sampling.n > 1:
-        losses["n"] = None
 
 
 def shape_output(request: ChatRequest, body: _Json, losses: dict[str, None]) -> None:
@@ -379,7 +394,9 @@ def _reasoning(reasoning: Reasoning, body: _Json, config: _Json, losses: dict[st
     effort, budget = reasoning.effort, reasoning.budget_tokens
     if effort == "none":
         effort, budget = None, 0
-    if effort is not None:
+    if effort is not None and effort not in _EFFORTS:  # another host's word (Groq: "default")
+        losses["reasoning.effort"] = None
+    elif effort is not None:
         config["effort"] = _EFFORT.get(effort, effort)
         if effort in _EFFORT:
             losses[f"reasoning.effort={effort}"] = None
@@ -390,6 +407,9 @@ def _reasoning(reasoning: Reasoning, body: _Json, config: _Json, losses: dict[st
     if budget != 0 and body.get("tool_choice", {}).get("type") in ("any", "tool"):
         losses["reasoning"] = None  # "Thinking may not be enabled when tool_choice forces tool use"
         return
+    if budget > 0 and NEWER.search(body["model"]):
+        losses["reasoning.budget_tokens"] = None
+        budget = -1
     thinking: _Json = {"type": "disabled" if budget == 0 else "adaptive" if budget < 0 else "enabled"}
     if budget > 0:
         thinking["budget_tokens"] = max(budget, LEAST_THINKING_TOKENS)

@@ -125,8 +125,8 @@ def _thinking(reasoning: Reasoning, model: str, losses: dict[str, None]) -> dict
     if effort is not None and budget is not None:
         losses["reasoning.effort"] = None
     elif effort is not None and effort not in _LEVELS and effort not in _BUDGETS:
-        losses["reasoning.effort"] = None  # "xhigh", "max": the most there is
-        effort = "high"
+        losses["reasoning.effort"] = None
+        effort = "high" if effort in ("xhigh", "max") else None  # the most there is; Groq's "default" says nothing
     if budget is None and effort is not None and (effort == "none" or _BUDGET_MODELS.search(model)):
         budget = _BUDGETS[effort]
     if budget is not None:
