@@ -228,3 +228,74 @@ def test_every_text_tool_and_file_arrives_or_its_loss_is_named(dialect: str, req
         if any(form in one for form in forms for one in arrived):
             continue
         assert any(excuse in loss for excuse in excuses for loss in built.losses), (kind, wanted, built.losses)
+
+
+SAID: dict[str, dict[str, tuple[str, ...]]] = {
+    OPENAI: {
+        "max_output_tokens": ("max_tokens", "max_completion_tokens"),
+        "temperature": ("temperature",),
+        "top_p": ("top_p",),
+        "top_k": (),
+        "stop": ("stop",),
+        "seed": ("seed",),
+        "n": ("n",),
+        "presence_penalty": ("presence_penalty",),
+        "logprobs": ("logprobs",),
+        "logit_bias": ("logit_bias",),
+    },
+    ANTHROPIC: {
+        "max_output_tokens": ("max_tokens",),
+        "temperature": ("temperature",),
+        "top_p": ("top_p",),
+        "top_k": ("top_k",),
+        "stop": ("stop_sequences",),
+        "seed": (),
+        "n": (),
+        "presence_penalty": (),
+        "logprobs": (),
+        "logit_bias": (),
+    },
+    GEMINI: {
+        "max_output_tokens": ("maxOutputTokens",),
+        "temperature": ("temperature",),
+        "top_p": ("topP",),
+        "top_k": ("topK",),
+        "stop": ("stopSequences",),
+        "seed": ("seed",),
+        "n": ("candidateCount",),
+        "presence_penalty": ("presencePenalty",),
+        "logprobs": (),
+        "logit_bias": (),
+    },
+}
+"""Where a sampling field stands in a body, by the providers' references; nowhere: its loss must be named."""
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(request=requests, pick=st.integers(0, 5))
+def test_every_setting_arrives_as_it_was_or_its_loss_is_named(dialect: str, request: ChatRequest, pick: int) -> None:
+    built = DIALECTS[dialect].build_request(request, MODELS[dialect][pick % len(MODELS[dialect])])
+    body = json.loads(built.body)
+    body |= body.get("generationConfig", {})
+    named = {loss.partition("=")[0] for loss in built.losses}
+    for field, places in SAID[dialect].items():
+        wanted = getattr(request.sampling, field)
+        if wanted in (None, ()) or (field, wanted) == ("n", 1):
+            continue
+        arrived = [body[place] for place in places if place in body]
+        wanted = json.loads(wanted) if field == "logit_bias" else list(wanted) if field == "stop" else wanted
+        excuses = {field, *places, f"{field}_above_1", f"blank_{field}"}
+        assert arrived == [wanted] or excuses & named, (field, wanted, arrived)
+    assert {*request.hints, *request.foreign} <= named
+    if request.tool_choice is not None and request.tool_choice.mode in ("required", "tool"):
+        assert {"tool_choice", "toolConfig"} & (body.keys() | named)
+    if request.parallel_tool_calls is False and request.tools:
+        choice = body.get("tool_choice")
+        said = "parallel_tool_calls" in body or (isinstance(choice, dict) and "disable_parallel_tool_use" in choice)
+        assert said or "parallel_tool_calls" in named or (isinstance(choice, dict) and choice["type"] == "none")
+    if request.response_format is not None:
+        assert {"response_format", "output_config", "responseMimeType"} & body.keys() or "json_object" in named
+    if request.reasoning is not None and request.reasoning != Reasoning():
+        reasons = any(one.startswith("reasoning") for one in named)
+        assert reasons or {"reasoning_effort", "thinking", "output_config", "thinkingConfig"} & body.keys()
