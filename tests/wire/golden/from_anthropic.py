@@ -316,6 +316,54 @@ CASES = [
         ],
     ),
     Case(
+        "ids of calls in the form that Mistral and OpenAI demand",
+        ANTHROPIC,
+        ask(
+            HI,
+            assistant([use("toolu_01A", "f"), use("abcDEF123", "f"), use("toolu_" + "x" * 40, "f")]),
+            user(
+                [
+                    result("abcDEF123", content="b"),
+                    result("toolu_01A", content="a"),
+                    result("toolu_" + "x" * 40, content="c"),
+                ]
+            ),
+        ),
+        [
+            gpt(
+                HI,
+                assistant(
+                    None,
+                    tool_calls=[
+                        call("4b3a25380", "f", "{}"),
+                        call("abcDEF123", "f", "{}"),
+                        call("5dd911800", "f", "{}"),
+                    ],
+                ),
+                tool("abcDEF123", "b"),
+                tool("4b3a25380", "a"),
+                tool("5dd911800", "c"),
+                model="mistral-large-latest",
+            ),
+            gpt(
+                HI,
+                assistant(
+                    None,
+                    tool_calls=[
+                        call("toolu_01A", "f", "{}"),
+                        call("abcDEF123", "f", "{}"),
+                        call("toolu_" + "x" * 21 + "_5dd911800e9b", "f", "{}"),
+                    ],
+                ),
+                tool("abcDEF123", "b"),
+                tool("toolu_01A", "a"),
+                tool("toolu_" + "x" * 21 + "_5dd911800e9b", "c"),
+            ),
+        ],
+        'Mistral, code 3280: "Tool call id was … but must be a-z, A-Z, 0-9, with a length of 9" '
+        "(anomalyco/opencode#1680). OpenAI: 40 characters (vercel/ai#5171). The digits are blake2b-48 of the id.",
+    ),
+    Case(
         "broken arguments that went as an object come back as they were",
         ANTHROPIC,
         ask(

@@ -51,6 +51,9 @@ def _openai(body: dict[str, Any]) -> list[str]:
                 part["type"] != "text" for part in content if isinstance(part, dict)
             ):
                 found.append(f"{at}: media in an instruction")
+    ids = [call["id"] for message in body["messages"] for call in message.get("tool_calls", ())]
+    form = r"[a-zA-Z0-9]{9}" if "stral" in body["model"] else r".{0,40}"
+    found += [f"id {one!r}" for one in ids if not re.fullmatch(form, one, re.DOTALL)]
     if open_ids:
         found.append(f"no results of {sorted(open_ids)}")
     names = {tool["function"]["name"] for tool in body.get("tools", ())}

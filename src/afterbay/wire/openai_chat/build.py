@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -23,6 +26,16 @@ from afterbay.wire.dialect import Built
 
 _encode = msgspec.json.Encoder().encode
 
+ToolIds: TypeAlias = Callable[[str], str]
+
+TOOL_ID_CHARS = 40
+"""OpenAI refused longer ids ("string too long. Expected a string with maximum length 40"; vercel/ai#5171)."""
+
+_MISTRAL = re.compile(r"(?:mi|mini|magi|code|dev)stral|(?:pix|vox|mix)tral", re.IGNORECASE)
+_NINE = re.compile(r"[a-zA-Z0-9]{9}")
+"""Mistral's models: "Tool call id was … but must be a-z, A-Z, 0-9, with a length of 9" (code 3280,
+anomalyco/opencode#1680; the recordings have ids of that form, and such as a client library masked)."""
+
 _COMBINED = frozenset({"$ref", "anyOf", "oneOf", "allOf"})
 """A schema with one of these may say its properties there."""
 
@@ -41,7 +54,7 @@ _REASONING_MODELS = ("o1", "o3", "o4", "gpt-5")
 def build_request(request: ChatRequest, model: str) -> Built:
     """A provider's body, path and what was left out. Streams always ask for usage: the gateway accounts for tokens."""
     losses = [*request.foreign, *request.hints]
-    body: dict[str, Any] = {"model": model, "messages": _messages(request.messages, losses)}
+    body: dict[str, Any] = {"model": model, "messages": _messages(request.messages, losses, tool_ids(model))}
     sampling = request.sampling
     if sampling.max_output_tokens is not None:
         newer = model.rsplit("/", 1)[-1].startswith(_REASONING_MODELS)
@@ -145,18 +158,31 @@ def _format(wanted: ResponseFormat) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": spec}
 
 
-def _messages(messages: tuple[Message, ...], losses: list[str]) -> list[dict[str, Any]]:
+def tool_ids(model: str) -> ToolIds:
+    """How call ids are written for `model`: as they are where they fit, else rewritten, the same one always alike."""
+    if _MISTRAL.search(model):
+        return lambda wanted: wanted if _NINE.fullmatch(wanted) else _digest(wanted)[:9]
+    return lambda wanted: (
+        wanted if len(wanted) <= TOOL_ID_CHARS else f"{wanted[: TOOL_ID_CHARS - 13]}_{_digest(wanted)}"
+    )
+
+
+def _digest(wanted: str) -> str:
+    return blake2b(wanted.encode(), digest_size=6).hexdigest()
+
+
+def _messages(messages: tuple[Message, ...], losses: list[str], id_of: ToolIds) -> list[dict[str, Any]]:
     """The tool messages of one turn stay together: images of their results follow behind the last one."""
     built: list[dict[str, Any]] = []
     shown: list[Part] = []
     for message in messages:
         if message.role == "assistant":
             _show(shown, built, losses)
-            built.append(_assistant(message, losses))
+            built.append(_assistant(message, losses, id_of))
             continue
         results = [part for part in message.parts if isinstance(part, ToolResult)]
         rest: tuple[Part, ...] = tuple(part for part in message.parts if not isinstance(part, ToolResult))
-        built += [_tool_result(result, shown, losses) for result in results]
+        built += [_tool_result(result, shown, losses, id_of) for result in results]
         if not rest and results:
             continue
         if message.role in ("user", "tool"):
@@ -187,19 +213,19 @@ def _texts(parts: tuple[Part, ...], role: str, losses: list[str]) -> tuple[Part,
     return kept
 
 
-def _tool_result(result: ToolResult, shown: list[Part], losses: list[str]) -> dict[str, Any]:
+def _tool_result(result: ToolResult, shown: list[Part], losses: list[str], id_of: ToolIds) -> dict[str, Any]:
     """A tool message. It holds text only: images of the result go into a user message right after it."""
     texts = [part.text for part in result.parts if isinstance(part, Text)]
     media = [part for part in result.parts if not isinstance(part, Text)]
     if media:
-        shown += [Text(f"Returned by the tool call {result.id}:"), *media]
+        shown += [Text(f"Returned by the tool call {id_of(result.id)}:"), *media]
         texts = texts or ["See the attachment in the next message."]
     if result.is_error:
         losses.append("tool_result.is_error")
-    return {"role": "tool", "tool_call_id": result.id, "content": "\n".join(texts)}
+    return {"role": "tool", "tool_call_id": id_of(result.id), "content": "\n".join(texts)}
 
 
-def _assistant(message: Message, losses: list[str]) -> dict[str, Any]:
+def _assistant(message: Message, losses: list[str], id_of: ToolIds) -> dict[str, Any]:
     built: dict[str, Any] = {"role": "assistant", "content": None}
     text = "".join(part.text for part in message.parts if isinstance(part, Text))
     if text:
@@ -215,7 +241,7 @@ def _assistant(message: Message, losses: list[str]) -> dict[str, Any]:
     for part in message.parts:
         if isinstance(part, ToolUse):
             function = {"name": part.name, "arguments": part.arguments or "{}"}
-            call: dict[str, Any] = {"id": part.id, "type": "function", "function": function}
+            call: dict[str, Any] = {"id": id_of(part.id), "type": "function", "function": function}
             if part.signature is not None:
                 call["extra_content"] = {"google": {"thought_signature": part.signature}}
             calls.append(call)
