@@ -195,7 +195,7 @@ def test_a_direct_target_passes_the_same_filters() -> None:
             {"unreadable": ClientMistake("messages[0] is odd", code="invalid_type"), "dialect": "anthropic.messages"},
             ClientMistake,
             "invalid_type",
-            "messages[0] is odd",
+            "is odd",
         ),
         ({"embeds": True}, ClientMistake, "wrong_operation", "cannot make embeddings"),
         ({"residency": "eu"}, PolicyRefusal, "policy_no_candidate", "residency"),

@@ -184,7 +184,17 @@ def requests(draw: st.DrawFn) -> ChatRequest:
     schema = b'{"type":"object","properties":{"a":{"type":"string"}}}'
     tools = tuple(ToolSpec(name, draw(st.none() | words), schema, draw(st.none() | st.booleans())) for name in "ab")
     tools = tools if draw(st.booleans()) else ()
-    choice = draw(st.none() | st.sampled_from([ToolChoice("auto"), ToolChoice("required"), ToolChoice("tool", "a")]))
+    closed = b'{"type":"object","properties":{"a":{"type":"string"}},"additionalProperties":false}'
+    reasoning = draw(
+        st.none()
+        | st.builds(Reasoning, st.just("high"))
+        | st.builds(Reasoning, st.none() | st.just("low"), st.integers(1024, 3999), st.none() | st.booleans())
+        | st.builds(Reasoning, st.none(), st.sampled_from([0, -1])),
+    )
+    thinks = reasoning is not None and reasoning.budget_tokens not in (None, 0)
+    forced = [] if thinks else [ToolChoice("required"), ToolChoice("tool", "a")]  # thinking excludes these
+    choice = draw(st.none() | st.sampled_from([ToolChoice("auto"), *forced]))
+    warm = not thinks and draw(st.booleans())
     streams = draw(st.booleans())
     return ChatRequest(
         model="m",
@@ -194,18 +204,13 @@ def requests(draw: st.DrawFn) -> ChatRequest:
         parallel_tool_calls=draw(st.none() | st.booleans()) if tools and choice else None,
         sampling=Sampling(
             max_output_tokens=draw(st.integers(4000, 9000)),
-            temperature=draw(st.none() | st.floats(0, 1)),
-            top_p=draw(st.none() | st.floats(0, 1)),
-            top_k=draw(st.none() | st.integers(1, 500)),
-            stop=tuple(draw(st.lists(words, max_size=2))),
+            temperature=draw(st.floats(0, 1)) if warm else None,
+            top_p=None if warm else draw(st.none() | st.floats(0.95 if thinks else 0, 1)),
+            top_k=None if thinks else draw(st.none() | st.integers(1, 500)),
+            stop=tuple(draw(st.lists(solid, max_size=2))),
         ),
-        response_format=draw(st.none() | st.just(ResponseFormat("json_schema", schema=schema))),
-        reasoning=draw(
-            st.none()
-            | st.builds(Reasoning, st.just("high"))
-            | st.builds(Reasoning, st.none() | st.just("low"), st.integers(1024, 3999), st.none() | st.booleans())
-            | st.builds(Reasoning, st.none(), st.sampled_from([0, -1])),
-        ),
+        response_format=draw(st.none() | st.just(ResponseFormat("json_schema", schema=closed))),
+        reasoning=reasoning,
         stream=streams,
         include_usage=streams,
     )

@@ -253,7 +253,7 @@ def test_what_cannot_be_said_is_a_feature_and_a_loss_when_built_all_the_same() -
         "m",
         (Message("user", (Text("a"), Audio("x", "wav"))),),
         sampling=Sampling(
-            5000, 1.5, seed=1, n=2, logprobs=True, top_logprobs=2, logit_bias=b"{}", presence_penalty=1.0
+            5000, 1.5, stop=("\n",), seed=1, n=2, logprobs=True, top_logprobs=2, logit_bias=b"{}", presence_penalty=1.0
         ),
         response_format=ResponseFormat("json_object"),
     )
@@ -292,5 +292,12 @@ def test_tools_get_the_type_that_this_api_wants_and_parallel_use_is_switched_off
 def test_a_schema_goes_to_output_config_and_its_label_is_named() -> None:
     form = ResponseFormat("json_schema", "label", b'{"type":"object"}', False, "d")
     body, losses = build(response_format=form)
-    assert body["output_config"] == {"format": {"type": "json_schema", "schema": {"type": "object"}}}
-    assert losses == ("response_format.name", "response_format.description", "response_format.strict")
+    assert body["output_config"] == {
+        "format": {"type": "json_schema", "schema": {"type": "object", "additionalProperties": False}}
+    }
+    assert losses == (
+        "response_format.additionalProperties=false",
+        "response_format.name",
+        "response_format.description",
+        "response_format.strict",
+    )

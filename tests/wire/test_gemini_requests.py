@@ -465,7 +465,7 @@ def flat(request: ChatRequest) -> list[tuple[str, Part]]:
 def test_a_request_comes_back_as_it_went_but_for_the_bounds_of_its_turns(
     request: ChatRequest, choice: ToolChoice | None
 ) -> None:
-    if request.tools:
+    if request.tools and (choice is None or choice.name in (None, *(tool.name for tool in request.tools))):
         request = ChatRequest(
             **{name: getattr(request, name) for name in request.__struct_fields__} | {"tool_choice": choice}
         )

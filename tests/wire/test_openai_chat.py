@@ -47,7 +47,9 @@ from afterbay.wire.sse import Splitter
 
 NAMES = st.text("abcde_", min_size=1, max_size=6)
 WORDS = st.text(min_size=1, max_size=12)
-SCHEMAS = st.sampled_from([b"{}", b'{"type":"object"}', b'{"type":"object","properties":{"a":{"type":"string"}}}'])
+SCHEMAS = st.sampled_from(
+    [b'{"type":"object","properties":{}}', b'{"type":"object","properties":{"a":{"type":"string"}}}']
+)
 USER_PARTS: st.SearchStrategy[Part] = st.one_of(
     st.builds(Text, WORDS),
     st.builds(Image, url=st.just("https://x/y.png"), detail=st.sampled_from([None, "low"])),
@@ -103,6 +105,9 @@ REQUESTS = st.builds(
 @given(REQUESTS)
 @settings(max_examples=200, deadline=None)
 def test_a_request_built_and_read_is_the_same(request: ChatRequest) -> None:
+    choice = request.tool_choice
+    if choice is not None and choice.mode == "tool":  # a choice among other tools is refused, so it would be dropped
+        request = msgspec.structs.replace(request, tool_choice=ToolChoice("tool", request.tools[0].name))
     built = DIALECT.build_request(request, "gpt")
     assert DIALECT.parse_request(built.body, None, None) == msgspec.structs.replace(
         request, include_usage=request.stream

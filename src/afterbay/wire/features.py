@@ -17,7 +17,8 @@ def features(request: ChatRequest) -> frozenset[str]:
 
     `n`, `stop`, `tools`, `tool_choice`, `parallel_tool_calls`, `response_format` (with a schema) or `json_object`,
     `reasoning`, `images`, `image_urls`, `documents`, `document_urls`, `audio`, the sampling fields by name (and
-    `temperature_above_1`, since ranges differ), and the client's own fields without a canonical form by theirs.
+    `temperature_above_1`, since ranges differ), `blank_stop` (a stop sequence of white space alone), and the
+    client's own fields without a canonical form by theirs.
     """
     found = set(request.foreign)
     sampling = request.sampling
@@ -28,6 +29,8 @@ def features(request: ChatRequest) -> frozenset[str]:
         found.add("n")
     if sampling.stop:
         found.add("stop")
+        if any(not one.strip() for one in sampling.stop):
+            found.add("blank_stop")
     if request.tools:
         found.add("tools")
         if request.parallel_tool_calls is False:  # true is what every provider does unasked
@@ -65,8 +68,9 @@ def strip(request: ChatRequest, names: frozenset[str]) -> ChatRequest:
     sampling = {name: None for name in (*SAMPLING_FEATURES, "n") if name in names}
     if "temperature_above_1" in names:
         sampling["temperature"] = None
-    if "stop" in names:
-        sampling["stop"] = ()  # type: ignore[assignment]  # its empty value
+    if names & {"stop", "blank_stop"}:
+        kept = () if "stop" in names else tuple(one for one in request.sampling.stop if one.strip())
+        sampling["stop"] = kept  # type: ignore[assignment]  # its kind of value
     changes: dict[str, object] = {"foreign": tuple(name for name in request.foreign if name not in names)}
     if sampling:
         changes["sampling"] = msgspec.structs.replace(request.sampling, **sampling)
@@ -84,7 +88,13 @@ def strip(request: ChatRequest, names: frozenset[str]) -> ChatRequest:
 
 
 def _without(message: Message, media: frozenset[str]) -> Message:
-    kept: list[Part] = [part for part in message.parts if not _is_one(part, media)]
+    kept: list[Part] = []
+    for part in message.parts:
+        if isinstance(part, ToolResult):
+            inner = tuple(item for item in part.parts if not _is_one(item, media))
+            kept.append(msgspec.structs.replace(part, parts=inner))
+        elif not _is_one(part, media):
+            kept.append(part)
     return msgspec.structs.replace(message, parts=tuple(kept))
 
 

@@ -7,21 +7,28 @@ Where the protocol is narrower than the canonical request (`Built.losses` names 
 - Turns alternate: neighbours of one role are merged, and a user turn begins with its tool results, as the API wants.
 - `max_tokens` is required. Without one, DEFAULT_MAX_TOKENS is sent: the most that every Claude model takes.
 - A temperature above 1 is sent as 1, a thinking budget is lifted to the least that is allowed.
+- Thinking excludes a temperature, `top_k`, a `top_p` under 0.95 and a forced tool: the first three are left out beside
+  it, and it is left out beside the last. Of `temperature` and `top_p` the first is sent: newer models refuse both.
+- Newer models take no sampling fields at all and no thinking budget: they think adaptively.
+- A prefill (the last turn is the assistant's) ends without white space. Stop sequences are not blank.
+- The objects of an answer's schema are closed (`additionalProperties: false`), which the API demands.
 - Tool ids are rewritten to the pattern that is allowed, the same id always to the same.
 - Arguments that are no JSON object go as `{"_raw_arguments": text}`; `parse_request` takes them out again.
-- Thinking without a proof, audio and empty text cannot be sent; a refusal of an earlier turn is sent as text.
+- Thinking without a proof, audio, empty text and media outside user turns cannot be sent; a refusal of an earlier turn
+  is sent as text. A text file given as base64 is sent as text: base64 is for PDF here.
 """
 
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
 from afterbay.core.message import Audio, Document, Image, Message, Part, Refusal, Text, Thinking, ToolResult, ToolUse
-from afterbay.core.request import ChatRequest, Reasoning, ToolSpec
+from afterbay.core.request import ChatRequest, Reasoning, Sampling, ToolSpec
 from afterbay.wire.anthropic_messages.request import RAW_ARGUMENTS
 from afterbay.wire.dialect import Built
 
@@ -45,10 +52,17 @@ CANNOT: dict[str, str] = {
     "audio": "the Messages API takes no audio",
     "json_object": "the Messages API has JSON output by schema only (response_format json_schema)",
     "temperature_above_1": "the Messages API's temperature ends at 1",
+    "blank_stop": "the Messages API takes no stop sequence of white space alone",
 }
 """Features, by the names of `afterbay.wire.features`, that no Messages request can express."""
 
+NEWER = re.compile(r"claude-[a-z]+-(?:4[-.](?:[7-9]|[1-9]\d)|[5-9]|[1-9]\d)(?!\d)")
+"""Models from Opus 4.7 on. They refuse `temperature`, `top_p` and `top_k` ("is deprecated for this model") and a
+thinking budget, in place of which they think adaptively. Source: Anthropic's migration guide, BerriAI/litellm#26444,
+earendil-works/pi#3297."""
+
 _EFFORT = {"minimal": "low"}
+_EFFORTS = frozenset({"minimal", "low", "medium", "high", "xhigh", "max"})
 _BAD_ID = re.compile(r"[^a-zA-Z0-9_-]")
 _IMAGE_STARTS = {"iVBOR": "image/png", "R0lGOD": "image/gif", "UklGR": "image/webp"}
 
@@ -89,6 +103,8 @@ def conversation(request: ChatRequest, model: str, losses: dict[str, None]) -> _
         lead -= 1
         turns = [("user", _blocks(request.messages[lead], f"messages[{lead}]", losses))]
         losses[f"messages[{lead}].role"] = None
+    if turns and turns[-1][0] == "assistant":
+        _trim_prefill(turns, losses)
     body["messages"] = [{"role": role, "content": _content(blocks)} for role, blocks in turns]
     system = [
         block
@@ -135,10 +151,21 @@ def _blocks(message: Message, where: str, losses: dict[str, None]) -> list[_Json
         losses[f"{where}.name"] = None
     blocks = []
     for part in message.parts:
+        if isinstance(part, Image | Document) and message.role not in ("user", "tool"):
+            losses[f"{where}.{type(part).__name__.lower()}"] = None
+            continue
         block = _block(part, where, losses)
         if block is not None:
             blocks.append(block)
     return blocks
+
+
+def _trim_prefill(turns: list[tuple[str, list[_Json]]], losses: dict[str, None]) -> None:
+    """The API refuses white space at the very end: "final assistant content cannot end with trailing whitespace"."""
+    last = turns[-1][1][-1]
+    if last["type"] == "text" and last["text"] != last["text"].rstrip():
+        last["text"] = last["text"].rstrip()
+        losses["prefill.trailing_space"] = None
 
 
 def _block(part: Part, where: str, losses: dict[str, None]) -> _Json | None:
@@ -204,6 +231,9 @@ def _image(part: Image, losses: dict[str, None]) -> _Json:
 def _document(part: Document, where: str, losses: dict[str, None]) -> _Json | None:
     if part.data is not None:
         source = {"type": "base64", "media_type": part.media_type or "application/pdf", "data": part.data}
+        text = _file_text(part.data) if (part.media_type or "").startswith("text/") else None
+        if text is not None:
+            source = {"type": "text", "media_type": "text/plain", "data": text}
     elif part.text is not None:
         source = {"type": "text", "media_type": "text/plain", "data": part.text}
     elif part.url is not None:
@@ -215,6 +245,14 @@ def _document(part: Document, where: str, losses: dict[str, None]) -> _Json | No
     if part.name is not None:
         document["title"] = part.name
     return document
+
+
+def _file_text(data: str) -> str | None:
+    """The text of a base64 file, None when it is no UTF-8 text: the provider will say what is wrong with it."""
+    try:
+        return b64decode(data, validate=True).decode()
+    except ValueError:
+        return None
 
 
 def tool_id(wanted: str) -> str:
@@ -254,6 +292,9 @@ def _choice(request: ChatRequest, body: _Json, losses: dict[str, None]) -> None:
         if choice is not None and choice.mode in ("required", "tool"):
             losses["tool_choice"] = None
         return
+    if choice is not None and choice.mode == "tool" and choice.name not in {tool.name for tool in request.tools}:
+        losses["tool_choice"] = None  # it names a tool that was left out: the API would refuse the request
+        choice = None
     if choice is None and parallel is not False:
         return
     mode = choice.mode if choice is not None else "auto"
@@ -270,16 +311,16 @@ def _sampling(request: ChatRequest, body: _Json, losses: dict[str, None]) -> Non
     body["max_tokens"] = sampling.max_output_tokens or DEFAULT_MAX_TOKENS
     if not sampling.max_output_tokens:
         losses[f"max_tokens={DEFAULT_MAX_TOKENS}"] = None
-    if sampling.temperature is not None:
-        body["temperature"] = min(sampling.temperature, 1.0)
-        if sampling.temperature > 1:
-            losses["temperature_above_1"] = None
-    if sampling.top_p is not None:
-        body["top_p"] = sampling.top_p
-    if sampling.top_k is not None:
-        body["top_k"] = sampling.top_k
-    if sampling.stop:
-        body["stop_sequences"] = list(sampling.stop)
+    if NEWER.search(body["model"]):
+        names = ("temperature", "top_p", "top_k")
+        losses.update((name, None) for name in names if getattr(sampling, name) is not None)
+    else:
+        _draw(sampling, body, losses)
+    stop = [one for one in sampling.stop if one.strip()]
+    if stop:
+        body["stop_sequences"] = stop
+    if len(stop) < len(sampling.stop):
+        losses["blank_stop"] = None
     for name in ("seed", "presence_penalty", "frequency_penalty", "logprobs", "top_logprobs", "logit_bias"):
         if getattr(sampling, name) is not None:
             losses[name] = None
@@ -287,12 +328,27 @@ def _sampling(request: ChatRequest, body: _Json, losses: dict[str, None]) -> Non
         losses["n"] = None
 
 
+def _draw(sampling: Sampling, body: _Json, losses: dict[str, None]) -> None:
+    if sampling.temperature is not None:
+        body["temperature"] = min(sampling.temperature, 1.0)
+        if sampling.temperature > 1:
+            losses["temperature_above_1"] = None
+    if sampling.top_p is not None and sampling.temperature is not None:
+        losses["top_p"] = (
+            None  # "`temperature` and `top_p` cannot both be specified for this model" (Opus 4.1 and later)
+        )
+    elif sampling.top_p is not None:
+        body["top_p"] = sampling.top_p
+    if sampling.top_k is not None:
+        body["top_k"] = sampling.top_k
+
+
 def shape_output(request: ChatRequest, body: _Json, losses: dict[str, None]) -> None:
     """`output_config` and `thinking`; may raise `max_tokens` above the thinking budget."""
     config: _Json = {}
     form = request.response_format
     if form is not None and form.kind == "json_schema" and form.schema is not None:
-        config["format"] = {"type": "json_schema", "schema": msgspec.Raw(form.schema)}
+        config["format"] = {"type": "json_schema", "schema": closed(form.schema, losses)}
         losses.update(
             (f"response_format.{name}", None) for name in ("name", "description") if getattr(form, name) is not None
         )
@@ -306,11 +362,41 @@ def shape_output(request: ChatRequest, body: _Json, losses: dict[str, None]) -> 
         body["output_config"] = config
 
 
+def closed(schema: bytes, losses: dict[str, None]) -> Any:
+    """The schema with every object closed. The API: "'additionalProperties' must be explicitly set to false"."""
+    tree = msgspec.json.decode(schema)
+    if not _close(tree):
+        return msgspec.Raw(schema)
+    losses["response_format.additionalProperties=false"] = None
+    return tree
+
+
+def _close(node: Any) -> bool:
+    """Closes the objects of a schema in place; whether anything changed."""
+    if not isinstance(node, dict):
+        return False
+    changed = False
+    kind = node.get("type")
+    if kind == "object" or (isinstance(kind, list) and "object" in kind):
+        changed = node.get("additionalProperties") is not False
+        node["additionalProperties"] = False
+    inner: list[Any] = [node.get("items")]
+    for name in ("anyOf", "oneOf", "allOf", "prefixItems"):
+        inner += node[name] if isinstance(node.get(name), list) else ()
+    for name in ("properties", "$defs", "definitions"):
+        inner += node[name].values() if isinstance(node.get(name), dict) else ()
+    for one in inner:
+        changed = _close(one) or changed
+    return changed
+
+
 def _reasoning(reasoning: Reasoning, body: _Json, config: _Json, losses: dict[str, None]) -> None:
     effort, budget = reasoning.effort, reasoning.budget_tokens
     if effort == "none":
         effort, budget = None, 0
-    if effort is not None:
+    if effort is not None and effort not in _EFFORTS:  # another host's word (Groq: "default")
+        losses["reasoning.effort"] = None
+    elif effort is not None:
         config["effort"] = _EFFORT.get(effort, effort)
         if effort in _EFFORT:
             losses[f"reasoning.effort={effort}"] = None
@@ -318,6 +404,12 @@ def _reasoning(reasoning: Reasoning, body: _Json, config: _Json, losses: dict[st
         if reasoning.show is not None:
             losses["reasoning.show"] = None
         return
+    if budget != 0 and body.get("tool_choice", {}).get("type") in ("any", "tool"):
+        losses["reasoning"] = None  # "Thinking may not be enabled when tool_choice forces tool use"
+        return
+    if budget > 0 and NEWER.search(body["model"]):
+        losses["reasoning.budget_tokens"] = None
+        budget = -1
     thinking: _Json = {"type": "disabled" if budget == 0 else "adaptive" if budget < 0 else "enabled"}
     if budget > 0:
         thinking["budget_tokens"] = max(budget, LEAST_THINKING_TOKENS)
@@ -331,3 +423,13 @@ def _reasoning(reasoning: Reasoning, body: _Json, config: _Json, losses: dict[st
     if reasoning.show is not None and budget != 0:
         thinking["display"] = "summarized" if reasoning.show else "omitted"
     body["thinking"] = thinking
+    if budget != 0:
+        for name in ("temperature", "top_k", "top_p"):
+            if name in body and not _fits_thinking(name, body[name]):
+                del body[name]
+                losses[name] = None
+
+
+def _fits_thinking(name: str, value: float) -> bool:
+    """Source: extended thinking page, feature compatibility; recordings send a temperature of 1 beside it."""
+    return value == 1 if name == "temperature" else name == "top_p" and value >= 0.95

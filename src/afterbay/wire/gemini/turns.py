@@ -153,7 +153,9 @@ class Turns:
         name = self._names.get(result.id) or result.name or result.id
         text = "".join(part.text for part in result.parts if isinstance(part, Text))
         said: Said = {"id": result.id, "name": name, "response": _response(text, result.is_error)}
-        media = [self._medium(part) for part in result.parts if not isinstance(part, Text)]
+        media = [
+            said_ for part in result.parts if not isinstance(part, Text) and (said_ := self._medium(part)) is not None
+        ]
         if media and self._newer:
             said["parts"] = media
         elif media:
@@ -161,7 +163,10 @@ class Turns:
             self._beside += media
         return {"functionResponse": said}
 
-    def _medium(self, part: Image | Document) -> Said:
+    def _medium(self, part: Image | Document) -> Said | None:
+        if part.url is None and part.data is None and not (isinstance(part, Document) and part.text is not None):
+            self.losses["messages.empty_document"] = None
+            return None
         if isinstance(part, Image) and part.detail is not None:
             self.losses["image.detail"] = None
         if isinstance(part, Document) and part.name is not None:

@@ -47,10 +47,12 @@ def build_request(request: ChatRequest, model: str) -> Built:
         body["systemInstruction"] = {"parts": system}
     if request.tools:
         body["tools"] = [{"functionDeclarations": [_declaration(tool, losses) for tool in request.tools]}]
-    if request.tool_choice is not None:
-        if request.tools:
-            body["toolConfig"] = {"functionCallingConfig": _calling(request.tool_choice)}
-        elif request.tool_choice.mode in ("required", "tool"):  # Gemini refuses a choice among nothing
+    choice = request.tool_choice
+    if choice is not None:
+        names = {tool.name for tool in request.tools}
+        if names and (choice.mode != "tool" or choice.name in names):
+            body["toolConfig"] = {"functionCallingConfig": _calling(choice)}
+        elif choice.mode in ("required", "tool"):  # Gemini refuses a choice among nothing
             losses["tool_choice"] = None
     config = _config(request, model, losses)
     if config:
@@ -123,8 +125,8 @@ def _thinking(reasoning: Reasoning, model: str, losses: dict[str, None]) -> dict
     if effort is not None and budget is not None:
         losses["reasoning.effort"] = None
     elif effort is not None and effort not in _LEVELS and effort not in _BUDGETS:
-        losses["reasoning.effort"] = None  # "xhigh", "max": the most there is
-        effort = "high"
+        losses["reasoning.effort"] = None
+        effort = "high" if effort in ("xhigh", "max") else None  # the most there is; Groq's "default" says nothing
     if budget is None and effort is not None and (effort == "none" or _BUDGET_MODELS.search(model)):
         budget = _BUDGETS[effort]
     if budget is not None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -23,14 +26,35 @@ from afterbay.wire.dialect import Built
 
 _encode = msgspec.json.Encoder().encode
 
+ToolIds: TypeAlias = Callable[[str], str]
+
+TOOL_ID_CHARS = 40
+"""OpenAI refused longer ids ("string too long. Expected a string with maximum length 40"; vercel/ai#5171)."""
+
+_MISTRAL = re.compile(r"(?:mi|mini|magi|code|dev)stral|(?:pix|vox|mix)tral", re.IGNORECASE)
+_NINE = re.compile(r"[a-zA-Z0-9]{9}")
+"""Mistral's models: "Tool call id was … but must be a-z, A-Z, 0-9, with a length of 9" (code 3280,
+anomalyco/opencode#1680; the recordings have ids of that form, and such as a client library masked)."""
+
+_COMBINED = frozenset({"$ref", "anyOf", "oneOf", "allOf"})
+"""A schema with one of these may say its properties there."""
+
+
+class _SchemaHead(msgspec.Struct):
+    type: Any = msgspec.UNSET
+    properties: Any = msgspec.UNSET
+
+
+_SCHEMA = msgspec.json.Decoder(_SchemaHead)
+
 _REASONING_MODELS = ("o1", "o3", "o4", "gpt-5")
 """Models that refuse `max_tokens`. Source: OpenAI API reference, `max_tokens` ("not compatible with o-series")."""
 
 
 def build_request(request: ChatRequest, model: str) -> Built:
     """A provider's body, path and what was left out. Streams always ask for usage: the gateway accounts for tokens."""
-    losses = [*request.hints]
-    body: dict[str, Any] = {"model": model, "messages": _messages(request.messages, losses)}
+    losses = [*request.foreign, *request.hints]
+    body: dict[str, Any] = {"model": model, "messages": _messages(request.messages, losses, tool_ids(model))}
     sampling = request.sampling
     if sampling.max_output_tokens is not None:
         newer = model.rsplit("/", 1)[-1].startswith(_REASONING_MODELS)
@@ -48,11 +72,13 @@ def build_request(request: ChatRequest, model: str) -> Built:
         value = getattr(sampling, name)
         if value is not None:
             body[name] = value
+    if sampling.top_k is not None:
+        losses.append("top_k")
     if sampling.stop:
         body["stop"] = list(sampling.stop)
     if sampling.logit_bias is not None:
         body["logit_bias"] = msgspec.Raw(sampling.logit_bias)
-    _build_tools(request, body)
+    _build_tools(request, body, losses)
     if request.response_format is not None:
         body["response_format"] = _format(request.response_format)
     if request.reasoning is not None:
@@ -67,7 +93,11 @@ def build_request(request: ChatRequest, model: str) -> Built:
 
 def reasoning_effort(reasoning: Reasoning, losses: list[str]) -> str | None:
     """The effort that stands for a budget in tokens: OpenAI's dialect has no budget. The steps are ours."""
+    if reasoning.show is not None:
+        losses.append("reasoning.show")
     if reasoning.effort is not None:
+        if reasoning.budget_tokens not in (None, -1):
+            losses.append("reasoning.budget_tokens")
         return reasoning.effort
     if reasoning.budget_tokens is None:
         return None
@@ -79,7 +109,7 @@ def reasoning_effort(reasoning: Reasoning, losses: list[str]) -> str | None:
     return "low" if reasoning.budget_tokens <= 4096 else "medium" if reasoning.budget_tokens <= 16384 else "high"
 
 
-def _build_tools(request: ChatRequest, body: dict[str, Any]) -> None:
+def _build_tools(request: ChatRequest, body: dict[str, Any], losses: list[str]) -> None:
     if request.tools:
         body["tools"] = [
             {
@@ -87,7 +117,7 @@ def _build_tools(request: ChatRequest, body: dict[str, Any]) -> None:
                 "function": {
                     "name": tool.name,
                     **({"description": tool.description} if tool.description is not None else {}),
-                    "parameters": msgspec.Raw(tool.schema),
+                    "parameters": _parameters(tool.schema),
                     **({"strict": tool.strict} if tool.strict is not None else {}),
                 },
             }
@@ -96,9 +126,25 @@ def _build_tools(request: ChatRequest, body: dict[str, Any]) -> None:
         if request.parallel_tool_calls is not None:
             body["parallel_tool_calls"] = request.parallel_tool_calls
     choice = request.tool_choice
-    if choice is not None and request.tools:
-        named = {"type": "function", "function": {"name": choice.name}}
-        body["tool_choice"] = named if choice.mode == "tool" else choice.mode
+    if choice is None:
+        return
+    names = {tool.name for tool in request.tools}
+    if not names or (choice.mode == "tool" and choice.name not in names):
+        if choice.mode in ("required", "tool"):  # OpenAI refuses a choice among nothing
+            losses.append("tool_choice")
+        return
+    named = {"type": "function", "function": {"name": choice.name}}
+    body["tool_choice"] = named if choice.mode == "tool" else choice.mode
+
+
+def _parameters(schema: bytes) -> Any:
+    """The schema of a tool's arguments. OpenAI refuses an object without `properties` ("object schema missing
+    properties"), which Anthropic's and MCP's clients send for tools without arguments."""
+    head = _SCHEMA.decode(schema)
+    if head.properties is not msgspec.UNSET or head.type not in ("object", msgspec.UNSET):
+        return msgspec.Raw(schema)
+    tree = msgspec.json.decode(schema)
+    return tree if tree.keys() & _COMBINED else {"type": "object", **tree, "properties": {}}
 
 
 def _format(wanted: ResponseFormat) -> dict[str, Any]:
@@ -112,39 +158,74 @@ def _format(wanted: ResponseFormat) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": spec}
 
 
-def _messages(messages: tuple[Message, ...], losses: list[str]) -> list[dict[str, Any]]:
+def tool_ids(model: str) -> ToolIds:
+    """How call ids are written for `model`: as they are where they fit, else rewritten, the same one always alike."""
+    if _MISTRAL.search(model):
+        return lambda wanted: wanted if _NINE.fullmatch(wanted) else _digest(wanted)[:9]
+    return lambda wanted: (
+        wanted if len(wanted) <= TOOL_ID_CHARS else f"{wanted[: TOOL_ID_CHARS - 13]}_{_digest(wanted)}"
+    )
+
+
+def _digest(wanted: str) -> str:
+    return blake2b(wanted.encode(), digest_size=6).hexdigest()
+
+
+def _messages(messages: tuple[Message, ...], losses: list[str], id_of: ToolIds) -> list[dict[str, Any]]:
+    """The tool messages of one turn stay together: images of their results follow behind the last one."""
     built: list[dict[str, Any]] = []
+    shown: list[Part] = []
     for message in messages:
         if message.role == "assistant":
-            built.append(_assistant(message, losses))
+            _show(shown, built, losses)
+            built.append(_assistant(message, losses, id_of))
             continue
         results = [part for part in message.parts if isinstance(part, ToolResult)]
-        rest = tuple(part for part in message.parts if not isinstance(part, ToolResult))
-        shown: list[Part] = []
-        for result in results:
-            built.append(_tool_result(result, shown, losses))
-        if rest or shown or not results:
-            role = "user" if message.role == "tool" else message.role
-            one: dict[str, Any] = {"role": role, "content": _content((*shown, *rest), losses)}
-            if message.name is not None:
-                one["name"] = message.name
-            built.append(one)
+        rest: tuple[Part, ...] = tuple(part for part in message.parts if not isinstance(part, ToolResult))
+        built += [_tool_result(result, shown, losses, id_of) for result in results]
+        if not rest and results:
+            continue
+        if message.role in ("user", "tool"):
+            rest, shown = (*shown, *rest), []
+        _show(shown, built, losses)
+        one: dict[str, Any] = {"role": "user" if message.role == "tool" else message.role}
+        if message.role in ("system", "developer"):
+            rest = _texts(rest, message.role, losses)
+        one["content"] = _content(rest, losses)
+        if message.name is not None:
+            one["name"] = message.name
+        built.append(one)
+    _show(shown, built, losses)
     return built
 
 
-def _tool_result(result: ToolResult, shown: list[Part], losses: list[str]) -> dict[str, Any]:
+def _show(shown: list[Part], built: list[dict[str, Any]], losses: list[str]) -> None:
+    if shown:
+        built.append({"role": "user", "content": _content(tuple(shown), losses)})
+        shown.clear()
+
+
+def _texts(parts: tuple[Part, ...], role: str, losses: list[str]) -> tuple[Part, ...]:
+    """System and developer messages hold text only."""
+    kept = tuple(part for part in parts if isinstance(part, Text))
+    if len(kept) < len(parts):
+        losses.append(f"messages.{role}_media")
+    return kept
+
+
+def _tool_result(result: ToolResult, shown: list[Part], losses: list[str], id_of: ToolIds) -> dict[str, Any]:
     """A tool message. It holds text only: images of the result go into a user message right after it."""
     texts = [part.text for part in result.parts if isinstance(part, Text)]
     media = [part for part in result.parts if not isinstance(part, Text)]
     if media:
-        shown += [Text(f"Returned by the tool call {result.id}:"), *media]
+        shown += [Text(f"Returned by the tool call {id_of(result.id)}:"), *media]
         texts = texts or ["See the attachment in the next message."]
     if result.is_error:
         losses.append("tool_result.is_error")
-    return {"role": "tool", "tool_call_id": result.id, "content": "\n".join(texts)}
+    return {"role": "tool", "tool_call_id": id_of(result.id), "content": "\n".join(texts)}
 
 
-def _assistant(message: Message, losses: list[str]) -> dict[str, Any]:
+def _assistant(message: Message, losses: list[str], id_of: ToolIds) -> dict[str, Any]:
     built: dict[str, Any] = {"role": "assistant", "content": None}
     text = "".join(part.text for part in message.parts if isinstance(part, Text))
     if text:
@@ -154,11 +235,13 @@ def _assistant(message: Message, losses: list[str]) -> dict[str, Any]:
         built["refusal"] = refusal
     if any(isinstance(part, Thinking) for part in message.parts):
         losses.append("thinking")
+    if any(isinstance(part, Image | Document | Audio) for part in message.parts):
+        losses.append("messages.assistant_media")
     calls = []
     for part in message.parts:
         if isinstance(part, ToolUse):
             function = {"name": part.name, "arguments": part.arguments or "{}"}
-            call: dict[str, Any] = {"id": part.id, "type": "function", "function": function}
+            call: dict[str, Any] = {"id": id_of(part.id), "type": "function", "function": function}
             if part.signature is not None:
                 call["extra_content"] = {"google": {"thought_signature": part.signature}}
             calls.append(call)
@@ -174,7 +257,7 @@ def _assistant(message: Message, losses: list[str]) -> dict[str, Any]:
 def _content(parts: tuple[Part, ...], losses: list[str]) -> str | list[dict[str, Any]]:
     if all(isinstance(part, Text) for part in parts) and len(parts) <= 1:
         return parts[0].text if parts and isinstance(parts[0], Text) else ""
-    return [built for part in parts if (built := _part(part, losses)) is not None]
+    return [built for part in parts if (built := _part(part, losses)) is not None] or ""
 
 
 def _part(part: Part, losses: list[str]) -> dict[str, Any] | None:
@@ -188,6 +271,9 @@ def _part(part: Part, losses: list[str]) -> dict[str, Any] | None:
             return {"type": "input_audio", "input_audio": {"data": part.data, "format": part.format}}
         case Document(text=str(text)):
             return {"type": "text", "text": f"{part.name}:\n{text}" if part.name else text}
+        case Document(data=None):
+            losses.append("document_urls" if part.url is not None else "documents")
+            return None
         case Document():
             data = f"data:{part.media_type or 'application/pdf'};base64,{part.data}"
             return {"type": "file", "file": {"filename": part.name or "document", "file_data": data}}

@@ -1,0 +1,106 @@
+"""A golden case: what a client sends in its protocol, and the literal body that a provider of another must get.
+
+The expectations are written by hand from the providers' references and recordings, never from what the code answers.
+The five functions spare the cases what all of them share (a model's name, a limit of 64 tokens), nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+OPENAI, ANTHROPIC, GEMINI = "openai.chat", "anthropic.messages", "gemini"
+PNG = "iVBORw0KGgo="
+PDF = "JVBERi0xLjQK"
+PNG_URL = f"data:image/png;base64,{PNG}"
+PDF_URL = f"data:application/pdf;base64,{PDF}"
+
+
+class Sent(NamedTuple):
+    """What a provider gets. `losses`: what the build names. `cannot`: features for which a router leaves it out."""
+
+    dialect: str
+    model: str
+    body: dict[str, Any]
+    losses: frozenset[str]
+    cannot: frozenset[str]
+
+
+class Case(NamedTuple):
+    """`source` says where it stands, when it is not plain from the providers' references."""
+
+    title: str
+    client: str
+    body: dict[str, Any]
+    sent: list[Sent]
+    source: str = ""
+
+
+def chat(*messages: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """An OpenAI client's body."""
+    return {"model": "alias", "max_tokens": 64, "messages": list(messages)} | more
+
+
+def ask(*messages: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """An Anthropic client's body."""
+    return {"model": "alias", "max_tokens": 64, "messages": list(messages)} | more
+
+
+def generate(*contents: dict[str, Any], config: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    """A Gemini client's body."""
+    return {"contents": list(contents), "generationConfig": {"maxOutputTokens": 64} | (config or {})} | more
+
+
+def _names(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+def gpt(*messages: dict[str, Any], model: str = "gpt-4o", losses: str = "", cannot: str = "", **more: Any) -> Sent:
+    """What OpenAI gets."""
+    body = {"model": model, "max_tokens": 64, "messages": list(messages)} | more
+    return Sent(OPENAI, model, body, _names(losses), _names(cannot))
+
+
+def claude(
+    *messages: dict[str, Any], model: str = "claude-opus-4-6", losses: str = "", cannot: str = "", **more: Any
+) -> Sent:
+    """What Anthropic gets."""
+    body = {"model": model, "max_tokens": 64, "messages": list(messages)} | more
+    return Sent(ANTHROPIC, model, body, _names(losses), _names(cannot))
+
+
+def gemini(
+    *contents: dict[str, Any],
+    model: str = "gemini-2.5-flash",
+    losses: str = "",
+    cannot: str = "",
+    config: dict[str, Any] | None = None,
+    **more: Any,
+) -> Sent:
+    """What Gemini gets."""
+    body = {"contents": list(contents), "generationConfig": {"maxOutputTokens": 64} | (config or {})} | more
+    return Sent(GEMINI, model, body, _names(losses), _names(cannot))
+
+
+def user(content: Any) -> dict[str, Any]:
+    """A turn of the user, OpenAI's and Anthropic's alike."""
+    return {"role": "user", "content": content}
+
+
+def assistant(content: Any, **more: Any) -> dict[str, Any]:
+    """A turn of the model, OpenAI's and Anthropic's alike."""
+    return {"role": "assistant", "content": content} | more
+
+
+def said(*parts: Any, role: str = "user") -> dict[str, Any]:
+    """A turn in Gemini's form; a string stands for a text part."""
+    return {"role": role, "parts": [{"text": part} if isinstance(part, str) else part for part in parts]}
+
+
+def call(call_id: str, name: str, arguments: str) -> dict[str, Any]:
+    """A tool call in OpenAI's form."""
+    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def text(words: str) -> dict[str, Any]:
+    """A text part, OpenAI's and Anthropic's alike."""
+    return {"type": "text", "text": words}

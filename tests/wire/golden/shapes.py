@@ -1,0 +1,183 @@
+"""What a request's turns must be like, by the providers' references: a checker of its own for every protocol.
+
+It reads plain JSON and knows nothing of the canonical form. Every rule is one that the provider answers 400 to.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from wire.golden.case import ANTHROPIC, GEMINI, OPENAI
+
+_ID = re.compile(r"[a-zA-Z0-9_-]+")
+
+
+def faults(dialect: str, body: dict[str, Any]) -> list[str]:
+    """The rules that a body breaks; empty when none."""
+    return {OPENAI: _openai, ANTHROPIC: _anthropic, GEMINI: _gemini}[dialect](body)
+
+
+def _openai(body: dict[str, Any]) -> list[str]:
+    found = [] if body["messages"] else ["no message"]
+    open_ids: set[str] = set()
+    for index, message in enumerate(body["messages"]):
+        at, role, content = f"messages[{index}]", message["role"], message.get("content")
+        if role == "tool":
+            if message["tool_call_id"] not in open_ids:
+                found.append(f"{at}: answers no call of the turn before")
+            open_ids.discard(message["tool_call_id"])
+            if not isinstance(content, str):
+                found.append(f"{at}: a tool message holds text")
+            continue
+        if open_ids:
+            found.append(f"{at}: comes before the results of {sorted(open_ids)}")
+        if content == []:
+            found.append(f"{at}: empty list of parts")
+        if role == "assistant":
+            calls = message.get("tool_calls")
+            if calls == []:
+                found.append(f"{at}: empty list of calls")
+            if content is None and not calls and not message.get("refusal"):
+                found.append(f"{at}: says nothing")
+            open_ids = {call["id"] for call in calls or ()}
+            if len(open_ids) < len(calls or ()):
+                found.append(f"{at}: one id for two calls")
+        else:
+            open_ids = set()
+            if content is None:
+                found.append(f"{at}: no content")
+            if role in ("system", "developer") and any(
+                part["type"] != "text" for part in content if isinstance(part, dict)
+            ):
+                found.append(f"{at}: media in an instruction")
+    ids = [call["id"] for message in body["messages"] for call in message.get("tool_calls", ())]
+    form = r"[a-zA-Z0-9]{9}" if "stral" in body["model"] else r".{0,40}"
+    found += [f"id {one!r}" for one in ids if not re.fullmatch(form, one, re.DOTALL)]
+    if open_ids:
+        found.append(f"no results of {sorted(open_ids)}")
+    names = {tool["function"]["name"] for tool in body.get("tools", ())}
+    choice = body.get("tool_choice")
+    if choice is not None and (not names or (isinstance(choice, dict) and choice["function"]["name"] not in names)):
+        found.append("a choice of a tool that is not there")
+    for tool in body.get("tools", ()):
+        schema = tool["function"]["parameters"]
+        if schema.get("type") == "object" and "properties" not in schema:
+            found.append("a tool's schema without properties")
+    return found
+
+
+def _blocks(content: Any) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def _anthropic(body: dict[str, Any]) -> list[str]:
+    found = [] if body["messages"] else ["no message"]
+    open_ids: set[str] = set()
+    last = None
+    for index, message in enumerate(body["messages"]):
+        at, role, blocks = f"messages[{index}]", message["role"], _blocks(message["content"])
+        if role == last:
+            found.append(f"{at}: two turns of {role}")
+        if not blocks:
+            found.append(f"{at}: empty")
+        results = [block["tool_use_id"] for block in blocks if block["type"] == "tool_result"]
+        if set(results) != open_ids or len(set(results)) < len(results):
+            found.append(f"{at}: calls {sorted(open_ids)}, results {sorted(results)}")
+        if [block["type"] for block in blocks[: len(results)]] != ["tool_result"] * len(results):
+            found.append(f"{at}: results are not first")
+        uses = [block["id"] for block in blocks if block["type"] == "tool_use"]
+        open_ids = set(uses)
+        found += [f"{at}: id {one!r}" for one in [*uses, *results] if not _ID.fullmatch(one)]
+        if role == "user" and (uses or any("thinking" in block["type"] for block in blocks)):
+            found.append(f"{at}: what only a model says")
+        if role == "assistant" and any(block["type"] in ("image", "document", "tool_result") for block in blocks):
+            found.append(f"{at}: what only a user says")
+        for block in blocks:
+            inner = _blocks(block.get("content") or []) if block["type"] == "tool_result" else []
+            if any(not one["text"].strip() for one in [block, *inner] if one["type"] == "text"):
+                found.append(f"{at}: blank text")
+        last = role
+    if open_ids:
+        found.append(f"no results of {sorted(open_ids)}")
+    if last == "assistant":
+        end = _blocks(body["messages"][-1]["content"])[-1]
+        if end["type"] == "text" and end["text"] != end["text"].rstrip():
+            found.append("a prefill ends with white space")
+    return found + _anthropic_settings(body)
+
+
+def _anthropic_settings(body: dict[str, Any]) -> list[str]:
+    found = []
+    if any(block["type"] != "text" or not block["text"].strip() for block in _blocks(body.get("system", "x"))):
+        found.append("system holds more than text")
+    thinks = body.get("thinking", {}).get("type") in ("enabled", "adaptive")
+    if thinks and (body.get("temperature", 1) != 1 or "top_k" in body or body.get("top_p", 1) < 0.95):
+        found.append("sampling beside thinking")
+    if thinks and body.get("tool_choice", {}).get("type") in ("any", "tool"):
+        found.append("a forced tool beside thinking")
+    if body.get("thinking", {}).get("budget_tokens", 0) >= body["max_tokens"]:
+        found.append("no room behind the thinking")
+    if "temperature" in body and "top_p" in body:
+        found.append("temperature and top_p")
+    if not 0 <= body.get("temperature", 0) <= 1:
+        found.append("temperature out of range")
+    if any(not stop.strip() for stop in body.get("stop_sequences", ())):
+        found.append("a blank stop sequence")
+    choice = body.get("tool_choice", {})
+    names = [tool["name"] for tool in body.get("tools", ())]
+    if choice and (not names or choice.get("name", names[0]) not in names):
+        found.append("a choice of a tool that is not there")
+    form = body.get("output_config", {}).get("format", {}).get("schema")
+    return found + ([] if form is None or _is_closed(form) else ["an open schema"])
+
+
+def _is_closed(node: Any) -> bool:
+    if isinstance(node, list):
+        return all(_is_closed(item) for item in node)
+    if not isinstance(node, dict):
+        return True
+    if node.get("type") == "object" and node.get("additionalProperties") is not False:
+        return False
+    return all(_is_closed(value) for value in node.values())
+
+
+def _gemini(body: dict[str, Any]) -> list[str]:
+    found = [] if body["contents"] else ["no content"]
+    calls: list[tuple[str, str]] = []
+    last = None
+    for index, content in enumerate(body["contents"]):
+        at, role, parts = f"contents[{index}]", content["role"], content["parts"]
+        if role not in ("user", "model"):
+            found.append(f"{at}: role {role}")
+        if role == last:
+            found.append(f"{at}: two turns of {role}")
+        if not parts or not all(parts):
+            found.append(f"{at}: an empty part or none")
+        if any(
+            not {"text", "inlineData", "fileData", "functionCall", "functionResponse"} & part.keys() for part in parts
+        ):
+            found.append(f"{at}: a part without data")
+        answers = [part["functionResponse"] for part in parts if "functionResponse" in part]
+        if sorted((one["id"], one["name"]) for one in answers) != sorted(calls):
+            found.append(f"{at}: calls {calls}, responses {[one['name'] for one in answers]}")
+        calls = [(part["functionCall"]["id"], part["functionCall"]["name"]) for part in parts if "functionCall" in part]
+        if role == "user" and calls:
+            found.append(f"{at}: a call by the user")
+        if role == "model" and answers:
+            found.append(f"{at}: a response by the model")
+        if any(not isinstance(one["response"], dict) for one in answers):
+            found.append(f"{at}: a response that is no object")
+        last = role
+    if calls:
+        found.append(f"no responses to {calls}")
+    if any(set(part) != {"text"} for part in body.get("systemInstruction", {}).get("parts", ())):
+        found.append("media in the system instruction")
+    calling = body.get("toolConfig", {}).get("functionCallingConfig", {})
+    names = [one["name"] for tool in body.get("tools", ()) for one in tool["functionDeclarations"]]
+    if calling and (not names or not set(calling.get("allowedFunctionNames", ())) <= set(names)):
+        found.append("a choice of a tool that is not there")
+    thinking = body.get("generationConfig", {}).get("thinkingConfig", {})
+    if {"thinkingBudget", "thinkingLevel"} <= thinking.keys():
+        found.append("a budget beside a level")
+    return found
