@@ -54,5 +54,5 @@ async def _ask(turn: Turn, target: Target) -> int | None:
             finally:
                 response.close()
         return count.parse_count_answer(answer) if response.status == 200 else None
-    except (TransportError, TimeoutError, ValueError):
+    except (TransportError, TimeoutError, ValueError, RecursionError):
         return None

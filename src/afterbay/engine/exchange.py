@@ -15,10 +15,19 @@ from afterbay.engine.stream import ProviderFailure, Pump
 from afterbay.engine.watchdog import Watchdog
 from afterbay.policy.attempts import Attempts, SetAlarm
 from afterbay.ports import UpstreamResponse
+from afterbay.wire.dialect import Dialect
 from afterbay.wire.registry import DIALECTS
 
 ERROR_BYTES = 1 << 20
 """As much of an error's body is read."""
+
+
+def read_error(dialect: Dialect, response: UpstreamResponse, body: bytes) -> ProviderError:
+    """What an error's body says; its status alone where the body is nested too deeply to be read."""
+    try:
+        return dialect.parse_error(response.status, response.headers, body)
+    except RecursionError:
+        return dialect.parse_error(response.status, response.headers, b"{}")
 
 
 class Exchange:
@@ -71,7 +80,7 @@ class Exchange:
         if response.status < 400:  # a redirect is never followed: it could carry the key to another host
             error = ProviderError("server", f"it answered with status {response.status}", 502, code="bad_answer")
             raise ProviderFailure(error)
-        error = self._dialect.parse_error(response.status, response.headers, body)
+        error = read_error(self._dialect, response, body)
         raise ProviderFailure(error, body if self._relays else None)
 
     async def _stream(self, response: UpstreamResponse, delivery: Delivery, hides_usage: bool) -> None:
@@ -102,7 +111,7 @@ class Exchange:
     async def _deliver_whole(self, delivery: Delivery) -> None:
         try:
             self._events = self._dialect.parse_answer(self._whole, self.turn.call.id.removeprefix("req_"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             text = f"its answer is not {self._dialect.name}: {error}"[:300]
             raise ProviderFailure(ProviderError("server", text, code="bad_answer")) from None
         self.meter.see(self._events)

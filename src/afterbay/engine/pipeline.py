@@ -21,7 +21,7 @@ from afterbay.engine.exchange import Exchange
 from afterbay.engine.failure import explain
 from afterbay.engine.routing import choose
 from afterbay.ports import ClientGone, Reply
-from afterbay.wire.decoding import decode_object, mistake
+from afterbay.wire.decoding import decode_object, mistake, too_deep
 
 LAST_WORD_S = 5.0
 """So long a client may take to read an error; one that reads nothing would keep its request for ever."""
@@ -100,6 +100,8 @@ async def fail(turn: Turn, delivery: Delivery, driver: Driver | None, error: Exc
         told, body, shown = failure.error, failure.body, error.shown
     elif isinstance(error, GatewayError):
         told = error
+    elif isinstance(error, RecursionError):  # nothing here recurses but along the client's own data
+        told = too_deep()
     else:
         logger.exception("request %s failed by a fault of the gateway", turn.call.id)
         told = Internal("The gateway made a mistake while serving this request.", code="internal_error")
