@@ -1,4 +1,4 @@
-"""What clients and providers may send to hurt: none of it reaches another host, costs more than it should, or is a 500."""
+"""What clients and providers may send to hurt: it reaches no other host, costs no more than it should, is no 500."""
 
 from __future__ import annotations
 

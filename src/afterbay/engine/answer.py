@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 import msgspec
 
@@ -110,7 +110,7 @@ def _compile(schema: bytes) -> Validator | None:
 _cached = lru_cache(maxsize=256)(_compile)
 
 
-def _refuse(uri: str) -> object:
+def _refuse(uri: str) -> NoReturn:
     """What is asked for a document that a schema refers to.
 
     Raises:

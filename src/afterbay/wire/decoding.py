@@ -45,7 +45,9 @@ def decode_object(body: bytes) -> dict[str, Any]:
 def too_deep() -> ClientMistake:
     """The error for a body whose arrays and objects lie deeper in each other than a decoder follows."""
     return ClientMistake(
-        "The request body is nested too deeply.", code="invalid_json", remedy="Send JSON of a few hundred levels at most."
+        "The request body is nested too deeply.",
+        code="invalid_json",
+        remedy="Send JSON of a few hundred levels at most.",
     )
 
 

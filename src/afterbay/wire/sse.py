@@ -14,6 +14,8 @@ SseEvent: TypeAlias = tuple[bytes | None, bytes]
 """(name from `event:` or None, data)."""
 
 _BOM = b"\xef\xbb\xbf"
+_MARK_BYTES = 4
+"""Of the longest blank line: CR LF CR LF."""
 
 
 class EventTooLarge(ValueError):
@@ -28,29 +30,35 @@ class Splitter:
     """
 
     def __init__(self, limit_bytes: int = 16 * 1024 * 1024) -> None:
-        self._tail = b""
+        self._tail: list[bytes] = []
+        self._tail_bytes = 0
+        self._near = b""
         self._limit_bytes = limit_bytes
         self._first = True
 
     def feed(self, data: bytes) -> tuple[bytes, list[SseEvent]]:
-        """Takes the next bytes from the network.
+        """Takes the next bytes from the network. Its time is proportional to them, however long the event already is.
 
         Raises:
             EventTooLarge: the unfinished event passed the limit.
         """
-        if self._tail:
-            data = self._tail + data
         if self._first:
+            data = self._take_tail(data)
             if len(data) < len(_BOM) and _BOM.startswith(data):
-                self._tail = data
+                self._keep(data)
                 return b"", []
             self._first = False
             if data.startswith(_BOM):
                 data = data[3:]
+        elif self._tail:
+            # A blank line may begin in what is kept already, but not further back than its longest mark is long.
+            if not _end_of_last_event(self._near + data):
+                self._keep(data)
+                return b"", []
+            data = self._take_tail(data)
         end = _end_of_last_event(data)
-        self._tail = data[end:]
-        if len(self._tail) > self._limit_bytes:
-            raise EventTooLarge(f"an event of over {self._limit_bytes} bytes; the limit is limits.event_bytes")
+        if end < len(data):
+            self._keep(data[end:])
         if end == 0:
             return b"", []
         whole = data[:end]
@@ -58,8 +66,34 @@ class Splitter:
 
     def rest(self) -> tuple[bytes, list[SseEvent]]:
         """What is left at the end of input: raw bytes, and the event they make if they hold a complete line."""
-        tail, self._tail = self._tail, b""
+        tail = self._take_tail(b"")
         return tail, decode(tail + b"\n\n") if tail else []
+
+    def _take_tail(self, data: bytes) -> bytes:
+        """What is kept, and `data` after it."""
+        if not self._tail:
+            return data
+        whole = b"".join((*self._tail, data))
+        self._tail, self._tail_bytes, self._near = [], 0, b""
+        return whole
+
+    def _keep(self, data: bytes) -> None:
+        """Keeps an unfinished event. Small pieces become one now and then: a million of them would cost their objects.
+
+        Raises:
+            EventTooLarge: it passed the limit.
+        """
+        if not data:
+            return
+        self._tail.append(data)
+        self._tail_bytes += len(data)
+        self._near = data[-_MARK_BYTES:] if len(data) >= _MARK_BYTES else (self._near + data)[-_MARK_BYTES:]
+        if self._tail_bytes > self._limit_bytes:
+            raise EventTooLarge(f"an event of over {self._limit_bytes} bytes; the limit is limits.event_bytes")
+        # Pieces of about one size become one: each byte is copied log2(pieces) times at most, and few pieces are kept.
+        while len(self._tail) > 1 and len(self._tail[-2]) <= 2 * len(self._tail[-1]):
+            last = self._tail.pop()
+            self._tail[-1] += last
 
 
 def _end_of_last_event(data: bytes) -> int:
