@@ -8,8 +8,11 @@ import time
 
 import pytest
 
-from afterbay.testing.answers import JSON, answered, ask
-from afterbay.testing.fakes import Script
+from afterbay.core.usage import Usage
+from afterbay.engine.pipeline import MODEL_CHARS
+from afterbay.testing.answers import JSON, answered, ask, failed, streamed
+from afterbay.testing.fakes import MemoryReply, Script
+from afterbay.testing.virtual_loop import run
 from engine.cases import ANTHROPIC, CLIENTS, OPENAI, PAIRS, gateway, serve
 
 DEEP = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
@@ -76,3 +79,67 @@ def test_an_answer_nested_too_deeply_does_not_pass_validation(client: str) -> No
     wanted = asks_for({}) if client == OPENAI else {"output_config": {"format": {"type": "json_schema", "schema": {}}}}
     serve(one, client, stream=False, **wanted)
     assert [each.outcome for each in one.record.attempts] == ["invalid", "ok"]
+
+
+@pytest.mark.parametrize("operation", ["chat", "embeddings", "count_tokens"])
+def test_a_model_name_of_a_megabyte_is_refused_and_not_kept(operation: str) -> None:
+    one = gateway([answered(ANTHROPIC, "hi")], spoken=ANTHROPIC)
+    body = ask("a/" + "x" * 1_000_000, input="x")
+    reply = serve(one, ANTHROPIC if operation == "count_tokens" else OPENAI, body=body, operation=operation)
+    assert reply.status == 400
+    assert len(reply.body) + len(json.dumps(reply.headers)) < 3000
+    assert len(one.record.requested_model) <= MODEL_CHARS
+    assert one.context.fleet.direct("a", "y") is not None
+
+
+@pytest.mark.parametrize("name", ["a\r\nx-evil: 1", "a\0b", "\x1b[31m", "é\u2028", "auto\r", "<script>"])
+def test_a_model_name_breaks_neither_header_nor_log_line(name: str) -> None:
+    plan = gateway([answered(OPENAI, "hi")] * 2)
+    for model in (name, f"a/{name}"):
+        reply = MemoryReply()
+        run(plan.chat(ask(model), reply=reply))
+        for key, value in reply.headers.items():
+            assert value.isascii(), key
+            assert value.isprintable(), key
+
+
+@pytest.mark.parametrize(("client", "spoken"), PAIRS)
+@pytest.mark.parametrize("streams", [True, False])
+@pytest.mark.parametrize("tokens", [-5, 10**9, 10**30])  # some parsers make 0 of what is negative
+def test_a_usage_that_cannot_be_is_estimated(client: str, spoken: str, streams: bool, tokens: int) -> None:
+    usage = Usage(input_tokens=tokens, output_tokens=1)
+    script = streamed(spoken, "hello", usage=usage) if streams else answered(spoken, "hello", usage)
+    one = gateway([script], spoken=spoken)
+    serve(one, client, stream=streams)
+    assert one.record.usage is not None
+    assert one.record.usage.is_plausible
+    assert 0 <= (one.record.cost_picousd or 0) < 10**9
+    if tokens > 0:
+        assert one.record.usage.estimated
+        assert any("token counts" in warning for warning in one.record.warnings)
+
+
+@pytest.mark.parametrize("body", [b"<html>a proxy</html>", b"\x1f\x8b\x08\x00junk", b"", b'"text"', b"[1]"])
+def test_a_relay_passes_on_no_error_that_is_not_a_json_object(body: bytes) -> None:
+    one = gateway([Script(steps=(body,), status=400, headers=JSON)])
+    reply = serve(one, stream=False)
+    assert reply.status == 400
+    assert isinstance(json.loads(reply.body)["error"]["message"], str)
+
+
+@pytest.mark.parametrize("wish", ["inf", "nan", "1e300", "-1", "-inf", "99999999", "soon"])
+@pytest.mark.parametrize("targets", [1, 2])
+def test_an_absurd_retry_after_is_clamped(wish: str, targets: int) -> None:
+    one = gateway(*([failed(OPENAI, 429, "rate_limit", retry_after=wish)] * 3 for _ in range(targets)))
+    reply = serve(one, stream=False)
+    assert reply.status in (429, 503)
+    assert 0 <= int(reply.headers.get("retry-after", 0)) <= 300
+    assert one.record.outcome != "internal_error"
+
+
+def test_clients_cannot_fill_the_memory_with_targets_that_cool() -> None:
+    fleet = gateway([]).context.fleet
+    for number in range(20_000):
+        fleet.cool(f"a/{number}", 5.0)
+    assert len(fleet.cooling) <= 4096
+    assert "a/19999" in fleet.cooling

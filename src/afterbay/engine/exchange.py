@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from afterbay.core.decision import Target
 from afterbay.core.errors import ProviderError
 from afterbay.core.event import Event, fold
@@ -18,6 +20,8 @@ from afterbay.ports import UpstreamResponse
 from afterbay.wire.dialect import Dialect
 from afterbay.wire.registry import DIALECTS
 
+IMPLAUSIBLE = "estimated: the provider's token counts cannot be right"
+
 ERROR_BYTES = 1 << 20
 """As much of an error's body is read."""
 
@@ -28,6 +32,14 @@ def read_error(dialect: Dialect, response: UpstreamResponse, body: bytes) -> Pro
         return dialect.parse_error(response.status, response.headers, body)
     except RecursionError:
         return dialect.parse_error(response.status, response.headers, b"{}")
+
+
+def is_object(body: bytes) -> bool:
+    """Whether an error's body is a JSON object: a proxy's page, or compressed bytes, are not passed on as one."""
+    try:
+        return isinstance(msgspec.json.decode(body, type=dict[str, msgspec.Raw]), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 class Exchange:
@@ -81,7 +93,7 @@ class Exchange:
             error = ProviderError("server", f"it answered with status {response.status}", 502, code="bad_answer")
             raise ProviderFailure(error)
         error = read_error(self._dialect, response, body)
-        raise ProviderFailure(error, body if self._relays else None)
+        raise ProviderFailure(error, body if self._relays and is_object(body) else None)
 
     async def _stream(self, response: UpstreamResponse, delivery: Delivery, hides_usage: bool) -> None:
         limits = self.turn.snapshot.limits
@@ -159,6 +171,8 @@ class Exchange:
         """What the attempt used: the provider's count, else an estimate, None if there was no output."""
         if self.meter.usage is not None:
             return self.meter.usage
+        if self.meter.doubts and IMPLAUSIBLE not in self.turn.warnings:
+            self.turn.warnings.append(IMPLAUSIBLE)
         return self.meter.estimate(self.turn.input_tokens) if self.meter.has_output else None
 
     def cost_picousd(self) -> int | None:

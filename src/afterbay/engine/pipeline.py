@@ -12,7 +12,7 @@ import logging
 
 import msgspec
 
-from afterbay.core.errors import GatewayError, Internal
+from afterbay.core.errors import ClientMistake, GatewayError, Internal
 from afterbay.engine.attempt import Driver, GaveUp, MakeTry
 from afterbay.engine.close import close
 from afterbay.engine.context import Call, Context, Turn
@@ -25,6 +25,9 @@ from afterbay.wire.decoding import decode_object, mistake, too_deep
 
 LAST_WORD_S = 5.0
 """So long a client may take to read an error; one that reads nothing would keep its request for ever."""
+
+MODEL_CHARS = 1024
+"""Longest name of a model that a client may ask for."""
 
 logger = logging.getLogger("afterbay.engine")
 
@@ -88,6 +91,23 @@ def prepare(turn: Turn) -> None:
             decode_object(call.body)
             raise
         turn.model, turn.stream = peek.model, bool(peek.stream)
+    check_name(turn)
+
+
+def check_name(turn: Turn) -> None:
+    """A name goes into errors, headers, the log and the table of direct targets, so it may not be a book.
+
+    Raises:
+        ClientMistake: it is too long; only its beginning is kept.
+    """
+    length, turn.model = len(turn.model), turn.model[:MODEL_CHARS]
+    if length > MODEL_CHARS:
+        raise ClientMistake(
+            f"The field 'model' is {length} characters long.",
+            code="invalid_value",
+            param="model",
+            remedy=f"A model's name has at most {MODEL_CHARS}.",
+        )
 
 
 async def fail(turn: Turn, delivery: Delivery, driver: Driver | None, error: Exception) -> None:
