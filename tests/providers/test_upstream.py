@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeAlias
 
@@ -136,3 +137,23 @@ async def test_a_redirect_is_not_followed(status: int) -> None:
         response.close()
         assert response.status == status
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize("key", [True, False])
+async def test_a_login_in_the_address_is_told_unless_a_key_stands_in_its_place(key: bool) -> None:
+    heads: list[bytes] = []
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(OK)
+        writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    url = f"http://me:pass%2Fword@127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    keys = (Secret(KEY),) if key else ()
+    upstream = HttpUpstream(Provider("up", "openai", url, "openai.chat", None, keys=keys))
+    assert await post(upstream) == b"{}"
+    await upstream.close()
+    server.close()
+    told = re.findall(rb"(?i)authorization: (.+)\r", heads[0])
+    assert told == [f"Bearer {KEY}".encode() if key else b"Basic bWU6cGFzcy93b3Jk"]

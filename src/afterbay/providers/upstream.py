@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
+from base64 import b64encode
 from collections.abc import Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
@@ -108,11 +109,11 @@ class HttpUpstream:
 
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
-        self._base = provider.base_url.rstrip("/")
+        self._base, basic = _without_login(provider.base_url.rstrip("/"))
         self._urls: dict[str, URL] = {}
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
         self._session: aiohttp.ClientSession | None = None
-        fixed = {"content-type": "application/json", "accept-encoding": "identity", "user-agent": "afterbay"}
+        fixed = {"content-type": "application/json", "accept-encoding": "identity", "user-agent": "afterbay", **basic}
         keys: list[str | None] = [secret.reveal() for secret in provider.keys]
         self._headers = [
             {**fixed, **key_headers(provider.kind, key), **{k.lower(): v for k, v in provider.headers.items()}}
@@ -229,6 +230,16 @@ class _Connector(aiohttp.TCPConnector):
         return connection
 
 
+def _without_login(url: str) -> tuple[str, dict[str, str]]:
+    """An address without the login in it, and the header that says it. A key that wants the same header goes before."""
+    parts = urlsplit(url)
+    if parts.username is None:
+        return url, {}
+    login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return bare, {"authorization": f"Basic {b64encode(login.encode()).decode()}"}
+
+
 def _secrets(provider: Provider) -> tuple[bytes, ...]:
     """What must not come back in an answer: keys, values of the headers that carry some, passwords in addresses."""
     found = [secret.reveal() for secret in provider.keys]
@@ -237,6 +248,7 @@ def _secrets(provider: Provider) -> tuple[bytes, ...]:
         password = urlsplit(url).password if url else None
         if password is not None:
             found += [password, unquote(password)]
+            found += _without_login(url or "")[1]["authorization"].split()[1:]
     return tuple({one.encode() for one in found if len(one) >= SECRET_CHARS})
 
 
