@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import time
@@ -11,9 +12,9 @@ import pytest
 from afterbay.core.usage import Usage
 from afterbay.engine.pipeline import MODEL_CHARS
 from afterbay.testing.answers import JSON, answered, ask, failed, streamed
-from afterbay.testing.fakes import MemoryReply, Script
+from afterbay.testing.fakes import Hang, MemoryReply, Script
 from afterbay.testing.virtual_loop import run
-from engine.cases import ANTHROPIC, CLIENTS, OPENAI, PAIRS, gateway, serve
+from engine.cases import ANTHROPIC, CLIENTS, OPENAI, PAIRS, gateway, is_clean, serve
 
 DEEP = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
 
@@ -143,3 +144,23 @@ def test_clients_cannot_fill_the_memory_with_targets_that_cool() -> None:
         fleet.cool(f"a/{number}", 5.0)
     assert len(fleet.cooling) <= 4096
     assert "a/19999" in fleet.cooling
+
+
+@pytest.mark.parametrize(("client", "spoken"), PAIRS)
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_stream_that_outlives_the_gateway_ends_in_an_error(client: str, spoken: str, begun: bool) -> None:
+    one = gateway([Script(steps=(*streamed(spoken, *"abcdef").steps[: 3 if begun else 0], Hang()))], spoken=spoken)
+    reply = MemoryReply(gone=False)
+
+    async def ended() -> None:
+        task = asyncio.create_task(one.chat(ask("m", stream=True), client, reply=reply))
+        await asyncio.sleep(1)
+        task.cancel("graceful time is over")
+        await task
+
+    run(ended())
+    assert b"shutting down" in reply.body
+    assert reply.ended_at_s is not None
+    assert not is_clean(reply.body, client)
+    assert one.record.outcome == "shutting_down"
+    assert one.upstreams["a"].open == 0

@@ -12,8 +12,8 @@ import logging
 
 import msgspec
 
-from afterbay.core.errors import ClientMistake, GatewayError, Internal
-from afterbay.engine.attempt import Driver, GaveUp, MakeTry
+from afterbay.core.errors import Capacity, ClientMistake, GatewayError, Internal
+from afterbay.engine.attempt import SHUTTING_DOWN, Driver, GaveUp, MakeTry
 from afterbay.engine.close import close
 from afterbay.engine.context import Call, Context, Turn
 from afterbay.engine.delivery import Delivery
@@ -51,7 +51,8 @@ async def serve(turn: Turn, reply: Reply, make: MakeTry) -> None:
     """Takes one request through its stages. Every error is told to the client.
 
     Raises:
-        ClientGone, asyncio.CancelledError: nobody listens any more; the record is written all the same.
+        ClientGone, asyncio.CancelledError: nobody listens any more; the record is written all the same. A request that
+            is cancelled while its client listens is told that the gateway ends.
     """
     delivery = Delivery(turn, reply)
     driver: Driver | None = None
@@ -63,9 +64,12 @@ async def serve(turn: Turn, reply: Reply, make: MakeTry) -> None:
             delivery.hold(turn.route.limits.hold_s)
         await driver.run()
         turn.record.outcome = "ok"
-    except (ClientGone, asyncio.CancelledError):
-        turn.record.outcome = "ok" if driver is not None and driver.is_served else "client_closed"
-        raise
+    except (ClientGone, asyncio.CancelledError) as left:
+        served = driver is not None and driver.is_served
+        if reply.gone or served or isinstance(left, ClientGone):
+            turn.record.outcome = "ok" if served else "client_closed"
+            raise
+        await fail(turn, delivery, driver, Capacity(SHUTTING_DOWN, code="shutting_down"))
     except Exception as error:  # the root of the request: whatever it is, the client is told
         await fail(turn, delivery, driver, error)
     finally:
