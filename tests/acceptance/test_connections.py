@@ -36,7 +36,7 @@ def connected(gateway: LiveGateway) -> Iterator[socket.socket]:
 def answer(client: socket.socket) -> bytes:
     """Everything until the gateway hangs up, or for a moment."""
     got = b""
-    client.settimeout(1)
+    client.settimeout(0.3)
     with contextlib.suppress(TimeoutError, ConnectionError):
         while data := client.recv(65536):
             got += data
@@ -111,10 +111,10 @@ def test_a_head_that_does_not_come_ends_the_connection(
         assert time.monotonic() - began_s < 2
 
 
-def test_a_thousand_idle_connections_hinder_nobody_and_leave(
+def test_hundreds_of_idle_connections_hinder_nobody_and_leave(
     gateway: LiveGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "HEAD_S", 1.0)
+    monkeypatch.setattr(connection, "HEAD_S", 0.5)
     with contextlib.ExitStack() as stack:
         idle = [stack.enter_context(connected(gateway)) for _ in range(400)]
         began_s = time.monotonic()

@@ -100,7 +100,7 @@ def reachable(plan: Snapshot, model: str, decision: Decision) -> Iterator[tuple[
     st.sampled_from([None, "chat"]),
     st.lists(st.sampled_from(["p/m1", "q/m2", "r/m3"]), max_size=3),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_every_target_passes_every_filter(
     plan: Snapshot,
     model: str,
