@@ -257,7 +257,7 @@ def test_a_compressed_body_is_415(http: httpx.Client, path: str) -> None:
 def test_a_body_that_does_not_arrive_is_408(gateway: LiveGateway, path: str, sent: bytes) -> None:
     address = urlsplit(gateway.url)
     with socket.create_connection((address.hostname or "", address.port or 0), timeout=10) as raw:
-        raw.sendall(f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 99\r\n\r\n".encode() + sent)
+        raw.sendall(f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99\r\n\r\n".encode() + sent)
         answer = b""
         while data := raw.recv(65536):  # the gateway ends the connection: the rest of the body is not read
             answer += data

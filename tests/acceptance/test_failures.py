@@ -179,7 +179,9 @@ class Hanging:
         address = urlsplit(gateway.url)
         self._socket = socket.create_connection((address.hostname or "", address.port or 0), timeout=DEADLINE_S)
         sent = json.dumps(body(model, stream=stream)).encode()
-        self._socket.sendall(f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(sent)}\r\n\r\n".encode() + sent)
+        self._socket.sendall(
+            f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(sent)}\r\n\r\n".encode() + sent
+        )
 
     def read_until(self, text: bytes) -> None:
         got = b""

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from afterbay.core.redaction import redact
 from afterbay.store.keyform import new_secret
-from afterbay.telemetry.log import LINE_CHARS, LogOutput, redact
+from afterbay.telemetry.log import LINE_CHARS, LogOutput
 
 CANARIES = [
     "sk-proj-CANARYabcdefgh0123456789",

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import uvicorn
 
+from afterbay.app.connection import BoundedProtocol
 from afterbay.app.gateway import RunningGateway, Wrap
 from afterbay.app.local_models import Progress
 from afterbay.config.problem import ConfigError
@@ -178,7 +179,7 @@ def http_server(gateway: RunningGateway, said: Callable[[str], None] = logger.in
     """The HTTP server of a gateway, not started yet; with the same settings wherever it runs."""
     config = uvicorn.Config(
         gateway.application,
-        http="httptools",
+        http=BoundedProtocol,
         ws="none",
         lifespan="off",
         log_config=None,

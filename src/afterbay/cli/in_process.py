@@ -28,6 +28,7 @@ class PrintingReply:
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
         self.started = False
+        self.gone = True
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
         """See `afterbay.ports.Reply.start`."""

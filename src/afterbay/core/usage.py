@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+TOKENS = 100_000_000
+"""No answer has so many tokens in one bucket: a count above it is a provider's mistake, or worse."""
+
 
 class Usage(msgspec.Struct, frozen=True):
     """Tokens of one answer. The buckets are disjoint: the total is their sum, nothing is counted twice.
@@ -18,6 +21,12 @@ class Usage(msgspec.Struct, frozen=True):
     output_tokens: int = 0
     reasoning_tokens: int = 0
     estimated: bool = False
+
+    @property
+    def is_plausible(self) -> bool:
+        """Whether an answer can have used that much: what is not may neither be billed nor stored."""
+        counts = (self.input_tokens, self.cached_input_tokens, self.cache_write_tokens)
+        return all(0 <= count <= TOKENS for count in (*counts, self.output_tokens, self.reasoning_tokens))
 
     @property
     def total_input(self) -> int:

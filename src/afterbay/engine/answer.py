@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 import msgspec
 
@@ -27,6 +27,11 @@ _ASKS_FOR_A_FORM: Mapping[str, tuple[bytes, ...]] = MappingProxyType(
     }
 )
 """What a body holds, by its dialect, if it asks for a form of the answer: found without parsing it."""
+
+CACHED_SCHEMA_BYTES = 64 * 1024
+"""A longer schema is compiled each time: clients choose schemas, and 256 long ones would fill the memory."""
+REGEX_BYTES = 1 << 20
+"""A pattern of a schema that compiles to more makes the schema one that is not judged."""
 
 
 def judge(turn: Turn, events: list[Event], meter: Meter) -> Verdict | None:
@@ -64,7 +69,7 @@ def _wanted_form(turn: Turn) -> ResponseFormat | None:
 def _misfit(text: str, wanted: ResponseFormat) -> str | None:
     try:
         value = msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         return f"the answer is not JSON: {error}"
     if wanted.schema is None:
         return None
@@ -72,7 +77,7 @@ def _misfit(text: str, wanted: ResponseFormat) -> str | None:
 
 
 def _schema_error(schema: bytes, value: object) -> str | None:
-    validator = _validator(schema)
+    validator = _cached(schema) if len(schema) <= CACHED_SCHEMA_BYTES else _compile(schema)
     if validator is None:
         return None
     import jsonschema_rs  # 8 MB that most gateways never need
@@ -84,12 +89,31 @@ def _schema_error(schema: bytes, value: object) -> str | None:
     return None
 
 
-@lru_cache(maxsize=256)
-def _validator(schema: bytes) -> Validator | None:
-    """A compiled validator; None for a schema that is none: the provider takes or refuses it, we do not judge."""
+def _compile(schema: bytes) -> Validator | None:
+    """A compiled validator; None for a schema that is none: the provider takes or refuses it, we do not judge.
+
+    The schema is the client's. So nothing that it refers to is fetched, from no host and no file, and its patterns run
+    on an engine without backtracking; a schema that needs either is not judged.
+    """
     import jsonschema_rs
 
     try:
-        return jsonschema_rs.validator_for(msgspec.json.decode(schema))
-    except (jsonschema_rs.ValidationError, ValueError):
+        return jsonschema_rs.validator_for(
+            msgspec.json.decode(schema),
+            retriever=_refuse,
+            pattern_options=jsonschema_rs.RegexOptions(size_limit=REGEX_BYTES, dfa_size_limit=REGEX_BYTES),
+        )
+    except (jsonschema_rs.ValidationError, ValueError, RecursionError):
         return None
+
+
+_cached = lru_cache(maxsize=256)(_compile)
+
+
+def _refuse(uri: str) -> NoReturn:
+    """What is asked for a document that a schema refers to.
+
+    Raises:
+        ValueError: always.
+    """
+    raise ValueError(f"{uri[:200]} is not fetched")

@@ -21,6 +21,8 @@ from afterbay.policy.attempts import Action, Attempts, Deliver, Fail, SetAlarm, 
 from afterbay.policy.retry import cooling_s
 from afterbay.ports import ClientGone, TransportError
 
+SHUTTING_DOWN = "The gateway is shutting down."
+
 
 class Try(Protocol):
     """One attempt as the driver sees it. `afterbay.engine.exchange` has the one for chat."""
@@ -106,6 +108,8 @@ class Driver:
             except (asyncio.CancelledError, ClientGone):
                 if self.is_served:
                     self.machine.ended(self._clock.monotonic())
+                elif not self.delivery.reply.gone:
+                    self.machine.broke(self._clock.monotonic(), SHUTTING_DOWN)
                 else:
                     self.machine.client_left(self._clock.monotonic())
                 raise

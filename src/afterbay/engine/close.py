@@ -21,9 +21,9 @@ def close(turn: Turn, driver: Driver | None) -> None:
         record.route, record.rule = turn.decision.route, turn.decision.rule
         record.rejected = list(turn.decision.rejected)
         turn.warnings += turn.decision.warnings
-    record.warnings = list(dict.fromkeys(turn.warnings))
     if driver is not None:
         _settle(turn, driver)
+    record.warnings = list(dict.fromkeys(turn.warnings))
     turn.context.log.put(record)
     turn.fleet.leave()
 

@@ -8,7 +8,7 @@ from afterbay.core.decision import Target
 from afterbay.engine.close import close
 from afterbay.engine.context import Call, Context, Turn
 from afterbay.engine.delivery import Delivery, answer_headers, base_headers
-from afterbay.engine.pipeline import fail
+from afterbay.engine.pipeline import check_name, fail
 from afterbay.engine.routing import choose
 from afterbay.ports import ClientGone, Reply, TransportError
 from afterbay.wire.anthropic_messages import count
@@ -21,6 +21,7 @@ async def serve_count(context: Context, call: Call, reply: Reply) -> None:
     delivery = Delivery(turn, reply)
     try:
         turn.adopt(count.parse_count_request(call.body))
+        check_name(turn)
         turn.decision = choose(turn)
         target = turn.decision.targets[0]
         tokens = await _ask(turn, target) if target.dialect == "anthropic.messages" else None
@@ -54,5 +55,5 @@ async def _ask(turn: Turn, target: Target) -> int | None:
             finally:
                 response.close()
         return count.parse_count_answer(answer) if response.status == 200 else None
-    except (TransportError, TimeoutError, ValueError):
+    except (TransportError, TimeoutError, ValueError, RecursionError):
         return None

@@ -8,7 +8,7 @@ from afterbay.core.request import EmbedRequest
 from afterbay.core.usage import Usage, microusd
 from afterbay.engine.context import Call, Context, Turn
 from afterbay.engine.delivery import Delivery, answer_headers
-from afterbay.engine.exchange import ERROR_BYTES
+from afterbay.engine.exchange import ERROR_BYTES, is_object, read_error
 from afterbay.engine.pipeline import serve
 from afterbay.engine.stream import ProviderFailure
 from afterbay.engine.watchdog import Watchdog
@@ -58,19 +58,20 @@ class EmbedExchange:
             self.is_reading = True
             if response.status != 200:
                 error_body = await response.read_all(ERROR_BYTES)
-                error = openai_chat.DIALECT.parse_error(response.status, response.headers, error_body)
-                raise ProviderFailure(error, error_body if relays and response.status >= 400 else None)
+                error = read_error(openai_chat.DIALECT, response, error_body)
+                passes = relays and response.status >= 400 and is_object(error_body)
+                raise ProviderFailure(error, error_body if passes else None)
             answer = await response.read_all(turn.snapshot.limits.answer_bytes)
         finally:
             response.close()
         try:
             vectors, self._usage = dialect.parse_answer(answer)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ProviderFailure(ProviderError("server", f"its answer holds no vectors: {error}"[:300])) from None
         if len(vectors) != len(request.inputs):
             text = f"it gave {len(vectors)} vectors for {len(request.inputs)} inputs"
             raise ProviderFailure(ProviderError("server", text, code="bad_answer"))
-        if self._usage is None:
+        if self._usage is None or not self._usage.is_plausible:
             self._usage = _estimate(request)
         if not relays:
             answer = openai_embeddings.render_answer(vectors, self._usage, target.name, request.encoding_format)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from afterbay.core.decision import Target
 from afterbay.core.errors import ProviderError
 from afterbay.core.event import Event, fold
@@ -15,10 +17,29 @@ from afterbay.engine.stream import ProviderFailure, Pump
 from afterbay.engine.watchdog import Watchdog
 from afterbay.policy.attempts import Attempts, SetAlarm
 from afterbay.ports import UpstreamResponse
+from afterbay.wire.dialect import Dialect
 from afterbay.wire.registry import DIALECTS
+
+IMPLAUSIBLE = "estimated: the provider's token counts cannot be right"
 
 ERROR_BYTES = 1 << 20
 """As much of an error's body is read."""
+
+
+def read_error(dialect: Dialect, response: UpstreamResponse, body: bytes) -> ProviderError:
+    """What an error's body says; its status alone where the body is nested too deeply to be read."""
+    try:
+        return dialect.parse_error(response.status, response.headers, body)
+    except RecursionError:
+        return dialect.parse_error(response.status, response.headers, b"{}")
+
+
+def is_object(body: bytes) -> bool:
+    """Whether an error's body is a JSON object: a proxy's page, or compressed bytes, are not passed on as one."""
+    try:
+        return isinstance(msgspec.json.decode(body, type=dict[str, msgspec.Raw]), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 class Exchange:
@@ -70,8 +91,8 @@ class Exchange:
         if response.status < 400:  # a redirect is never followed: it could carry the key to another host
             error = ProviderError("server", f"it answered with status {response.status}", 502, code="bad_answer")
             raise ProviderFailure(error)
-        error = self._dialect.parse_error(response.status, response.headers, body)
-        raise ProviderFailure(error, body if self._relays else None)
+        error = read_error(self._dialect, response, body)
+        raise ProviderFailure(error, body if self._relays and is_object(body) else None)
 
     async def _stream(self, response: UpstreamResponse, delivery: Delivery, hides_usage: bool) -> None:
         limits = self.turn.snapshot.limits
@@ -101,7 +122,7 @@ class Exchange:
     async def _deliver_whole(self, delivery: Delivery) -> None:
         try:
             self._events = self._dialect.parse_answer(self._whole, self.turn.call.id.removeprefix("req_"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             text = f"its answer is not {self._dialect.name}: {error}"[:300]
             raise ProviderFailure(ProviderError("server", text, code="bad_answer")) from None
         self.meter.see(self._events)
@@ -149,6 +170,8 @@ class Exchange:
         """What the attempt used: the provider's count, else an estimate, None if there was no output."""
         if self.meter.usage is not None:
             return self.meter.usage
+        if self.meter.doubts and IMPLAUSIBLE not in self.turn.warnings:
+            self.turn.warnings.append(IMPLAUSIBLE)
         return self.meter.estimate(self.turn.input_tokens) if self.meter.has_output else None
 
     def cost_picousd(self) -> int | None:

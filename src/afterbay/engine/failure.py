@@ -43,7 +43,7 @@ def explain(gave_up: GaveUp, attempts: list[Attempt], longest_wait_s: float) -> 
     if last.kind in ("authentication", "permission"):
         return Failure(_refused_credentials(attempts))
     if len({one.target for one in attempts}) > 1 and last.kind not in _CLIENTS_TO_MEND:
-        return Failure(_all_failed(attempts, last))
+        return Failure(_all_failed(attempts, last, longest_wait_s))
     error = Upstream(
         f"{attempts[-1].target if attempts else 'The target'}: {last.message}",
         status=_status(last),
@@ -89,7 +89,7 @@ def _refused_credentials(attempts: list[Attempt]) -> Upstream:
     )
 
 
-def _all_failed(attempts: list[Attempt], last: ProviderError) -> Upstream:
+def _all_failed(attempts: list[Attempt], last: ProviderError, longest_wait_s: float) -> Upstream:
     told = "; ".join(f"{one.target}: {one.outcome}" for one in attempts)
     full = all(one.outcome == "rate_limit" for one in attempts) or last.kind == "overloaded"
     return Upstream(
@@ -97,5 +97,5 @@ def _all_failed(attempts: list[Attempt], last: ProviderError) -> Upstream:
         status=503 if full else 502,
         kind="overloaded" if full else "server",
         code="all_targets_failed",
-        retry_after_s=last.retry_after_s if full else None,
+        retry_after_s=clamp_wait(last.retry_after_s, longest_wait_s) if full else None,
     )

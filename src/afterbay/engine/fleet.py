@@ -17,6 +17,8 @@ MakeTarget = Callable[[Snapshot, str, str], Target | None]
 """(snapshot, provider, model) -> a target for a model that is not in the config; None: no such provider."""
 
 _DIRECT_TARGETS = 1024
+_COOLING = 4096
+"""So many targets are remembered as cooling: clients name direct ones, and could fill the memory with them."""
 
 
 class Fleet:
@@ -78,6 +80,8 @@ class Fleet:
 
     def cool(self, target: str, until_s: float) -> None:
         """Notes that a target wants to be left alone until then (monotonic seconds)."""
+        if len(self._cooling_until) >= _COOLING and target not in self._cooling_until:
+            self._cooling_until.pop(next(iter(self._cooling_until)))
         self._cooling_until[target] = until_s
 
     @property

@@ -32,6 +32,8 @@ class Meter:
         self.error: ProviderError | None = None
         self.model = ""
         self.has_output = False
+        self.doubts = False
+        """Whether the provider told a usage that cannot be: it is estimated then, as if it had told none."""
         self.extras: set[str] = set()
         self._ascii = 0
         self._other = 0
@@ -57,7 +59,8 @@ class Meter:
                 self.has_output = True
                 self._count(event.arguments)
             case UsageSeen():
-                self.usage = event.usage
+                self.usage = event.usage if event.usage.is_plausible else None
+                self.doubts = self.usage is None
             case Finished():
                 self.finish = event.reason
             case Failed():

@@ -12,8 +12,8 @@ import logging
 
 import msgspec
 
-from afterbay.core.errors import GatewayError, Internal
-from afterbay.engine.attempt import Driver, GaveUp, MakeTry
+from afterbay.core.errors import Capacity, ClientMistake, GatewayError, Internal
+from afterbay.engine.attempt import SHUTTING_DOWN, Driver, GaveUp, MakeTry
 from afterbay.engine.close import close
 from afterbay.engine.context import Call, Context, Turn
 from afterbay.engine.delivery import Delivery
@@ -21,10 +21,13 @@ from afterbay.engine.exchange import Exchange
 from afterbay.engine.failure import explain
 from afterbay.engine.routing import choose
 from afterbay.ports import ClientGone, Reply
-from afterbay.wire.decoding import decode_object, mistake
+from afterbay.wire.decoding import decode_object, mistake, too_deep
 
 LAST_WORD_S = 5.0
 """So long a client may take to read an error; one that reads nothing would keep its request for ever."""
+
+MODEL_CHARS = 1024
+"""Longest name of a model that a client may ask for."""
 
 logger = logging.getLogger("afterbay.engine")
 
@@ -48,7 +51,8 @@ async def serve(turn: Turn, reply: Reply, make: MakeTry) -> None:
     """Takes one request through its stages. Every error is told to the client.
 
     Raises:
-        ClientGone, asyncio.CancelledError: nobody listens any more; the record is written all the same.
+        ClientGone, asyncio.CancelledError: nobody listens any more; the record is written all the same. A request that
+            is cancelled while its client listens is told that the gateway ends.
     """
     delivery = Delivery(turn, reply)
     driver: Driver | None = None
@@ -60,9 +64,12 @@ async def serve(turn: Turn, reply: Reply, make: MakeTry) -> None:
             delivery.hold(turn.route.limits.hold_s)
         await driver.run()
         turn.record.outcome = "ok"
-    except (ClientGone, asyncio.CancelledError):
-        turn.record.outcome = "ok" if driver is not None and driver.is_served else "client_closed"
-        raise
+    except (ClientGone, asyncio.CancelledError) as left:
+        served = driver is not None and driver.is_served
+        if reply.gone or served or isinstance(left, ClientGone):
+            turn.record.outcome = "ok" if served else "client_closed"
+            raise
+        await fail(turn, delivery, driver, Capacity(SHUTTING_DOWN, code="shutting_down"))
     except Exception as error:  # the root of the request: whatever it is, the client is told
         await fail(turn, delivery, driver, error)
     finally:
@@ -88,6 +95,23 @@ def prepare(turn: Turn) -> None:
             decode_object(call.body)
             raise
         turn.model, turn.stream = peek.model, bool(peek.stream)
+    check_name(turn)
+
+
+def check_name(turn: Turn) -> None:
+    """A name goes into errors, headers, the log and the table of direct targets, so it may not be a book.
+
+    Raises:
+        ClientMistake: it is too long; only its beginning is kept.
+    """
+    length, turn.model = len(turn.model), turn.model[:MODEL_CHARS]
+    if length > MODEL_CHARS:
+        raise ClientMistake(
+            f"The field 'model' is {length} characters long.",
+            code="invalid_value",
+            param="model",
+            remedy=f"A model's name has at most {MODEL_CHARS}.",
+        )
 
 
 async def fail(turn: Turn, delivery: Delivery, driver: Driver | None, error: Exception) -> None:
@@ -100,6 +124,8 @@ async def fail(turn: Turn, delivery: Delivery, driver: Driver | None, error: Exc
         told, body, shown = failure.error, failure.body, error.shown
     elif isinstance(error, GatewayError):
         told = error
+    elif isinstance(error, RecursionError):  # nothing here recurses but along the client's own data
+        told = too_deep()
     else:
         logger.exception("request %s failed by a fault of the gateway", turn.call.id)
         told = Internal("The gateway made a mistake while serving this request.", code="internal_error")

@@ -155,7 +155,7 @@ class Pump:
             except msgspec.ValidationError:
                 if strict or not self._relays:
                     raise _Unreadable(events, data) from None
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise _Unreadable(events, data) from None
         self._meter.see(events)
         return events

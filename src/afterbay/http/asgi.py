@@ -16,7 +16,7 @@ from afterbay.engine.delivery import error_headers
 from afterbay.engine.embed import serve_embeddings
 from afterbay.engine.pipeline import serve_chat
 from afterbay.http.body import check_head, read_body
-from afterbay.http.identity import identify, is_loopback, require_admin
+from afterbay.http.identity import identify, is_loopback, require_admin, require_local
 from afterbay.http.pages import Pages
 from afterbay.http.paths import Endpoint, find
 from afterbay.http.reply import AsgiReply, Receive, Send
@@ -90,7 +90,7 @@ class Gateway:
         """Checks path, method and key.
 
         Raises:
-            GatewayError: 404, 405, 401, 501.
+            GatewayError: 404, 405, 401, 403, 501.
         """
         path: str = scope["path"]
         if endpoint is None:
@@ -121,12 +121,14 @@ class Gateway:
         """Metrics tell what is spent and on what: off loopback they are for admins, unless the config opens them.
 
         Raises:
-            GatewayError: 401.
+            GatewayError: 401; 403, on loopback, for who comes by another name.
         """
         server = scope.get("server")
         public = self._context.fleet.snapshot.telemetry.metrics_public
         if not public and (server is None or not is_loopback(server[0])):
             require_admin(self._keys, self._admin_key, headers, query)
+        elif not public:
+            require_local(headers)
 
     async def _refuse(
         self, error: GatewayError, endpoint: Endpoint | None, headers: Mapping[str, str], call_id: str, reply: AsgiReply

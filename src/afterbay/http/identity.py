@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 from collections.abc import Mapping
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from afterbay.core.errors import GatewayError
 from afterbay.core.secret import Secret
@@ -29,9 +29,10 @@ def identify(keys: Keys, headers: Mapping[str, str], query: str) -> Key | None:
     """The key that asks; None while the gateway is open.
 
     Raises:
-        GatewayError: 401, no key or an unknown one.
+        GatewayError: 401, no key or an unknown one; 403, an open gateway is asked as if from elsewhere.
     """
     if not keys.any_exist():
+        require_local(headers)
         return None
     secret = secret_of(headers, query)
     key = keys.find(secret) if secret is not None else None
@@ -44,6 +45,36 @@ def identify(keys: Keys, headers: Mapping[str, str], query: str) -> Key | None:
         code="invalid_api_key",
         remedy="Send a virtual key as `authorization: Bearer ...`; `afterbay keys create` makes one.",
     )
+
+
+def require_local(headers: Mapping[str, str]) -> None:
+    """While no key exists, only programs of this machine may ask. A web page in its browser is none of them.
+
+    A page can make the browser send requests to loopback (its `origin` tells), and by a name of its own that resolves
+    to loopback even read the answers (DNS rebinding; its `host` tells). A proxy that forwards strangers shows the same.
+
+    Raises:
+        GatewayError: 403.
+    """
+    host, origin = headers.get("host", ""), headers.get("origin")
+    if (not host or is_local_name(f"//{host}")) and (origin is None or is_local_name(origin)):
+        return
+    raise GatewayError(
+        "This gateway has no key yet, and answers only programs that call it by a loopback address.",
+        status=403,
+        kind="permission",
+        code="not_local",
+        remedy="Call it as http://127.0.0.1 or http://localhost, or create a key: `afterbay keys create NAME`.",
+    )
+
+
+def is_local_name(url: str) -> bool:
+    """Whether a URL, or a Host header as one, names this machine."""
+    try:
+        name = (urlsplit(url).hostname or "").rstrip(".")
+    except ValueError:
+        return False
+    return is_loopback(name) or name.endswith(".localhost")
 
 
 def require_admin(keys: Keys, admin_key: Secret | None, headers: Mapping[str, str], query: str) -> None:

@@ -30,6 +30,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from afterbay.core.decision import Record
+from afterbay.core.redaction import redact_record
 from afterbay.store.database import Database
 from afterbay.store.spool import Spool
 from afterbay.store.writer import Writer
@@ -208,6 +209,8 @@ class SqliteRequestLog:
         while left:
             size = min(left, longest)
             part = [self._queue.popleft() for _ in range(size)]
+            for record in part:
+                redact_record(record)
             self._pending += part
             for sink in self._sinks:
                 try:

@@ -9,40 +9,18 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import IO, Final
 
+from afterbay.core.redaction import redact
+
 LINE_CHARS: Final = 16_384
 """Longest line; a traceback through a provider's body must not fill the disk."""
 
-_KEEP: Final = 6
-SHAPES: Final = re.compile(
-    r"""
-      (?<![A-Za-z0-9])(?:sk|pk|rk)-[A-Za-z0-9_-]{12,}      # OpenAI, Anthropic (sk-ant-), and many that copy them
-    | (?<![A-Za-z0-9])ab-[A-Za-z0-9]{16,}                  # ours
-    | (?<![A-Za-z0-9])(?:gsk|hf|r8|nvapi|pplx|xai|csk|fw)[-_][A-Za-z0-9_-]{12,}
-    | (?<![A-Za-z0-9])AIza[A-Za-z0-9_-]{20,}               # Google
-    | (?<![A-Za-z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}            # AWS key ids
-    | (?<![A-Za-z0-9])ya29\.[A-Za-z0-9._-]{20,}            # Google OAuth
-    | (?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?   # JSON web tokens
-    | (?i:\b(?:bearer|basic)(?:\s|\\[tnr])+)[A-Za-z0-9._~+/=-]{8,}
-    | (?i:\b(?:x-api-key|x-goog-api-key|api[-_]?key|authorization|password|secret)\b["']?\s*[:=]\s*["']?)[^\s"',;&}]{6,}
-    | (?i:[?&]key=)[^\s"'&]{6,}                            # Gemini's query parameter
-    | (?i:://)[^\s/:@"']+:[^\s/@"']+(?=@)                  # credentials in a URL
-    """,
-    re.VERBOSE,
-)
-"""What looks like a credential, in logs and in recordings."""
 _PLAIN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "fields"}
-
-
-def redact(text: str) -> str:
-    """The text with everything of a key's shape cut to its first characters and `…`."""
-    return SHAPES.sub(lambda found: found[0][:_KEEP] + "…[redacted]", text)
 
 
 class JsonLines(logging.Formatter):

@@ -162,10 +162,12 @@ class MemoryReply:
 
     write_s   how long each write takes: a slow reader; a list: the first write, the second, ..., then 0
     stuck     no write ever returns after so many bytes: a reader that stopped reading
+    gone      what a cancelled request means: its client hung up, or (False) the gateway ends
     """
 
-    def __init__(self, write_s: float | list[float] = 0.0, stuck: int | None = None) -> None:
+    def __init__(self, write_s: float | list[float] = 0.0, stuck: int | None = None, *, gone: bool = True) -> None:
         self.started = False
+        self.gone = gone
         self.status = 0
         self.headers: dict[str, str] = {}
         self.pieces: list[tuple[float, bytes]] = []

@@ -19,7 +19,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from afterbay.telemetry.log import SHAPES
+from afterbay.core.redaction import SHAPES
 
 FORMAT = 1
 FILE_BYTES = 256 * 1024 * 1024

@@ -31,6 +31,8 @@ def decode_object(body: bytes) -> dict[str, Any]:
             code="invalid_json",
             remedy="Send one JSON object, UTF-8, with content-type application/json.",
         ) from None
+    except RecursionError:
+        raise too_deep() from None
     if not isinstance(data, dict):
         raise ClientMistake(
             f"The request body must be a JSON object, not {_json_name(data)}.",
@@ -38,6 +40,15 @@ def decode_object(body: bytes) -> dict[str, Any]:
             remedy="Send one JSON object.",
         )
     return data
+
+
+def too_deep() -> ClientMistake:
+    """The error for a body whose arrays and objects lie deeper in each other than a decoder follows."""
+    return ClientMistake(
+        "The request body is nested too deeply.",
+        code="invalid_json",
+        remedy="Send JSON of a few hundred levels at most.",
+    )
 
 
 def convert(data: object, into: type[T], at: str = "") -> T:

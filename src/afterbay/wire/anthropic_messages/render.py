@@ -10,6 +10,7 @@ What has no place here is named in `losses`: further choices, signatures of tool
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,6 +36,7 @@ from afterbay.core.event import (
 )
 from afterbay.core.message import Part, Refusal, Text, Thinking, ToolUse
 from afterbay.core.usage import Usage
+from afterbay.wire.anthropic_messages.block import Block
 from afterbay.wire.anthropic_messages.errors import error_object
 from afterbay.wire.dialect import Head
 
@@ -95,42 +97,6 @@ def stop_reason(finish: FinishReason | None, has_calls: bool, refused: bool) -> 
     return _STOP[finish]
 
 
-class _Queued:
-    """One content block. `pieces` holds what is not sent yet and, for a tool call, all of its arguments."""
-
-    __slots__ = ("broken", "id", "kind", "name", "pieces", "signature")
-
-    def __init__(self, kind: str, id_: str = "", name: str = "") -> None:
-        self.kind, self.id, self.name = kind, id_, name
-        self.pieces: list[str] = []
-        self.signature = ""
-        self.broken = False  # nothing may be added any more
-
-    def opening(self) -> dict[str, Any]:
-        """The `content_block` of its start event."""
-        match self.kind:
-            case "thinking":
-                return {"type": "thinking", "thinking": "", "signature": ""}
-            case "redacted":
-                return {"type": "redacted_thinking", "data": self.signature}
-            case "tool":
-                return {"type": "tool_use", "id": self.id, "name": self.name, "input": {}}
-            case _:
-                return {"type": "text", "text": ""}
-
-    def is_whole(self) -> bool:
-        """Whether nothing more can belong to it once another block has begun."""
-        if self.kind != "tool":
-            return True
-        if not self.pieces or not self.pieces[-1].rstrip().endswith(("}", "]", "l")):
-            return False
-        try:
-            msgspec.json.decode("".join(self.pieces))
-        except (msgspec.DecodeError, UnicodeError):
-            return False
-        return True
-
-
 class Renderer:
     """Writes one streamed answer; see `afterbay.wire.dialect.Renderer`."""
 
@@ -141,8 +107,8 @@ class Renderer:
         self._began = self._failed = self._refused = False
         self._usage: Usage | None = None
         self._finish: Finished | None = None
-        self._queue: list[_Queued] = []
-        self._calls: dict[int, _Queued] = {}
+        self._queue: deque[Block] = deque()
+        self._calls: dict[int, Block] = {}
         self._index = -1
         self._hot = b""  # start of a delta of the live text block, b"" when text may not go straight out
 
@@ -237,7 +203,7 @@ class Renderer:
             case ToolCallStarted():
                 if event.signature is not None:
                     self.losses.add("tool_call.signature")
-                self._calls[event.call] = self._append(_Queued("tool", event.id, event.name), out)
+                self._calls[event.call] = self._append(Block("tool", event.id, event.name), out)
             case ToolCallDelta():
                 self._argument(event, out)
             case BlockBreak():
@@ -265,13 +231,13 @@ class Renderer:
         }
         out.append(_sse({"type": "message_start", "message": message}))
 
-    def _append(self, block: _Queued, out: list[bytes]) -> _Queued:
+    def _append(self, block: Block, out: list[bytes]) -> Block:
         self._queue.append(block)
         if len(self._queue) == 1:
             self._open(block, out)
         return block
 
-    def _open(self, block: _Queued, out: list[bytes]) -> None:
+    def _open(self, block: Block, out: list[bytes]) -> None:
         self._index += 1
         out.append(_sse({"type": "content_block_start", "index": self._index, "content_block": block.opening()}))
         if block.pieces:
@@ -291,7 +257,7 @@ class Renderer:
             return
         last = self._queue[-1] if self._queue else None
         if last is None or last.kind != kind or last.broken:
-            last = self._append(_Queued(kind), out)
+            last = self._append(Block(kind), out)
         if last is not self._queue[0]:
             last.pieces.append(text)
             return
@@ -301,21 +267,21 @@ class Renderer:
 
     def _sign(self, event: ReasoningSignature, out: list[bytes]) -> None:
         if event.redacted:
-            block = _Queued("redacted")
+            block = Block("redacted")
             block.signature = event.data
             self._append(block, out)
             block.broken = True
             return
         last = self._queue[-1] if self._queue else None
         if last is None or last.kind != "thinking" or last.broken:
-            last = self._append(_Queued("thinking"), out)
+            last = self._append(Block("thinking"), out)
         last.signature, last.broken = event.data, True
         if last is self._queue[0]:
             out.append(self._signature(event.data))
 
     def _argument(self, event: ToolCallDelta, out: list[bytes]) -> None:
         block = self._calls.get(event.call)
-        if block is None or block not in self._queue:
+        if block is None or block.closed:
             if event.arguments.strip():
                 self.losses.add("tool_call.late_arguments")
             return
@@ -332,7 +298,7 @@ class Renderer:
             if not force and not self._queue[0].is_whole():
                 return
             out.append(_STOP_BLOCK % self._index)
-            self._queue.pop(0)
+            self._queue.popleft().closed = True
             if self._queue:
                 self._open(self._queue[0], out)
 

@@ -173,6 +173,8 @@ class ChunkParser:
         self._done = False
         self._finished = False
         self._calls: dict[int, list[_Call]] = {}
+        self._latest: dict[tuple[int, int], _Call] = {}
+        """By choice and index: the last call that came with them."""
 
     @property
     def is_complete(self) -> bool:
@@ -234,11 +236,14 @@ class ChunkParser:
     def _read_call(self, call: _ToolCall, choice: int, out: list[Event]) -> None:
         calls = self._calls.setdefault(choice, [])
         function = call.function or _Function()
-        current = self._current(calls, call, function)
+        known = self._latest.get((choice, call.index)) if call.index is not None else None
+        current = _current(calls, known, call, function)
         if current is None:
             number = len(calls)
             current = _Call(number, call.index, call.id or f"call_{self._seed}_{choice}_{number}")
             calls.append(current)
+            if call.index is not None:
+                self._latest[choice, call.index] = current
             out.append(ToolCallStarted(number, current.id, function.name or "", _signature(call), choice))
         arguments = function.arguments
         if isinstance(arguments, dict):
@@ -246,19 +251,18 @@ class ChunkParser:
         if arguments:
             out.append(ToolCallDelta(current.number, arguments, choice))
 
-    @staticmethod
-    def _current(calls: list[_Call], call: _ToolCall, function: _Function) -> _Call | None:
-        """The call that this piece continues; None: it begins a new one.
 
-        Without an index a name begins a call. With one, a name with another id does: some hosts send all calls of an
-        answer with index 0.
-        """
-        if call.index is None:
-            return calls[-1] if calls and not function.name else None
-        known = [one for one in calls if one.index == call.index]
-        if not known or (function.name and call.id and call.id != known[-1].id):
-            return None
-        return known[-1]
+def _current(calls: list[_Call], known: _Call | None, call: _ToolCall, function: _Function) -> _Call | None:
+    """The call that this piece continues; None: it begins a new one. `known`: the last one of its index.
+
+    Without an index a name begins a call. With one, a name with another id does: some hosts send all calls of an answer
+    with index 0.
+    """
+    if call.index is None:
+        return calls[-1] if calls and not function.name else None
+    if known is not None and function.name and call.id and call.id != known.id:
+        return None
+    return known
 
 
 def _signature(call: _ToolCall) -> str | None:

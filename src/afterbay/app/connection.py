@@ -1,0 +1,122 @@
+"""One client's connection, with bounds on the head of a request.
+
+uvicorn bounds neither how large a request's head may grow nor how long it may take, and httptools joins the pieces of a
+header anew for each read: one stranger without a key could fill the memory, keep a core busy, and hold any number of
+connections open without ever asking anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_BYTES: Final = 64 * 1024
+"""Longest head of a request: its line and its headers."""
+HEAD_S: Final = 10.0
+"""So long a head may take, from the connection's start or from its own first byte."""
+
+_TOO_LARGE: Final = b"The head of the request is larger than %d bytes." % HEAD_BYTES
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, which answers 431 to a head that is too large and hangs up on one that is too slow."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._reads_head = True
+        self._heads = 0
+        self._head_bytes = self._waiting_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        """The client connected: its first head may take its time from now on."""
+        super().connection_made(transport)
+        self._arm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over."""
+        self._disarm()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came. A read that neither begins nor ends a head is held by the parser until the head is whole."""
+        if self._waiting_bytes > HEAD_BYTES:
+            self._refuse()
+            return
+        head = self._heads if self._reads_head else -1
+        super().data_received(data)
+        if self._reads_head:
+            if head == self._heads:
+                self._waiting_bytes += len(data)
+            if self._head_timer is None and not self.transport.is_closing():
+                self._arm()
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self._heads += 1
+        self._head_bytes = self._waiting_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of the request line."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header, whole."""
+        self._count(len(name) + len(value) + 4)
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head is there."""
+        self._reads_head = False
+        self._waiting_bytes = 0
+        self._disarm()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The body is there: what follows is another head."""
+        super().on_message_complete()
+        self._reads_head = True
+
+    def send_400_response(self, msg: str) -> None:
+        """Answers what is not HTTP, or too much of it."""
+        if self._head_bytes > HEAD_BYTES:
+            self._refuse()
+        else:
+            super().send_400_response(msg)
+
+    def _count(self, size: int) -> None:
+        """Counts what the parser has made of a head, which may have come in a single read.
+
+        Raises:
+            OverflowError: too much; httptools makes a parser's error of it, and uvicorn ends the connection.
+        """
+        self._head_bytes += size
+        if self._head_bytes > HEAD_BYTES:
+            raise OverflowError
+
+    def _refuse(self) -> None:
+        head = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
+        head += b"content-length: %d\r\nconnection: close\r\n\r\n" % len(_TOO_LARGE)
+        if not self.transport.is_closing():
+            self.transport.write(head + _TOO_LARGE)
+            self.transport.close()
+
+    def _arm(self) -> None:
+        self._head_timer = self.loop.call_later(HEAD_S, self._late)
+
+    def _disarm(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _late(self) -> None:
+        """The head is not there in time. While another request is being answered, its client may hold the next one."""
+        self._head_timer = None
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._arm()
+        elif not self.transport.is_closing():
+            self.transport.close()

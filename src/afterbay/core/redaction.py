@@ -1,0 +1,69 @@
+"""Everything that looks like a credential is made unreadable where text is kept: in logs, records and recordings.
+
+A net, not the rule: the rule is that secrets are `core.secret.Secret` and never get there. But clients put keys where
+names belong, and providers quote them in errors.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+
+from afterbay.core.decision import Record, Rejected
+
+_KEEP: Final = 6
+SHAPES: Final = re.compile(
+    r"""
+      (?<![A-Za-z0-9])(?:sk|pk|rk)-[A-Za-z0-9_-]{12,}      # OpenAI, Anthropic (sk-ant-), and many that copy them
+    | (?<![A-Za-z0-9])ab-[A-Za-z0-9]{16,}                  # ours
+    | (?<![A-Za-z0-9])(?:gsk|hf|r8|nvapi|pplx|xai|csk|fw)[-_][A-Za-z0-9_-]{12,}
+    | (?<![A-Za-z0-9])AIza[A-Za-z0-9_-]{20,}               # Google
+    | (?<![A-Za-z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}            # AWS key ids
+    | (?<![A-Za-z0-9])ya29\.[A-Za-z0-9._-]{20,}            # Google OAuth
+    | (?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?   # JSON web tokens
+    | (?i:\b(?:bearer|basic)(?:\s|\\[tnr])+)[A-Za-z0-9._~+/=-]{8,}
+    | (?i:\b(?:x-api-key|x-goog-api-key|api[-_]?key|authorization|password|secret)\b["']?\s*[:=]\s*["']?)[^\s"',;&}]{6,}
+    | (?i:[?&]key=)[^\s"'&]{6,}                            # Gemini's query parameter
+    | (?i:://)[^\s/:@"']+:[^\s/@"']+(?=@)                  # credentials in a URL
+    """,
+    re.VERBOSE,
+)
+"""What looks like a credential."""
+_SHORTEST: Final = 12
+"""No shape is found in less."""
+_NAME_CHARS: Final = 256
+_HARMLESS: Final = re.compile(r"[0-9a-f-]*")
+
+
+def redact(text: str) -> str:
+    """The text with everything of a key's shape cut to its first characters and `…`."""
+    return SHAPES.sub(lambda found: found[0][:_KEEP] + "…[redacted]", text)
+
+
+_remembered = lru_cache(maxsize=4096)(redact)
+"""For names: the same few come again and again."""
+
+
+def redact_record(record: Record) -> None:
+    """Redacts what a client or a provider wrote into a record, in place."""
+    record.requested_model = _name(record.requested_model)
+    record.model, record.upstream_model = _name(record.model), _name(record.upstream_model)
+    if record.traceparent is not None and not _HARMLESS.fullmatch(record.traceparent):
+        record.traceparent = redact(record.traceparent[:_NAME_CHARS])
+    if record.tags:
+        record.tags = {_name(key): _name(value) for key, value in record.tags.items()}
+    if record.error:
+        record.error = redact(record.error)
+    if record.warnings:
+        record.warnings = [redact(one) for one in record.warnings]
+    for attempt in record.attempts:
+        attempt.target = _name(attempt.target)
+        if attempt.error:
+            attempt.error = redact(attempt.error)
+    if record.rejected:
+        record.rejected = [Rejected(_name(one.target), redact(one.reason)) for one in record.rejected]
+
+
+def _name(text: str) -> str:
+    return text if len(text) < _SHORTEST else _remembered(text)
