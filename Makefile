@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format lint types imports test demo lock clean
+.PHONY: help setup check format test demo bench coverage lock clean
 
 help:           ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,3 +42,11 @@ clean:          ## remove what make made
 
 demo: setup     ## start it with local models and two emulated providers, ask, break one, show the log
 	$(BIN)/python demo/demo.py
+
+bench: setup    ## start time, memory, token estimates; the rest is in docs/benchmarks.md
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/estimates.py
+
+coverage: setup ## branch coverage of the pure core and the engine, at least 90 %
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage report --include='src/afterbay/core/*,src/afterbay/wire/*,src/afterbay/policy/*,src/afterbay/engine/*' --fail-under=90

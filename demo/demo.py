@@ -232,12 +232,16 @@ def step(title: str, work: Callable[[], None]) -> None:
     work()
 
 
-async def main() -> None:
-    """The demonstration."""
+def main() -> None:
+    """The demonstration. Its steps run in the main thread, where Ctrl-C ends a wait at once."""
     pace = Profile(name="demo", ttft=read_profile("healthy").ttft)
-    with tempfile.TemporaryDirectory(prefix="afterbay-demo-") as folder:
-        async with EmulatorProcess(ProfileFile(pace)) as emulator:
-            await asyncio.to_thread(show, emulator.url, Path(folder))
+    with tempfile.TemporaryDirectory(prefix="afterbay-demo-") as folder, asyncio.Runner() as runner:
+        emulator = EmulatorProcess(ProfileFile(pace))
+        runner.run(emulator.__aenter__())
+        try:
+            show(emulator.url, Path(folder))
+        finally:
+            runner.run(emulator.stop())
 
 
 def show(upstream: str, state: Path) -> None:
@@ -265,6 +269,6 @@ def show(upstream: str, state: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        asyncio.run(main())
+        main()
     except KeyboardInterrupt:
-        sys.exit(0)
+        out.print("\ndemo: stopped")

@@ -57,6 +57,13 @@ def test_json_of_a_broken_file_lists_the_problems(run: Run, config: Path) -> Non
     assert (problem["path"], problem["line"]) == ("providers.a.kind", 1)
 
 
+def test_a_database_that_this_release_cannot_use_is_refused_before_the_start(run: Run, config: Path) -> None:
+    config.write_text(GOOD.replace("${EMU_KEY}", "k") + 'state: {database: "postgresql://h/db"}\n')
+    done = run("check")
+    assert done.returncode == 2
+    assert "state.database: 'postgresql' is not supported by this release" in done.stderr
+
+
 def test_the_schema_needs_no_configuration(run: Run) -> None:
     told = json.loads(run("check", "--schema", "-c", "nope.yaml").stdout)
     assert "providers" in told["$defs"]["Config"]["properties"]

@@ -8,14 +8,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from afterbay.app.snapshots import direct_target
 from afterbay.config import schema
 from afterbay.config.catalog import catalog
 from afterbay.config.load import parse
 from afterbay.config.prices import FREE, Prices, Query
+from afterbay.config.problem import ConfigError
 from afterbay.config.resolve import resolve
 from afterbay.config.schema import NOT_BUILT
 from afterbay.config.snapshot import Snapshot
-from afterbay.config.targets import LACKING, undated
+from afterbay.config.targets import ENGINE_CANNOT, LACKING, undated
 from afterbay.config.watch import load_snapshot
 from afterbay.core.usage import Price
 from afterbay.policy.plan import Compliance, Limits, Rules
@@ -98,7 +100,7 @@ def test_a_well_known_provider_without_its_key_leaves_its_models_out_and_says_so
     assert not any(alias.targets for alias in made.aliases.values())
     assert made.providers == {}
     assert "ANTHROPIC_API_KEY is not set" in made.warnings[0]
-    assert made.warnings[-1].startswith("There is no model that can answer")
+    assert made.warnings[-1].startswith("There is no model that can answer by name: only `provider/model`")
 
 
 REFUSED = [
@@ -379,7 +381,7 @@ def test_the_engine_brings_its_models_unless_one_is_named(snapshot_of: Build) ->
     assert (bare.providers["eng"].base_url, bare.providers["eng"].kind) == ("", "llamacpp")
     assert (bare.providers["eng"].threads, bare.providers["eng"].slots) == (3, 2)
     small, embed = bare.aliases["local-small"].targets[0], bare.aliases["local-embed"].targets[0]
-    assert (small.price, small.cannot, small.embeds) == (FREE, {"images", "image_urls"}, False)
+    assert (small.price, small.cannot, small.embeds) == (FREE, ENGINE_CANNOT, False)
     assert (embed.embeds, embed.dialect) == (True, "openai.embeddings")
     named = snapshot_of(
         "providers: {eng: {kind: llamacpp}}\n"
@@ -525,3 +527,19 @@ def test_a_snapshot_cannot_be_changed(snapshot_of: Build) -> None:
     with pytest.raises(AttributeError):
         made.hash = "x"  # type: ignore[misc]
     assert msgspec.structs.replace(made, hash="x").hash == "x"
+
+
+def test_an_authority_that_is_not_there_is_said_before_a_request_fails(snapshot_of: Build, tmp_path: Path) -> None:
+    (tmp_path / "junk.pem").write_text("no certificate")
+    for name in ("missing.pem", "junk.pem"):
+        with pytest.raises(ConfigError, match=r"providers\.p\.ca_file: .* is not there, or holds no certificate"):
+            snapshot_of(f"providers: {{p: {{kind: openai, api_key: k, ca_file: '{tmp_path / name}'}}}}")
+
+
+def test_an_embedded_model_reads_no_images_and_takes_no_reasoning_effort(snapshot_of: Build) -> None:
+    text = "providers: {l: {kind: llamacpp}}\nmodels: {a: {provider: l, name: local}}"
+    made = snapshot_of(text)
+    assert made.aliases["a"].targets[0].cannot == {"images", "image_urls", "reasoning"}
+    direct = direct_target(made, "l", "local")
+    assert direct is not None
+    assert direct.cannot == made.aliases["a"].targets[0].cannot

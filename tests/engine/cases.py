@@ -34,7 +34,7 @@ def gateway(
         target(f"{n}/up", d, priority=at, **fields) for at, (n, d) in enumerate(zip(names, dialects, strict=True))
     ]
     plan = snapshot(alias("m", *targets), defaults=route, limits=limits)
-    ups = {name: ScriptedUpstream(*of) for name, of in zip(names, scripts, strict=True)}
+    ups: dict[str, Any] = {name: ScriptedUpstream(*of) for name, of in zip(names, scripts, strict=True)}
     return MemoryGateway(plan, **ups)
 
 

@@ -6,11 +6,24 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.engine.cases import CLIENTS, GEMINI, LIMITS, OPENAI, PAIRS, TARGETS, error, gateway, is_clean, serve, text
+from tests.engine.cases import (
+    ANTHROPIC,
+    CLIENTS,
+    GEMINI,
+    LIMITS,
+    OPENAI,
+    PAIRS,
+    TARGETS,
+    error,
+    gateway,
+    is_clean,
+    serve,
+    text,
+)
 
 from afterbay.policy.plan import Limits, Route
 from afterbay.testing.answers import JSON, answered, failed, stream, streamed
-from afterbay.testing.fakes import Cut, Script, Wait
+from afterbay.testing.fakes import Cut, Script, Step, Wait
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 
@@ -208,7 +221,9 @@ def test_an_error_in_a_stream_before_output_leads_to_the_next_target(client: str
 def test_an_error_in_a_stream_after_output_ends_it_once(client: str, spoken: str, together: bool) -> None:
     pieces = stream(spoken, "Hel")
     said = list(pieces[: 1 + next(at for at in range(len(pieces)) if b"Hel" in pieces[at])])
-    steps = (b"".join(said) + IN_STREAM[spoken],) if together else (*said, IN_STREAM[spoken], Wait(1.0))
+    steps: tuple[Step, ...] = (
+        (b"".join(said) + IN_STREAM[spoken],) if together else (*said, IN_STREAM[spoken], Wait(1.0))
+    )
     one = gateway([Script(steps=steps)], [], spoken=spoken)
     reply = serve(one, client)
     assert "it broke" in error(reply.body)["message"]
@@ -330,3 +345,10 @@ def test_what_was_sent_is_the_targets_protocol(spoken: str) -> None:
     sent = one.upstreams["a"].sent[0]
     assert ("contents" if spoken == GEMINI else "messages") in sent.json
     assert sent.is_read_up
+
+
+def test_a_body_that_no_target_can_be_sent_says_what_is_wrong_with_it() -> None:
+    one = gateway([answered(OPENAI, "hi")])
+    reply = serve(one, ANTHROPIC, body=b'{"model": "m", "max_tokens": 5}')
+    told = msgspec.json.decode(reply.body)["error"]
+    assert (reply.status, told["message"]) == (400, "The field 'messages' is missing. Add it and send again.")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
@@ -215,3 +218,16 @@ def test_a_note_of_cost_is_beside_the_final_usage_of_a_translation() -> None:
     one = gateway([streamed(OPENAI, "a")])
     notes = [event["afterbay"] for event in events(serve(one, ANTHROPIC).body) if "afterbay" in event]
     assert notes == [{"provider": "a", "model": "up", "cost_usd": 0.000025}]
+
+
+def test_an_estimate_counts_tools_their_calls_and_their_results() -> None:
+    words = "word " * 1000
+    spoken: list[dict[str, Any]] = [
+        {"role": "user", "content": "Read it"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "read", "input": {"path": words}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": words}]},
+    ]
+    tools = [{"name": "read", "description": words, "input_schema": {"type": "object", "description": words}}]
+    one = gateway([], spoken=OPENAI)
+    reply = serve(one, ANTHROPIC, body=ask("m", messages=spoken, tools=tools), operation="count_tokens")
+    assert 4 * 1300 < json.loads(reply.body)["input_tokens"] < 4 * 1500

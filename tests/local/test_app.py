@@ -117,6 +117,12 @@ async def test_a_body_that_is_too_large_is_refused() -> None:
     assert (client.status, reply["error"]["type"]) == (413, "invalid_request_error")
 
 
+async def test_a_body_that_is_not_utf_8_is_the_clients_mistake() -> None:
+    client = Client("/v1/chat/completions", chat(model="m").replace(b"hi", b"\xff"))
+    reply = await client.run(app_of(words("")))
+    assert (client.status, reply["error"]["message"][:20]) == (400, "The body is not JSON")
+
+
 async def test_a_client_that_leaves_before_its_body_is_complete_gets_nothing() -> None:
     client = Client("/v1/chat/completions")
     client.incoming = asyncio.Queue()

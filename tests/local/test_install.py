@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from afterbay.local import catalog, install
@@ -63,6 +64,23 @@ def test_the_hub_is_read_with_progress_up_to_the_end(tmp_path: Path, hub: Hub) -
     assert done.paths[0].read_bytes() == CONTENT
     assert seen[-1] == ("tiny", len(CONTENT), len(CONTENT))
     assert [done for _, done, _ in seen] == sorted(done for _, done, _ in seen)
+
+
+def test_a_cache_that_cannot_be_written_to_is_said(tmp_path: Path, hub: Hub) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InstallError, match="cannot be written to") as caught:
+        install.ensure(MODEL, cache=tmp_path / "file", hub_url=hub.url)
+    assert "XDG_CACHE_HOME" in caught.value.remedy
+    assert hub.requests == []
+
+
+def test_a_second_start_draws_no_bar_for_a_model_of_several_files(tmp_path: Path, hub: Hub) -> None:
+    files = (*MODEL.files, msgspec.structs.replace(MODEL.files[0], name="second.gguf"))
+    model = msgspec.structs.replace(MODEL, files=files)
+    install.ensure(model, cache=tmp_path, hub_url=hub.url)
+    seen = list[tuple[str, int, int]]()
+    install.ensure(model, lambda *report: seen.append(report), cache=tmp_path, hub_url=hub.url)
+    assert [done for _, done, _ in seen] == [model.size_bytes]
 
 
 def test_a_second_start_does_not_hash_again(tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

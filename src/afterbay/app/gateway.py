@@ -102,9 +102,9 @@ class RunningGateway:
         """None once one target can be asked."""
         if self._replays:
             return None
-        targets = [target for alias in self.snapshot.aliases.values() for target in alias.targets if not target.embeds]
-        if any(not self.snapshot.providers[target.provider].is_embedded for target in targets):
+        if any(not provider.is_embedded for provider in self.snapshot.providers.values()):
             return None
+        targets = [target for alias in self.snapshot.aliases.values() for target in alias.targets if not target.embeds]
         if any(self.local.is_ready(target.name) for target in targets):
             return None
         states = "; ".join(f"{name}: {state}" for name, state in self.local.states().items())

@@ -17,8 +17,7 @@ from afterbay.core.secret import Secret
 from afterbay.local.catalog import LocalModel, find
 from afterbay.local.install import ensure
 from afterbay.local.llama import EngineLimits
-from afterbay.local.process import LocalEngine
-from afterbay.local.runtime import worker_environment
+from afterbay.local.process import LocalEngine, State
 from afterbay.ports import TransportError, UpstreamResponse
 from afterbay.providers.upstream import HttpUpstream
 
@@ -68,8 +67,7 @@ class LocalModels:
             model, paths = await self._install(one.name)
             provider = one.provider
             limits = EngineLimits(provider.slots, model.slot_tokens, threads=provider.threads or 0)
-            environ = await asyncio.to_thread(worker_environment, self._stop)
-            engine = LocalEngine(model, paths, limits, environ=environ)
+            engine = LocalEngine(model, paths, limits, on_state=lambda state: self._changed(one.name, state))
             self._engines[one.name] = engine
             await engine.start()
         except GatewayError as error:
@@ -92,6 +90,13 @@ class LocalModels:
         self._done[name] = done / total if total else 1.0
         if self._progress is not None:
             self._progress(name, done, total)
+
+    def _changed(self, name: str, state: State) -> None:
+        """A worker that dies and comes back is worth a line."""
+        if state in ("restarting", "failed"):
+            logger.warning("local model %s: %s. %s", name, state, self._engines[name].last_error or "")
+        elif state == "ready" and self._engines[name].restarts:
+            logger.warning("local model %s: ready again", name)
 
     def states(self) -> Mapping[str, str]:
         """What each model is doing: `ready`, `starting`, `installing 45 %`, or why it failed."""

@@ -23,6 +23,9 @@ from afterbay.http.identity import is_loopback
 
 logger = logging.getLogger("afterbay.app")
 
+END_S = 5.0
+"""How long requests that were cut off have to close what they opened."""
+
 
 class CannotListen(GatewayError):
     """The address cannot be listened on, or may not."""
@@ -63,8 +66,25 @@ class _SignalledServer(uvicorn.Server):
     """uvicorn's server, which keeps its word to the end: after a signal it returns.
 
     uvicorn raises the signal again when it has stopped serving; SIGTERM would then end the process before the gateway
-    closes its log, its connections and its local models.
+    closes its log, its connections and its local models. What it leaves unfinished is ended before it returns, so that
+    each request still gets its record.
     """
+
+    def __init__(self, config: uvicorn.Config, said: Callable[[str], None]) -> None:
+        super().__init__(config)
+        self._said = said
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Overrides uvicorn's: says what is waited for, and waits for what was cut off."""
+        if count := len(self.server_state.tasks):
+            most_s = self.config.timeout_graceful_shutdown
+            self._said(f"stopping: requests in flight: {count}; they have {most_s} s; Ctrl-C again ends them now")
+        await super().shutdown(sockets)
+        if left := set(self.server_state.tasks):
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it calls a cancelled request a fault
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=END_S)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -114,7 +134,7 @@ class Server:
             reloader = asyncio.get_running_loop().create_task(self._reload_on(reloads, gateway), name="reload")
             ready = asyncio.get_running_loop().create_task(self._say_ready(gateway, host, port), name="say ready")
             try:
-                await http_server(gateway).serve(sockets=[self._sock])
+                await http_server(gateway, self._said).serve(sockets=[self._sock])
             finally:
                 for task in (reloader, ready):
                     task.cancel()
@@ -155,7 +175,7 @@ class Server:
                 logger.exception("reload failed, the old configuration stays")
 
 
-def http_server(gateway: RunningGateway) -> uvicorn.Server:
+def http_server(gateway: RunningGateway, said: Callable[[str], None] = logger.info) -> uvicorn.Server:
     """The HTTP server of a gateway, not started yet; with the same settings wherever it runs."""
     config = uvicorn.Config(
         gateway.application,
@@ -170,7 +190,7 @@ def http_server(gateway: RunningGateway) -> uvicorn.Server:
         timeout_graceful_shutdown=int(gateway.snapshot.limits.drain),
         timeout_keep_alive=75,
     )
-    return _SignalledServer(config)
+    return _SignalledServer(config, said)
 
 
 def new_loop() -> asyncio.AbstractEventLoop:

@@ -10,6 +10,7 @@ import msgspec
 from afterbay.config.catalog import catalog, embeds
 from afterbay.config.prices import FREE, Query, prices_of
 from afterbay.config.snapshot import Provider, Snapshot
+from afterbay.config.targets import ENGINE_CANNOT
 from afterbay.core.decision import Target
 from afterbay.engine.fleet import Fleet
 
@@ -34,6 +35,7 @@ def direct_target(snapshot: Snapshot, provider_name: str, model: str) -> Target 
         dialect=dialect or provider.chat_dialect or "",
         price=FREE if provider.is_embedded else None,
         context_tokens=embedded.context if embedded is not None else None,
+        cannot=ENGINE_CANNOT if embedded is not None else frozenset(),
         region=provider.region,
         compliance=provider.compliance,
         embeds=embedder,

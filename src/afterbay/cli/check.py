@@ -14,6 +14,7 @@ from afterbay.cli.state import introduce
 from afterbay.config.describe import never_matching, rows
 from afterbay.config.problem import ConfigError
 from afterbay.config.watch import Loaded, load_snapshot
+from afterbay.store.database import sqlite_path
 
 
 def run_check(config: Path | None, schema: bool, production: bool, as_json: bool) -> None:
@@ -21,6 +22,7 @@ def run_check(config: Path | None, schema: bool, production: bool, as_json: bool
 
     Raises:
         ConfigError: the configuration is not right.
+        StoreError: it names a database that this release cannot use.
     """
     if schema:
         from afterbay.config.reference import schema_json
@@ -33,6 +35,7 @@ def run_check(config: Path | None, schema: bool, production: bool, as_json: bool
         if as_json:
             print_json({"valid": False, "problems": error.problems})
         raise
+    sqlite_path(loaded.snapshot.state.database)
     if production:
         _production(loaded, as_json)
     else:

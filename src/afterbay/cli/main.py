@@ -218,7 +218,7 @@ def keys_rotate(key: KeyName, config: Config = None, as_json: AsJson = False) ->
 def run() -> None:
     """Entry point. Every error that is ours ends in a sentence and exit code 1 or 2, never in a traceback."""
     from afterbay.config.problem import ConfigError
-    from afterbay.store.errors import StoreError
+    from afterbay.store.errors import StoreError, UnsupportedDatabase
 
     speech = Speech(sys.stderr)
     try:
@@ -232,7 +232,7 @@ def run() -> None:
         raise SystemExit(2) from None
     except StoreError as error:
         speech.error(str(error))
-        raise SystemExit(1) from None
+        raise SystemExit(2 if isinstance(error, UnsupportedDatabase) else 1) from None
     except GatewayError as error:
         speech.error(error.text())
         raise SystemExit(1) from None

@@ -187,7 +187,7 @@ def _not_honoured(config: Config) -> list[str]:
 
 def _unanswered(aliases: Mapping[str, Alias]) -> list[str]:
     if not any(alias.targets for alias in aliases.values()):
-        return ["There is no model that can answer: every request will fail. Add providers and models."]
+        return ["There is no model that can answer by name: only `provider/model` can be asked for. Add models."]
     names = [f"`{name}`" for name, alias in aliases.items() if not alias.targets]
     if not names:
         return []

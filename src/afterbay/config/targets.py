@@ -25,6 +25,12 @@ LACKING: dict[str, frozenset[str]] = {
 }
 """What a capability set to false takes away, by the names of `afterbay.wire.features`. Prefill is no client's field."""
 
+ENGINE_LACKS = ("vision", "reasoning")
+"""Capabilities that the embedded engine has not, unless the configuration says so: it loads no image projector, and
+none of its models takes a reasoning effort."""
+
+ENGINE_CANNOT = frozenset().union(*(LACKING[name] for name in ENGINE_LACKS))
+
 _DATE = re.compile(r"(?:-\d{4}-\d{2}-\d{2}|[-@]\d{8})$")
 
 
@@ -147,8 +153,8 @@ def target(place: Place, model: ModelConfig, prices: Prices) -> Target:
 
 def _cannot(capabilities: Capabilities, place: Place) -> frozenset[str]:
     off = {name for name in LACKING if getattr(capabilities, name) is False}
-    if place.local is not None and capabilities.vision is None:
-        off.add("vision")  # the engine loads one file of weights and no image projector
+    if place.local is not None:
+        off |= {name for name in ENGINE_LACKS if getattr(capabilities, name) is None}
     return frozenset().union(*(LACKING[name] for name in off))
 
 

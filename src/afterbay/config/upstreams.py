@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -137,6 +138,12 @@ def _check_urls(document: Document, path: str, config: ProviderConfig, problems:
             what = "this is not an address" if hidden else f"`{url}` is not an address"
             wanted = "a URL such as https://host/v1" if key == "base_url" else "a URL such as http://proxy:3128"
             problems.append(document.problem(f"{path}.{key}", what, wanted))
+    if config.ca_file is not None:
+        try:
+            ssl.create_default_context(cafile=config.ca_file)
+        except (OSError, ValueError):
+            what, wanted = f"`{config.ca_file}` is not there, or holds no certificate", "a PEM file"
+            problems.append(document.problem(f"{path}.ca_file", what, wanted))
     for key, values in (("api_key", (config.api_key or "",)), ("api_keys", config.api_keys)):
         for i, value in enumerate(values):
             if _CONTROL.search(value) or value != value.strip():
@@ -162,6 +169,9 @@ def _warn(path: str, name: str, config: ProviderConfig, warnings: list[str]) -> 
     for key in ("rpm", "tpm"):
         if getattr(config.limits, key) is not None:
             warnings.append(f"{path}.limits.{key} is not honoured by this release.")
+    tail = (config.base_url or "").rstrip("/").rpartition("/")[2]
+    if config.kind in ("anthropic", "gemini") and tail in ("v1", "v1beta"):
+        warnings.append(f"{path}.base_url ends in /{tail}, which is added to it anyway: leave it out for this kind.")
     unserved = [key for key in _UNSERVED_KEYS if getattr(config, key) is not None]
     warnings.extend(f"{path}.{key} is not honoured by this release." for key in unserved)
 

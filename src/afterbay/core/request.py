@@ -91,3 +91,28 @@ class EmbedRequest(msgspec.Struct, frozen=True):
     encoding_format: Literal["float", "base64"] = "float"
     hints: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
+
+
+SAMPLING_FEATURES = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "seed",
+    "presence_penalty",
+    "frequency_penalty",
+    "logprobs",
+    "top_logprobs",
+    "logit_bias",
+)
+"""Features that are fields of `Sampling` by the same name."""
+
+FEATURES = frozenset(
+    (
+        *SAMPLING_FEATURES,
+        *("n", "stop", "temperature_above_1"),
+        *("tools", "tool_choice", "parallel_tool_calls"),
+        *("response_format", "json_object", "reasoning"),
+        *("images", "image_urls", "documents", "document_urls", "audio"),
+    )
+)
+"""What a request may need of a target and has a canonical form. Other names belong to one dialect (`foreign`)."""

@@ -124,6 +124,7 @@ class EmulatorProcess:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)},
+            start_new_session=True,  # Ctrl-C in the terminal is for the parent: the end of its pipe ends this one
         )
         try:
             await self._start(self._process)

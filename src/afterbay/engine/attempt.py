@@ -143,7 +143,10 @@ class Driver:
             if start is None:
                 await asyncio.get_running_loop().create_future()  # waiting: only the watchdog ends this
             else:
-                return await self._attempt(start, dog)
+                actions = await self._attempt(start, dog)
+                if dog.barked and not dog.calm():  # the attempt ended in an error of its own when it was interrupted
+                    raise asyncio.CancelledError
+                return actions
         except asyncio.CancelledError:
             if not dog.calm():
                 raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -10,7 +10,7 @@ from afterbay.config.snapshot import Snapshot
 from afterbay.core.chance import draw
 from afterbay.core.decision import Decision, Record
 from afterbay.core.errors import ClientMistake
-from afterbay.core.message import Text
+from afterbay.core.message import Text, ToolResult, ToolUse
 from afterbay.core.request import ChatRequest
 from afterbay.engine.fleet import Fleet
 from afterbay.policy.plan import Route
@@ -107,17 +107,20 @@ class Turn:
         self.model = self.record.requested_model = request.model
 
     def measure(self) -> int:
-        """Estimated tokens of the prompt's text, kept as `input_tokens`. Media are not counted: providers differ."""
-        texts = (part.text for message in self.request.messages for part in message.parts if isinstance(part, Text))
-        self.input_tokens = sum(estimate_text(text) for text in texts) + 4 * len(self.request.messages)
+        """Estimated tokens of the prompt, kept as `input_tokens`: text, tools, their calls and results.
+
+        Media are not counted: providers differ.
+        """
+        request = self.request
+        self.input_tokens = sum(estimate_text(text) for text in _texts(request)) + 4 * len(request.messages)
         return self.input_tokens
 
-    def unreadable(self) -> str | None:
+    def unreadable(self) -> ClientMistake | None:
         """Why the body cannot be translated; None if it can. A relay may still serve it."""
         try:
             self.features  # noqa: B018  # parsing is the point
         except ClientMistake as error:
-            return error.message
+            return error
         return None
 
     def draw(self, purpose: str) -> float:
@@ -134,6 +137,23 @@ class Turn:
         now = self.context.clock.monotonic()
         self.record.stages_s[name] = now - began_s
         return now
+
+
+def _texts(request: ChatRequest) -> Iterator[str]:
+    """Everything in a request that a model reads as text. Of a coding agent's, most is tools and their results."""
+    for tool in request.tools:
+        yield tool.name
+        yield tool.description or ""
+        yield tool.schema.decode("utf-8", "replace")
+    for message in request.messages:
+        for part in message.parts:
+            if isinstance(part, Text):
+                yield part.text
+            elif isinstance(part, ToolUse):
+                yield part.name
+                yield part.arguments
+            elif isinstance(part, ToolResult):
+                yield from (one.text for one in part.parts if isinstance(one, Text))
 
 
 def read_tags(header: str) -> dict[str, str]:

@@ -60,7 +60,6 @@ class Exchange:
         self._pump: Pump | None = None
         self._whole = b""
         self._events: list[Event] = []
-        self._write_began_s = 0.0
 
     async def run(self, connect_s: float, delivery: Delivery) -> None:
         """Makes the attempt.

@@ -167,15 +167,19 @@ class Pump:
             ProviderFailure: there was one.
         """
         try:
-            await self._pass_on(without_usage(sse) if self._hides_usage else raw, self._parse(sse), target)
+            events, progress = self._parse(sse), any(name != b"ping" for name, _ in sse)
+            await self._pass_on(without_usage(sse) if self._hides_usage else raw, events, target, progress)
         except _Unreadable as bad:
             self._meter.see(bad.events)
             await self._pass_on(before(raw, bad.data), bad.events, target)
             text = "its stream holds an event that cannot be read"
             raise ProviderFailure(ProviderError("server", text, code="bad_answer")) from None
 
-    async def _pass_on(self, raw: bytes, events: list[Event], target: Target) -> None:
-        """Passes on bytes or events; or holds them, while nothing of it is output."""
+    async def _pass_on(self, raw: bytes, events: list[Event], target: Target, progress: bool = True) -> None:
+        """Passes on bytes or events; or holds them, while nothing of it is output.
+
+        `progress`: there was an event other than a ping, be it one without a meaning of its own (a block ends).
+        """
         error = self._meter.error
         if error is not None and not self._relays:
             events = [event for event in events if type(event) is not Failed]  # the one error event is `fail`'s
@@ -199,7 +203,7 @@ class Pump:
             self._pace.after_write(True)
         else:
             chunk = raw if self._relays else self._delivery.renderer().render(events)
-            await self._send(chunk, progress=bool(events))
+            await self._send(chunk, progress=progress)
         if error is not None:
             raise ProviderFailure(error, shown=self._relays)
 

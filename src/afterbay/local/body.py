@@ -228,7 +228,7 @@ def _decode(raw: bytes, kind: type[_T]) -> _T:
                 f"A local model does not support {unknown[1]!r}.", unknown[1], "unsupported_parameter"
             ) from None
         raise refuse(f"Invalid request: {text}.", place[1] if place else None) from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise refuse(f"The body is not JSON: {error}.") from None
 
 

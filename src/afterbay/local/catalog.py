@@ -58,9 +58,9 @@ class LocalModel(msgspec.Struct, frozen=True):
 
     `context_tokens` is what it was trained for; `slot_tokens` the default for one request at a time, which bounds the
     memory. `system` is the system message that its own chat template adds where there is none. `temperature`, `top_p`
-    and `repeat_penalty` are for requests that set none. `forced_calls` is the most tool calls taken from one answer
-    when a call is forced: a model that repeats itself gets 1. `on_request` models are never fetched unless a
-    configuration names them.
+    and `answer_tokens` (the longest answer) are for requests that set none. `forced_calls` is the most tool calls taken
+    from one answer when a call is forced: a model that repeats itself gets 1. `on_request` models are never fetched
+    unless a configuration names them.
     """
 
     id: str
@@ -75,7 +75,7 @@ class LocalModel(msgspec.Struct, frozen=True):
     system: str = "You are a helpful assistant."
     temperature: float | None = None
     top_p: float | None = None
-    repeat_penalty: float | None = None
+    answer_tokens: int | None = None
     forced_calls: int = 1
     on_request: bool = False
 
@@ -103,7 +103,7 @@ SMALL = LocalModel(
     system="You are a helpful AI assistant named SmolLM, trained by Hugging Face",
     temperature=0.2,  # the model card's example; the engine's own 0.8 makes a model this small ramble
     top_p=0.9,
-    repeat_penalty=1.1,  # without it, it repeats a sentence until the context is full (seen 2 of 5 times)
+    answer_tokens=1024,  # it may repeat a sentence for ever; a penalty for that costs right answers
     licence="Apache-2.0",
     notice=(
         "SmolLM2-135M-Instruct by Hugging Face (HuggingFaceTB), Apache-2.0; quantised by QuantFactory; "

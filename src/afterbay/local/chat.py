@@ -54,7 +54,7 @@ def engine_request(body: ChatBody, model: LocalModel) -> Chunk:
         request["seed"] = body.seed & 0xFFFFFFFF
     if body.stop:
         request["stop"] = [body.stop] if isinstance(body.stop, str) else body.stop
-    if (most := body.most_tokens()) is not None:
+    if (most := body.most_tokens() or model.answer_tokens) is not None:
         request["max_tokens"] = most
     if body.logprobs:
         request["logprobs"], request["top_logprobs"] = True, body.top_logprobs or 0

@@ -73,7 +73,7 @@ def ensure(
     job = Job(model, progress, stop, limits or Limits())
     paths = [_recorded(file, place) for file in model.files]
     if not all(paths):
-        place.mkdir(parents=True, exist_ok=True)
+        _make_folder(place)
         where = _Where(
             place=place,
             folder=folder or (Path(named) if (named := os.environ.get(FOLDER_VARIABLE)) else None),
@@ -84,9 +84,19 @@ def ensure(
             fetched = [_file(file, where, job) for file in model.files]
     else:
         fetched = [(path, "cache") for path in paths if path]
-        for file in model.files:
-            job.finish(file.size_bytes)
+        job.finish(model.size_bytes)  # at once: nothing was fetched, so no bar is drawn
     return Installed(tuple(path for path, _ in fetched), tuple(source for _, source in fetched), model.notice)
+
+
+def _make_folder(place: Path) -> None:
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        (place / ".lock").touch()
+    except OSError as error:
+        raise InstallError(
+            f"{place} cannot be written to: {error.strerror}.",
+            remedy="Make it writable, or move the cache by setting XDG_CACHE_HOME.",
+        ) from error
 
 
 def is_installed(model: LocalModel, cache: Path | None = None) -> bool:

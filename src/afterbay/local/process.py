@@ -9,7 +9,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -19,6 +19,7 @@ from afterbay.local.catalog import LocalModel
 from afterbay.local.errors import EngineError
 from afterbay.local.handshake import Ready, WorkerConfig
 from afterbay.local.llama import EngineLimits
+from afterbay.local.runtime import worker_environment
 
 State: TypeAlias = Literal["stopped", "starting", "ready", "restarting", "failed"]
 """`restarting`: it crashed and is on its way back. `failed`: it crashed `Patience.crashes` times in a row."""
@@ -58,7 +59,6 @@ class LocalEngine:
         limits: EngineLimits | None = None,
         patience: Patience | None = None,
         on_state: Callable[[State], None] | None = None,
-        environ: Mapping[str, str] | None = None,
     ) -> None:
         self.model, self.limits = model, limits or EngineLimits(slot_tokens=model.slot_tokens)
         if self.limits.slot_tokens > model.context_tokens:
@@ -74,7 +74,6 @@ class LocalEngine:
         self._process: asyncio.subprocess.Process | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._errors: asyncio.Task[str] | None = None
-        self._environ = dict(environ or {})
         self._port, self._token = 0, ""
 
     @property
@@ -125,12 +124,13 @@ class LocalEngine:
     async def _spawn(self) -> None:
         """One worker, up to its ready line."""
         token, patience = secrets.token_urlsafe(32), self._patience
+        environ = await asyncio.to_thread(worker_environment)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "afterbay.local.worker"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, **_MEMORY, **self._environ},
+            env={**os.environ, **_MEMORY, **environ},
             start_new_session=True,  # a Ctrl-C at the terminal is for the gateway, which then ends its workers
         )
         self._process = process

@@ -16,6 +16,7 @@ import msgspec
 
 from afterbay.core.decision import Decision, Rejected, Target
 from afterbay.core.errors import ClientMistake, PolicyRefusal
+from afterbay.core.request import FEATURES
 from afterbay.policy.facts import Facts
 from afterbay.policy.names import Found
 from afterbay.policy.plan import Alias, Compliance, Plan, Route
@@ -31,13 +32,16 @@ SOFT = frozenset({"reasoning", "parallel_tool_calls"})
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """What a request needs. `features` None: not looked at, since every target relays the client's own dialect."""
+    """What a request needs. `features` None: not looked at, since every target relays the client's own dialect.
+
+    `unreadable`: why the body can be relayed only.
+    """
 
     requested: str
     found: Found
     dialect: str
     features: frozenset[str] | None = None
-    unreadable: str | None = None
+    unreadable: ClientMistake | None = None
     input_tokens: int | None = None
     embeds: bool = False
     facts: Facts | None = None
@@ -202,7 +206,7 @@ def _why_not(ask: Ask, route: Route, target: Target, alias: str, dialect_cannot:
     if target.embeds != ask.embeds:
         return "operation: it does not " + ("embed" if ask.embeds else "chat")
     if target.dialect != ask.dialect and ask.unreadable is not None:
-        return f"feature: {ask.unreadable}"
+        return f"feature: {ask.unreadable.message}"
     lacking = _lacking(ask, target, dialect_cannot)
     if lacking is not None:
         return f"feature: {lacking}"
@@ -236,39 +240,9 @@ def lacks(features: frozenset[str], dialect: str, target: Target, its_cannot: Ma
     return missing
 
 
-CANONICAL = frozenset(
-    [
-        "n",
-        "stop",
-        "tools",
-        "tool_choice",
-        "parallel_tool_calls",
-        "response_format",
-        "json_object",
-        "reasoning",
-        "images",
-        "image_urls",
-        "documents",
-        "document_urls",
-        "audio",
-        "temperature",
-        "temperature_above_1",
-        "top_p",
-        "top_k",
-        "seed",
-        "presence_penalty",
-        "frequency_penalty",
-        "logprobs",
-        "top_logprobs",
-        "logit_bias",
-    ]
-)
-"""Features with a canonical form; all others belong to one dialect and cannot be translated."""
-
-
 def is_foreign(feature: str) -> bool:
     """Whether only the client's own dialect knows this field."""
-    return feature not in CANONICAL
+    return feature not in FEATURES
 
 
 def _nothing_left(ask: Ask, rejected: list[Rejected]) -> ClientMistake | PolicyRefusal:
@@ -276,6 +250,8 @@ def _nothing_left(ask: Ask, rejected: list[Rejected]) -> ClientMistake | PolicyR
     features = [one for one in rejected if one.reason.startswith("feature: ")]
     others = [one for one in rejected if not one.reason.startswith("feature: ")]
     if features and all(one.reason.startswith("operation: ") or one.reason == "not configured" for one in others):
+        if ask.unreadable is not None:
+            return ask.unreadable
         fields = features[0].reason.removeprefix("feature: ")
         return ClientMistake(
             f"The field '{fields}' is not supported by any model that '{ask.requested}' may use.",
@@ -289,6 +265,14 @@ def _nothing_left(ask: Ask, rejected: list[Rejected]) -> ClientMistake | PolicyR
         doing = "make embeddings" if ask.embeds else "chat"
         return ClientMistake(
             f"'{ask.requested}' cannot {doing}.", code="wrong_operation", param="model", remedy="Ask for another model."
+        )
+    too_long = [one for one in rejected if one.reason.startswith("context: ")]
+    if too_long and len(too_long) + len(features) == len(rejected):
+        return ClientMistake(
+            f"The prompt is too long for every model that '{ask.requested}' may use: {too_long[0].reason[9:]}.",
+            code="context_length_exceeded",
+            param="messages",
+            remedy="Shorten it, or ask for a model with a larger window.",
         )
     told = "; ".join(f"{one.target}: {one.reason}" for one in rejected[:5]) or "no target is configured"
     return PolicyRefusal(f"No target may serve '{ask.requested}': {told}.", code="policy_no_candidate", param="model")

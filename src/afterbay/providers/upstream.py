@@ -7,6 +7,7 @@ this file. Redirects are never followed: they could carry a key to another host.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import ssl
 from base64 import b64encode
@@ -132,7 +133,8 @@ class HttpUpstream:
             response = await self._send(session, path, body, {**own, **headers} if headers else own, connect_s)
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
             late = isinstance(error, aiohttp.ConnectionTimeoutError)
-            why = f"no connection within connect = {connect_s:g} s" if late else f"no connection: {_name(error)}"
+            what = "no connection" + (" to its proxy" if isinstance(error, aiohttp.ClientProxyConnectionError) else "")
+            why = f"{what} within connect = {connect_s:g} s" if late else f"{what}: {_name(error)}"
             raise TransportError(why, connected=False) from error
         except (aiohttp.ClientError, OSError) as error:
             raise TransportError(f"the connection broke: {_name(error)}", connected=True) from error
@@ -260,5 +262,5 @@ def _name(error: BaseException) -> str:
     inner = error.__cause__ or error
     if isinstance(inner, ssl.SSLError):
         return f"TLS: {inner.reason or 'failed'}"
-    number = getattr(inner, "strerror", None)
-    return str(number) if number else type(error).__name__
+    number = getattr(inner, "errno", None)  # asyncio's own text has the address in it
+    return os.strerror(number) if isinstance(number, int) and number > 0 else type(error).__name__

@@ -25,7 +25,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from afterbay.store import statements
-from afterbay.store.errors import StoreError
+from afterbay.store.errors import StoreError, UnsupportedDatabase
 
 HEAD: Final = "0001"
 """The newest migration. A test compares it with the scripts in `migrations/versions`."""
@@ -116,17 +116,17 @@ def sqlite_path(url: str) -> Path:
     """The file in an SQLAlchemy URL: `sqlite:///relative.db`, `sqlite:////absolute.db`.
 
     Raises:
-        StoreError: another kind of database, no file, or parameters.
+        UnsupportedDatabase: another kind of database, no file, or parameters.
     """
     scheme, _, rest = url.partition("://")
     if scheme not in ("sqlite", "sqlite+pysqlite"):
-        raise StoreError(
+        raise UnsupportedDatabase(
             f"state.database: {scheme or url!r} is not supported by this release.",
             'Use an SQLite file, such as "sqlite:///afterbay.db".',
         )
     path = unquote(rest[1:])
     if not rest.startswith("/") or path in ("", ":memory:") or "?" in path:
-        raise StoreError(
+        raise UnsupportedDatabase(
             "state.database must name a file, without parameters.",
             'Write "sqlite:///afterbay.db" (beside the gateway) or "sqlite:////var/lib/afterbay.db" (absolute).',
         )

@@ -11,6 +11,10 @@ class StoreError(Exception):
         self.message, self.remedy = message, remedy
 
 
+class UnsupportedDatabase(StoreError):
+    """`state.database` names something that this release cannot use: the configuration is wrong."""
+
+
 class InvalidKey(StoreError):
     """The name or the models of a key cannot be used (an admin API answers 400)."""
 

@@ -50,6 +50,9 @@ class Interrupted(Coroutine[Any, Any, Any]):
 
     def throw(self, *error: Any) -> Any:
         """An exception enters the inner coroutine."""
+        if self._how == "fail" and self.points == self._at and not self.done:
+            self.done = True  # an await that is cancelled may end in another error, and libraries do so
+            error = (self._error,)
         return self._noted(self._inner.throw(*error))
 
     def close(self) -> None:

@@ -9,19 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from afterbay.core.message import Audio, Document, Image, Message, Part, ToolResult
-from afterbay.core.request import ChatRequest
-
-SAMPLING = (
-    "temperature",
-    "top_p",
-    "top_k",
-    "seed",
-    "presence_penalty",
-    "frequency_penalty",
-    "logprobs",
-    "top_logprobs",
-    "logit_bias",
-)
+from afterbay.core.request import SAMPLING_FEATURES, ChatRequest
 
 
 def features(request: ChatRequest) -> frozenset[str]:
@@ -33,7 +21,7 @@ def features(request: ChatRequest) -> frozenset[str]:
     """
     found = set(request.foreign)
     sampling = request.sampling
-    found.update(name for name in SAMPLING if getattr(sampling, name) is not None)
+    found.update(name for name in SAMPLING_FEATURES if getattr(sampling, name) is not None)
     if sampling.temperature is not None and sampling.temperature > 1:
         found.add("temperature_above_1")
     if sampling.n is not None and sampling.n > 1:
@@ -74,7 +62,7 @@ def _media(request: ChatRequest) -> set[str]:
 
 def strip(request: ChatRequest, names: frozenset[str]) -> ChatRequest:
     """The request without the features in `names`: those to drop, and wishes that a target cannot fulfil."""
-    sampling = {name: None for name in (*SAMPLING, "n") if name in names}
+    sampling = {name: None for name in (*SAMPLING_FEATURES, "n") if name in names}
     if "temperature_above_1" in names:
         sampling["temperature"] = None
     if "stop" in names:

@@ -1,0 +1,93 @@
+"""Errors that name the field, and the waits that providers ask for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import hypothesis.strategies as st
+import msgspec
+import pytest
+from hypothesis import given
+
+from afterbay.core.errors import ClientMistake
+from afterbay.wire.decoding import convert, decode_object, plain_error_text, retry_after_s
+
+
+class _Inner(msgspec.Struct):
+    role: str
+    count: int = 0
+
+
+class _Outer(msgspec.Struct):
+    messages: list[_Inner]
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "not valid JSON"), (b"\xff", "not valid JSON"), (b"[]", "not an array"), (b"null", "not null"),
+        (b"true", "not a boolean"), (b"1.5", "not a number"), (b'"x"', "not a string"),
+    ],
+)  # fmt: skip
+def test_a_body_that_is_no_object_is_told_as_what_it_is(body: bytes, says: str) -> None:
+    with pytest.raises(ClientMistake, match=says) as caught:
+        decode_object(body)
+    assert caught.value.code == "invalid_json"
+
+
+@pytest.mark.parametrize(
+    ("data", "param", "code"),
+    [
+        ({}, "messages", "missing_field"),
+        ({"messages": [{}]}, "messages[*].role", "missing_field"),
+        ({"messages": [{"role": 5}]}, "messages[*].role", "invalid_type"),
+        ({"messages": 5}, "messages", "invalid_type"),
+        (5, None, "invalid_type"),
+    ],
+)
+def test_a_wrong_field_is_named(data: Any, param: str | None, code: str) -> None:
+    with pytest.raises(ClientMistake) as caught:
+        convert(data, _Outer)
+    found = caught.value.param
+    assert (found.replace("[0]", "[*]") if found else found, caught.value.code) == (param, code)
+
+
+def test_the_place_of_a_part_comes_before_its_field() -> None:
+    with pytest.raises(ClientMistake, match=r"messages\[3\]\.role"):
+        convert({}, _Inner, "messages[3]")
+
+
+def test_what_is_right_is_converted() -> None:
+    assert convert({"role": "user"}, _Inner) == _Inner("user")
+    assert decode_object(b'{"a": 1}') == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait"),
+    [
+        ({}, None), ({"retry-after": "7"}, 7.0), ({"retry-after": "-7"}, 0.0), ({"retry-after": "1.5"}, 1.5),
+        ({"retry-after-ms": "1500", "retry-after": "7"}, 1.5), ({"retry-after-ms": "x", "retry-after": "7"}, 7.0),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:30 GMT", "date": "Wed, 21 Oct 2026 07:28:00 GMT"}, 30.0),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT", "date": "Wed, 21 Oct 2026 07:28:30 GMT"}, 0.0),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:30 GMT"}, None),
+        ({"retry-after": "nan"}, 0.0), ({"retry-after": "inf"}, float("inf")),
+    ],
+)  # fmt: skip
+def test_a_wait_is_read_from_any_of_its_forms(headers: dict[str, str], wait: float | None) -> None:
+    assert retry_after_s(headers) == wait
+
+
+@given(st.dictionaries(st.sampled_from(["retry-after", "retry-after-ms", "date"]), st.text(max_size=30)))
+def test_no_header_breaks_the_reading_of_a_wait(headers: dict[str, str]) -> None:
+    wait = retry_after_s(headers)
+    assert wait is None or wait >= 0
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [(b"<html><b>Bad</b>\n gateway</html>", "Bad gateway"), (b"", "an empty body"), (b"\xff plain", "\ufffd plain")],
+)
+def test_an_error_page_becomes_one_line(body: bytes, text: str) -> None:
+    assert plain_error_text(body) == text
+    assert len(plain_error_text(body * 1000)) <= 300
