@@ -81,7 +81,7 @@ def test_a_second_ctrl_c_ends_what_is_in_flight_and_its_record_is_kept(config: P
     assert "Traceback" not in told
     assert "lost" not in told
     (record,) = run("tail", "--no-follow", "--json").stdout.splitlines()
-    assert json.loads(record)["outcome"] == "client_closed"
+    assert json.loads(record)["outcome"] == "shutting_down"
 
 
 def test_the_emulator_says_where_it_is_and_how_to_break_it(tmp_path: Path) -> None:

@@ -231,3 +231,13 @@ def test_an_estimate_counts_tools_their_calls_and_their_results() -> None:
     one = gateway([], spoken=OPENAI)
     reply = serve(one, ANTHROPIC, body=ask("m", messages=spoken, tools=tools), operation="count_tokens")
     assert 4 * 1300 < json.loads(reply.body)["input_tokens"] < 4 * 1500
+
+
+def test_a_whole_answer_with_an_odd_field_is_relayed_and_its_use_estimated() -> None:
+    odd = b'{"choices":[{"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}],"usage":"9"}'
+    one = gateway([Script(steps=(odd,), headers={"content-type": "application/json"})])
+    reply = serve(one, stream=False)
+    assert (reply.status, reply.body) == (200, odd)
+    assert one.record.usage is not None
+    assert one.record.usage.estimated
+    assert "could not be read" in one.record.warnings[0]

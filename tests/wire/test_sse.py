@@ -148,3 +148,11 @@ def test_a_large_event_in_small_pieces_takes_linear_time(piece: bytes) -> None:
     small = min(seconds(1_000_000, piece) for _ in range(3))
     large = min(seconds(8_000_000, piece) for _ in range(2))
     assert large < 8 * small * 3 + 0.05, "eight times the bytes take about eight times as long"
+
+
+def test_an_event_in_tiny_pieces_does_not_keep_them_all() -> None:
+    splitter = Splitter()
+    for _ in range(50_000):
+        splitter.feed(b"x")
+    assert len(splitter._pieces) < 40
+    assert splitter.feed(b"\n\n")[0] == b"x" * 50_000 + b"\n\n"

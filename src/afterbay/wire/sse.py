@@ -14,8 +14,6 @@ SseEvent: TypeAlias = tuple[bytes | None, bytes]
 """(name from `event:` or None, data)."""
 
 _BOM = b"\xef\xbb\xbf"
-_MARK_BYTES = 4
-"""Of the longest blank line: CR LF CR LF."""
 
 
 class EventTooLarge(ValueError):
@@ -26,36 +24,35 @@ class Splitter:
     """Cuts a byte stream into whole events.
 
     `feed` gives back the raw bytes of all events that are whole by now, exactly as they came, and the same events
-    decoded. The unfinished tail is kept (at most `limit_bytes`), so a relay never forwards half an event.
+    decoded. The unfinished tail is kept (at most `limit_bytes`), so a relay never forwards half an event. A long event
+    in small pieces takes linear time: until it ends, only the seam of the last two pieces is looked at.
     """
 
     def __init__(self, limit_bytes: int = 16 * 1024 * 1024) -> None:
-        self._tail: list[bytes] = []
-        self._tail_bytes = 0
-        self._near = b""
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._seam = b""
         self._limit_bytes = limit_bytes
         self._first = True
 
     def feed(self, data: bytes) -> tuple[bytes, list[SseEvent]]:
-        """Takes the next bytes from the network. Its time is proportional to them, however long the event already is.
+        """Takes the next bytes from the network.
 
         Raises:
             EventTooLarge: the unfinished event passed the limit.
         """
+        if self._pieces:
+            if not self._first and _end_of_last_event(self._seam + data) == 0:
+                self._keep(data)
+                return b"", []
+            data = self._all_kept() + data
         if self._first:
-            data = self._take_tail(data)
             if len(data) < len(_BOM) and _BOM.startswith(data):
                 self._keep(data)
                 return b"", []
             self._first = False
             if data.startswith(_BOM):
                 data = data[3:]
-        elif self._tail:
-            # A blank line may begin in what is kept already, but not further back than its longest mark is long.
-            if not _end_of_last_event(self._near + data):
-                self._keep(data)
-                return b"", []
-            data = self._take_tail(data)
         end = _end_of_last_event(data)
         if end < len(data):
             self._keep(data[end:])
@@ -66,34 +63,25 @@ class Splitter:
 
     def rest(self) -> tuple[bytes, list[SseEvent]]:
         """What is left at the end of input: raw bytes, and the event they make if they hold a complete line."""
-        tail = self._take_tail(b"")
+        tail = self._all_kept()
         return tail, decode(tail + b"\n\n") if tail else []
 
-    def _take_tail(self, data: bytes) -> bytes:
-        """What is kept, and `data` after it."""
-        if not self._tail:
-            return data
-        whole = b"".join((*self._tail, data))
-        self._tail, self._tail_bytes, self._near = [], 0, b""
-        return whole
-
     def _keep(self, data: bytes) -> None:
-        """Keeps an unfinished event. Small pieces become one now and then: a million of them would cost their objects.
-
-        Raises:
-            EventTooLarge: it passed the limit.
-        """
-        if not data:
-            return
-        self._tail.append(data)
-        self._tail_bytes += len(data)
-        self._near = data[-_MARK_BYTES:] if len(data) >= _MARK_BYTES else (self._near + data)[-_MARK_BYTES:]
-        if self._tail_bytes > self._limit_bytes:
+        """Adds to the unfinished tail. The longest blank line has four bytes, so its seam needs three."""
+        self._pieces.append(data)
+        self._size += len(data)
+        self._seam = (self._seam + data[-3:])[-3:]
+        if self._size > self._limit_bytes:
             raise EventTooLarge(f"an event of over {self._limit_bytes} bytes; the limit is limits.event_bytes")
-        # Pieces of about one size become one: each byte is copied log2(pieces) times at most, and few pieces are kept.
-        while len(self._tail) > 1 and len(self._tail[-2]) <= 2 * len(self._tail[-1]):
-            last = self._tail.pop()
-            self._tail[-1] += last
+        # Neighbours of about one size become one: few are kept, and no byte is copied more than log2(pieces) times.
+        while len(self._pieces) > 1 and len(self._pieces[-2]) <= 2 * len(self._pieces[-1]):
+            last = self._pieces.pop()
+            self._pieces[-1] += last
+
+    def _all_kept(self) -> bytes:
+        tail = b"".join(self._pieces)
+        self._pieces, self._size, self._seam = [], 0, b""
+        return tail
 
 
 def _end_of_last_event(data: bytes) -> int:
