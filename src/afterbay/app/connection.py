@@ -21,13 +21,15 @@ _TOO_LARGE: Final = b"The head of the request is larger than %d bytes." % HEAD_B
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, which answers 431 to a head that is too large and hangs up on one that is too slow."""
+    """uvicorn's protocol, which answers 431 to a head that is too large and hangs up on one that is too slow.
+
+    A connection that lies idle between two requests is uvicorn's business (keep-alive); here only heads count.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._reads_head = True
-        self._heads = 0
-        self._head_bytes = self._waiting_bytes = 0
+        self._in_head = False
+        self._head_bytes = self._read_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
@@ -41,45 +43,37 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came. A read that neither begins nor ends a head is held by the parser until the head is whole."""
-        if self._waiting_bytes > HEAD_BYTES:
-            self._refuse()
-            return
-        head = self._heads if self._reads_head else -1
+        """Bytes came. While a head is unfinished the parser holds them all, and joins them anew at each read."""
+        if self._in_head:
+            if self._head_bytes > HEAD_BYTES:
+                self._refuse()
+                return
+            self._head_bytes += len(data)
+        self._read_bytes = len(data)
         super().data_received(data)
-        if self._reads_head:
-            if head == self._heads:
-                self._waiting_bytes += len(data)
-            if self._head_timer is None and not self.transport.is_closing():
-                self._arm()
+        if self._in_head and self._head_timer is None and not self.transport.is_closing():
+            self._arm()
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """A request begins. What else is in this read counts for its head until the head is there."""
         super().on_message_begin()
-        self._heads += 1
-        self._head_bytes = self._waiting_bytes = 0
-
-    def on_url(self, url: bytes) -> None:
-        """A piece of the request line."""
-        self._count(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One header, whole."""
-        self._count(len(name) + len(value) + 4)
-        super().on_header(name, value)
+        self._in_head = True
+        self._head_bytes = self._read_bytes
 
     def on_headers_complete(self) -> None:
-        """The head is there."""
-        self._reads_head = False
-        self._waiting_bytes = 0
-        self._disarm()
-        super().on_headers_complete()
+        """The head is there.
 
-    def on_message_complete(self) -> None:
-        """The body is there: what follows is another head."""
-        super().on_message_complete()
-        self._reads_head = True
+        Raises:
+            OverflowError: it is too large; httptools makes a parser's error of it, and uvicorn ends the connection.
+        """
+        self._in_head = False
+        self._disarm()
+        if self._head_bytes > HEAD_BYTES:
+            size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+            if size > HEAD_BYTES:
+                self._head_bytes = size
+                raise OverflowError
+        super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Answers what is not HTTP, or too much of it."""
@@ -87,16 +81,6 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse()
         else:
             super().send_400_response(msg)
-
-    def _count(self, size: int) -> None:
-        """Counts what the parser has made of a head, which may have come in a single read.
-
-        Raises:
-            OverflowError: too much; httptools makes a parser's error of it, and uvicorn ends the connection.
-        """
-        self._head_bytes += size
-        if self._head_bytes > HEAD_BYTES:
-            raise OverflowError
 
     def _refuse(self) -> None:
         head = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"

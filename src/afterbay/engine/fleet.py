@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from afterbay.config.snapshot import Provider, Snapshot
 from afterbay.core.decision import Target
+from afterbay.policy.plan import Alias
 from afterbay.policy.route import World
 from afterbay.ports import Upstream
 
@@ -31,6 +32,7 @@ class Fleet:
         self._make_target = make_target
         self._cooling_until: dict[str, float] = {}
         self._direct: dict[tuple[str, str], Target | None] = {}
+        self._may_refuse: dict[tuple[str, str], bool] = {}
         self._in_flight = 0
         self._retired: asyncio.Event | None = None
 
@@ -60,6 +62,17 @@ class Fleet:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._retired.wait(), within_s)
         await self.close()
+
+    def may_refuse(self, alias: Alias, dialect: str) -> bool:
+        """Whether a target that this alias can lead to might refuse a feature of a request in `dialect`."""
+        key = (alias.name, dialect)
+        known = self._may_refuse.get(key)
+        if known is None:
+            aliases = self.snapshot.aliases
+            reachable = [alias, *(aliases[name] for name in alias.fallback if name in aliases)]
+            targets = [target for one in reachable for target in one.targets]
+            known = self._may_refuse[key] = any(target.dialect != dialect or target.cannot for target in targets)
+        return known
 
     def learn(self, target: Target) -> None:
         """Takes a better description of a target that was made on the spot (its price was looked up meanwhile)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from afterbay.core.decision import Decision, Target
+from afterbay.core.decision import Decision
 from afterbay.core.errors import ClientMistake, NotBuilt
 from afterbay.engine.context import Turn
 from afterbay.policy.facts import prompt_text, read_facts
@@ -88,14 +88,10 @@ def _needs_features(turn: Turn, found: Found, route: Route) -> bool:
     """Whether any target in reach could refuse a feature: one of another dialect, or one that lacks something."""
     if found.route is not None:
         return True
-    targets: tuple[Target, ...] = ()
-    if found.target is not None:
-        targets = (found.target,)
-    elif found.alias is not None:
-        aliases = turn.snapshot.aliases
-        reachable = [found.alias, *(aliases[name] for name in found.alias.fallback if name in aliases)]
-        targets = tuple(target for alias in reachable for target in alias.targets)
-    return any(target.dialect != turn.call.dialect.name or target.cannot for target in targets)
+    if found.alias is not None:
+        return turn.fleet.may_refuse(found.alias, turn.call.dialect.name)
+    target = found.target
+    return target is not None and (target.dialect != turn.call.dialect.name or bool(target.cannot))
 
 
 def _shortened(route: Route, turn: Turn) -> Route:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import parse_qs, urlsplit
 
 from afterbay.core.errors import GatewayError
@@ -68,6 +69,7 @@ def require_local(headers: Mapping[str, str]) -> None:
     )
 
 
+@lru_cache(maxsize=256)
 def is_local_name(url: str) -> bool:
     """Whether a URL, or a Host header as one, names this machine."""
     try:

@@ -66,25 +66,26 @@ class HttpResponse:
 
     async def read(self) -> bytes:
         """The next bytes as they come; empty at the end."""
-        return self._clean(await self._next())
-
-    async def _next(self) -> bytes:
         try:
-            return await self._response.content.readany()
+            data = await self._response.content.readany()
         except (aiohttp.ClientError, OSError) as error:
-            raise TransportError(f"the connection broke while reading: {_name(error)}", connected=True) from error
+            raise _broken(error) from error
+        return self._clean(data)
 
     async def read_all(self, limit_bytes: int) -> bytes:
         """The whole body, at most `limit_bytes`."""
-        data = await self._next()
-        if not data or self._response.content.at_eof():
-            return self._clean(data)
-        pieces, size = [data], len(data)
-        while data := await self._next():
-            pieces.append(data)
-            size += len(data)
-            if size > limit_bytes:
-                raise TransportError(f"an answer of over {limit_bytes} bytes (limits.answer_bytes)", connected=True)
+        content, pieces, size = self._response.content, list[bytes](), 0
+        try:
+            while data := await content.readany():
+                pieces.append(data)
+                size += len(data)
+                if size > limit_bytes:
+                    text = f"an answer of over {limit_bytes} bytes (limits.answer_bytes)"
+                    raise TransportError(text, connected=True)
+                if content.at_eof():
+                    break
+        except (aiohttp.ClientError, OSError) as error:
+            raise _broken(error) from error
         return self._clean(b"".join(pieces))
 
     def _clean(self, data: bytes) -> bytes:
@@ -252,6 +253,10 @@ def _secrets(provider: Provider) -> tuple[bytes, ...]:
             found += [password, unquote(password)]
             found += _without_login(url or "")[1]["authorization"].split()[1:]
     return tuple({one.encode() for one in found if len(one) >= SECRET_CHARS})
+
+
+def _broken(error: BaseException) -> TransportError:
+    return TransportError(f"the connection broke while reading: {_name(error)}", connected=True)
 
 
 def _name(error: BaseException) -> str:
