@@ -241,3 +241,8 @@ def test_instances_are_valid(schema: dict[str, object]) -> None:
 def test_what_has_no_instance_is_refused_by_name(schema: dict[str, object]) -> None:
     with pytest.raises(ClientMistake, match="response_format"):
         instance(json.dumps(schema).encode(), "word", "response_format")
+
+
+def test_a_schema_fetches_nothing() -> None:
+    with pytest.raises(ClientMistake, match="is not fetched"):
+        instance(b'{"$ref": "http://127.0.0.1:9/x"}', "word", "tools.f")

@@ -10,10 +10,10 @@ import math
 import re
 from typing import Any
 
-import jsonschema_rs
 import msgspec
 
 from afterbay.core.errors import ClientMistake
+from afterbay.core.json_schema import compile_schema
 
 _DEPTH = 32
 _NODES = 10_000
@@ -41,7 +41,7 @@ def instance(schema: bytes, words: str, field: str) -> Any:
     """
     try:
         root = msgspec.json.decode(schema)
-        validator = jsonschema_rs.validator_for(root)
+        validator = compile_schema(root)
     except (msgspec.DecodeError, ValueError, TypeError) as error:
         raise ClientMistake(f"The field '{field}' is no JSON Schema: {error}", param=field) from None
     try:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from afterbay.core.event import Event, fold
+from afterbay.core.json_schema import compile_schema
 from afterbay.core.request import ResponseFormat
 from afterbay.engine.context import Turn
 from afterbay.engine.meter import Meter
@@ -30,8 +31,6 @@ _ASKS_FOR_A_FORM: Mapping[str, tuple[bytes, ...]] = MappingProxyType(
 
 CACHED_SCHEMA_BYTES = 64 * 1024
 """A longer schema is compiled each time: clients choose schemas, and 256 long ones would fill the memory."""
-REGEX_BYTES = 1 << 20
-"""A pattern of a schema that compiles to more makes the schema one that is not judged."""
 
 
 def judge(turn: Turn, events: list[Event], meter: Meter) -> Verdict | None:
@@ -80,7 +79,7 @@ def _schema_error(schema: bytes, value: object) -> str | None:
     validator = _cached(schema) if len(schema) <= CACHED_SCHEMA_BYTES else _compile(schema)
     if validator is None:
         return None
-    import jsonschema_rs  # 8 MB that most gateways never need
+    import jsonschema_rs  # loaded already, by what made the validator
 
     try:
         validator.validate(value)
@@ -90,30 +89,12 @@ def _schema_error(schema: bytes, value: object) -> str | None:
 
 
 def _compile(schema: bytes) -> Validator | None:
-    """A compiled validator; None for a schema that is none: the provider takes or refuses it, we do not judge.
-
-    The schema is the client's. So nothing that it refers to is fetched, from no host and no file, and its patterns run
-    on an engine without backtracking; a schema that needs either is not judged.
-    """
-    import jsonschema_rs
-
+    """A compiled validator; None for a schema that is none, or that may not be judged here: the provider takes or
+    refuses it."""
     try:
-        return jsonschema_rs.validator_for(
-            msgspec.json.decode(schema),
-            retriever=_refuse,
-            pattern_options=jsonschema_rs.RegexOptions(size_limit=REGEX_BYTES, dfa_size_limit=REGEX_BYTES),
-        )
-    except (jsonschema_rs.ValidationError, ValueError, RecursionError):
+        return compile_schema(msgspec.json.decode(schema), linear_patterns=True)
+    except (ValueError, RecursionError):
         return None
 
 
 _cached = lru_cache(maxsize=256)(_compile)
-
-
-def _refuse(uri: str) -> NoReturn:
-    """What is asked for a document that a schema refers to.
-
-    Raises:
-        ValueError: always.
-    """
-    raise ValueError(f"{uri[:200]} is not fetched")

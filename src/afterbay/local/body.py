@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
-import jsonschema_rs
 import msgspec
 
 from afterbay.core.errors import ClientMistake
+from afterbay.core.json_schema import compile_schema
 from afterbay.core.message import Message, Part, Text, ToolResult, ToolUse
 from afterbay.core.request import ToolSpec
 
@@ -194,7 +194,7 @@ def _check_schemas(body: ChatBody) -> None:
         schemas.append(("response_format.json_schema.schema", body.response_format.json_schema.schema))
     for where, schema in schemas:
         try:
-            jsonschema_rs.validator_for(schema)
+            compile_schema(schema)
         except ValueError as error:
             raise refuse(f"Not a valid JSON schema: {str(error).splitlines()[0]}.", where, "invalid_schema") from None
 

@@ -18,9 +18,9 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
-import jsonschema_rs
 import msgspec
 
+from afterbay.core.json_schema import compile_schema
 from afterbay.local import grammar, prompt
 from afterbay.local.body import ChatBody, ChosenBody, messages, refuse, tool_specs
 from afterbay.local.catalog import LocalModel
@@ -166,7 +166,7 @@ class Answer:
         ):
             return
         try:
-            jsonschema_rs.validator_for(form.json_schema.schema).validate(msgspec.json.decode("".join(self._text)))
+            compile_schema(form.json_schema.schema).validate(msgspec.json.decode("".join(self._text)))
         except (ValueError, msgspec.DecodeError) as error:
             why = str(error).splitlines()[0]
             text = f"The answer does not keep to the schema ({why}): the engine's grammar passes over some keywords."
