@@ -305,6 +305,17 @@ def test_a_reload_leaves_open_streams_alone(slow_upstream: ReplayServer) -> None
         assert len({record.config_hash for record in records}) == 2
 
 
+def test_the_metrics_count_the_streams_that_are_open(slow_upstream: ReplayServer) -> None:
+    with LiveGateway(config(slow_upstream.url, "old")) as gateway:
+        open_streams = begin(gateway)
+        shown = httpx.get(f"{gateway.url}/metrics").text
+        assert f"afterbay_open_streams {len(STREAMS)}.0" in shown
+        for _, stream in open_streams:
+            list(stream)
+        gateway.records(at_least=len(STREAMS))
+        assert "afterbay_open_streams 0.0" in httpx.get(f"{gateway.url}/metrics").text
+
+
 @pytest.mark.parametrize("wrong", ["models: [", "modles: {}", "models: {a: {provider: nobody, name: x}}", ""])
 def test_a_wrong_file_is_refused_and_the_old_one_stays(slow_upstream: ReplayServer, wrong: str) -> None:
     with LiveGateway(config(slow_upstream.url, "old")) as gateway:

@@ -54,6 +54,7 @@ def check(one: MemoryGateway) -> Record:
     for attempt in record.attempts:
         assert attempt.outcome is not None, "an attempt was left without an outcome"
         assert attempt.ended_s is not None
+    assert one.context.open_streams == 0, "a stream was left counted as open"
     for upstream in one.upstreams.values():
         assert upstream.open == 0, "an upstream was left open"
     return record

@@ -82,6 +82,7 @@ class RunningGateway:
         self.context = Context(
             self._fleet(snapshot), clock, SystemEntropy(), self.log, secrets.randbits(63) if seed is None else seed
         )
+        self.metrics.open_streams.set_function(lambda: self.context.open_streams)
         pages = Pages(self.context, self.why_not_ready, self.metrics.render, self._find_record)
         admin_key = environ.get("AFTERBAY_ADMIN_KEY")
         self.application = Gateway(self.context, self.keys, pages, Secret(admin_key) if admin_key else None)

@@ -24,6 +24,7 @@ def close(turn: Turn, driver: Driver | None) -> None:
     if driver is not None:
         _settle(turn, driver)
     record.warnings = list(dict.fromkeys(turn.warnings))
+    turn.context.open_streams -= turn.streams
     turn.context.log.put(record)
     turn.fleet.leave()
 

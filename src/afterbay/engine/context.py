@@ -29,6 +29,8 @@ class Context:
         self.entropy = entropy
         self.log = log
         self.seed = seed
+        self.open_streams = 0
+        """Streams that are being sent now."""
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -57,6 +59,8 @@ class Turn:
         self.snapshot: Snapshot = context.fleet.snapshot
         self.model = ""
         self.stream = False
+        self.streams = False
+        """Whether the headers of a stream went out; `stream` is what was asked for."""
         self.route: Route = self.snapshot.defaults
         self.decision: Decision | None = None
         self.deadline_s = float("inf")

@@ -60,19 +60,16 @@ class Delivery:
         while True:
             async with self._writing:
                 if not self.reply.started:
-                    await self.reply.start(200, stream_headers(self.turn, None, 0))
+                    await self._start_stream(None, 0)
                 await self.reply.write(renderer.ping())
             await asyncio.sleep(PING_S)
 
     async def settle(self) -> None:
         """Ends the holding time: from here on only the answer itself is written."""
-        if self._hold is not None:
-            self._hold.cancel()
-            self._hold = None
         if self._pinging is not None:
             async with self._writing:  # a ping that is being written goes out whole
                 self._pinging.cancel()
-            await self.close()
+        await self.close()
 
     async def close(self) -> None:
         """Ends the pings whatever they are doing. Call it last."""
@@ -88,7 +85,12 @@ class Delivery:
         """Sends the headers of a stream, unless they went out already."""
         await self.settle()
         if not self.reply.started:
-            await self.reply.start(200, stream_headers(self.turn, target, self.attempts_made()))
+            await self._start_stream(target, self.attempts_made())
+
+    async def _start_stream(self, target: Target | None, attempts: int) -> None:
+        self.turn.streams = True
+        self.turn.context.open_streams += 1
+        await self.reply.start(200, stream_headers(self.turn, target, attempts))
 
     async def write(self, data: bytes) -> None:
         """Sends bytes of a stream."""

@@ -87,7 +87,7 @@ class Metrics:
         )
         self._reloads = counter("afterbay_config_reloads", "Configuration reloads.", ("result",))
         self.open_streams = gauge("afterbay_open_streams", "Streams being sent now.")
-        """Up and down by whoever serves them."""
+        """Read from whoever serves them (`set_function`)."""
         self._queue = gauge("afterbay_log_queue_depth", "Records not yet in the database or its spool.")
         self._spilled = gauge("afterbay_log_spilled", "Records that went through the spool since the start.")
         self._dropped = gauge("afterbay_log_dropped", "Records lost since the start; anything but 0 is a fault.")
