@@ -6,7 +6,6 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -19,6 +18,7 @@ from afterbay.config.problem import child, is_secret, masked_url
 from afterbay.config.snapshot import Snapshot
 from afterbay.config.watch import Loaded
 from afterbay.core.decision import Target
+from afterbay.http.identity import is_loopback
 from afterbay.policy.plan import Alias, Route
 from afterbay.store.database import Database
 from afterbay.store.keys import SqliteKeys
@@ -159,11 +159,7 @@ def _plain_http(snapshot: Snapshot) -> Iterator[Finding]:
 def _in_clear(url: str) -> bool:
     if not url.startswith("http://"):
         return False
-    host = urlsplit(url).hostname or ""
-    try:
-        return not ip_address(host).is_loopback
-    except ValueError:
-        return host != "localhost"
+    return not is_loopback(urlsplit(url).hostname or "")
 
 
 def _chatting(snapshot: Snapshot) -> list[Target]:

@@ -31,6 +31,10 @@ class Target(msgspec.Struct, frozen=True):
     priority: int | None = None
     embeds: bool = False
 
+    def cost_picousd(self, usage: Usage | None) -> int | None:
+        """What an answer costs that used so much; None: the price, or the usage, is not known."""
+        return None if usage is None or self.price is None else self.price.cost_picousd(usage)
+
 
 class Rejected(msgspec.Struct, frozen=True):
     """A candidate that a hard filter removed, and why."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -108,7 +108,7 @@ class Turn:
     def adopt(self, request: ChatRequest) -> None:
         """Takes a request that was parsed elsewhere."""
         self._request = request
-        self.model = self.record.requested_model = request.model
+        self.model = request.model
 
     def measure(self) -> int:
         """Estimated tokens of the prompt, kept as `input_tokens`: text, tools, their calls and results.
@@ -126,6 +126,10 @@ class Turn:
         except ClientMistake as error:
             return error
         return None
+
+    def lost(self, losses: Iterable[str]) -> None:
+        """Notes what of the answer has no place in the client's protocol."""
+        self.warnings += [f"not translated: {loss}" for loss in losses]
 
     def draw(self, purpose: str) -> float:
         """A keyed random number of this request."""

@@ -8,11 +8,11 @@ from afterbay.core.decision import Target
 from afterbay.engine.close import close
 from afterbay.engine.context import Call, Context, Turn
 from afterbay.engine.delivery import Delivery, answer_headers, base_headers
+from afterbay.engine.outbound import relayed_body
 from afterbay.engine.pipeline import check_name, fail
 from afterbay.engine.routing import choose
 from afterbay.ports import ClientGone, Reply, TransportError
 from afterbay.wire.anthropic_messages import count
-from afterbay.wire.splice import replace_model
 
 
 async def serve_count(context: Context, call: Call, reply: Reply) -> None:
@@ -43,13 +43,12 @@ async def serve_count(context: Context, call: Call, reply: Reply) -> None:
 
 async def _ask(turn: Turn, target: Target) -> int | None:
     """The provider's own count; None if it did not give one in time."""
-    body = turn.call.body if target.name == turn.model else replace_model(turn.call.body, target.name)
     headers = {name: turn.call.headers[name] for name in ("anthropic-beta",) if name in turn.call.headers}
     limits = turn.route.limits
     try:
         async with asyncio.timeout(limits.first_token_s):
             upstream = turn.fleet.upstream(target)
-            response = await upstream.post(count.PATH, body, headers, limits.connect_s)
+            response = await upstream.post(count.PATH, relayed_body(turn, target), headers, limits.connect_s)
             try:
                 answer = await response.read_all(1 << 20)
             finally:

@@ -12,6 +12,7 @@ from typing import Literal
 
 from afterbay.core.decision import Target
 from afterbay.core.errors import GatewayError
+from afterbay.core.usage import microusd
 from afterbay.engine.context import Turn
 from afterbay.ports import Reply
 from afterbay.wire.dialect import Renderer
@@ -141,6 +142,15 @@ def answer_headers(turn: Turn, target: Target, attempts: int) -> dict[str, str]:
     headers["x-afterbay-provider"] = header_text(target.provider)
     headers["x-afterbay-attempts"] = str(attempts)
     headers["x-afterbay-cache"] = "miss"
+    return headers
+
+
+def whole_headers(turn: Turn, target: Target, attempts: int, cost_picousd: int | None) -> dict[str, str]:
+    """Headers of a whole answer, with its cost where that is known."""
+    headers = answer_headers(turn, target, attempts)
+    headers["content-type"] = "application/json"
+    if cost_picousd is not None:
+        headers["x-afterbay-cost-usd"] = f"{microusd(cost_picousd) / 1e6:.6f}"
     return headers
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from afterbay.core.decision import Target
 from afterbay.core.errors import ProviderError
 from afterbay.core.request import EmbedRequest
-from afterbay.core.usage import Usage, microusd
+from afterbay.core.usage import Usage
 from afterbay.engine.context import Call, Context, Turn
-from afterbay.engine.delivery import Delivery, answer_headers
-from afterbay.engine.exchange import ERROR_BYTES, is_object, read_error
+from afterbay.engine.delivery import Delivery, whole_headers
+from afterbay.engine.exchange import read_failure
+from afterbay.engine.outbound import relayed_body
 from afterbay.engine.pipeline import serve
 from afterbay.engine.stream import ProviderFailure
 from afterbay.engine.watchdog import Watchdog
@@ -17,7 +18,6 @@ from afterbay.policy.quantity import estimate_text
 from afterbay.ports import Reply
 from afterbay.wire import openai_chat, openai_embeddings
 from afterbay.wire.registry import EMBED_DIALECTS
-from afterbay.wire.splice import replace_model
 
 
 async def serve_embeddings(context: Context, call: Call, reply: Reply) -> None:
@@ -50,17 +50,14 @@ class EmbedExchange:
         dialect = EMBED_DIALECTS[target.dialect]
         relays = target.dialect == "openai.embeddings"
         built = dialect.build_request(request, target.name)
-        body = replace_model(turn.call.body, target.name) if relays else built.body
+        body = relayed_body(turn, target) if relays else built.body
         upstream = turn.fleet.upstream(target)
         response = await upstream.post(built.path, body, built.headers, connect_s)
         try:
             self._machine.headers(turn.context.clock.monotonic(), response.status)
             self.is_reading = True
             if response.status != 200:
-                error_body = await response.read_all(ERROR_BYTES)
-                error = read_error(openai_chat.DIALECT, response, error_body)
-                passes = relays and response.status >= 400 and is_object(error_body)
-                raise ProviderFailure(error, error_body if passes else None)
+                raise await read_failure(response, openai_chat.DIALECT, relays)
             answer = await response.read_all(turn.snapshot.limits.answer_bytes)
         finally:
             response.close()
@@ -77,11 +74,7 @@ class EmbedExchange:
             answer = openai_embeddings.render_answer(vectors, self._usage, target.name, request.encoding_format)
         self._machine.first_output(turn.context.clock.monotonic())
         self._dog.due_s = turn.deadline_s  # a client that reads slowly is not the target's delay
-        headers = answer_headers(turn, target, len(self._machine.attempts))
-        headers["content-type"] = "application/json"
-        cost = self.cost_picousd()
-        if cost is not None:
-            headers["x-afterbay-cost-usd"] = f"{microusd(cost) / 1e6:.6f}"
+        headers = whole_headers(turn, target, len(self._machine.attempts), self.cost_picousd())
         await delivery.send_whole(200, headers, answer)
 
     async def deliver_spare(self, delivery: Delivery) -> None:
@@ -98,9 +91,7 @@ class EmbedExchange:
 
     def cost_picousd(self) -> int | None:
         """What it cost; None: the price is not known, or there was no answer."""
-        if self._usage is None or self.target.price is None:
-            return None
-        return self.target.price.cost_picousd(self._usage)
+        return self.target.cost_picousd(self._usage)
 
     def is_whole(self) -> bool:
         """An answer is sent at once, or not at all."""

@@ -10,7 +10,7 @@ from afterbay.core.event import Event, TextDelta, fold
 from afterbay.core.usage import Usage, microusd
 from afterbay.engine.answer import judge
 from afterbay.engine.context import Turn
-from afterbay.engine.delivery import Delivery, Unusable, answer_headers, header_text
+from afterbay.engine.delivery import Delivery, Unusable, whole_headers
 from afterbay.engine.meter import Meter
 from afterbay.engine.outbound import prepare
 from afterbay.engine.stream import ProviderFailure, Pump
@@ -26,15 +26,23 @@ ERROR_BYTES = 1 << 20
 """As much of an error's body is read."""
 
 
-def read_error(dialect: Dialect, response: UpstreamResponse, body: bytes) -> ProviderError:
-    """What an error's body says; its status alone where the body is nested too deeply to be read."""
+async def read_failure(response: UpstreamResponse, dialect: Dialect, relays: bool) -> ProviderFailure:
+    """What an answer with another status than 200 says; its status alone where the body is nested too deeply.
+
+    `relays`: the client speaks the dialect too, and gets the body as it is.
+    """
+    body = await response.read_all(ERROR_BYTES)
+    if response.status < 400:  # a redirect is never followed: it could carry the key to another host
+        text = f"it answered with status {response.status}"
+        return ProviderFailure(ProviderError("server", text, 502, code="bad_answer"))
     try:
-        return dialect.parse_error(response.status, response.headers, body)
+        error = dialect.parse_error(response.status, response.headers, body)
     except RecursionError:
-        return dialect.parse_error(response.status, response.headers, b"{}")
+        error = dialect.parse_error(response.status, response.headers, b"{}")
+    return ProviderFailure(error, body if relays and _is_object(body) else None)
 
 
-def is_object(body: bytes) -> bool:
+def _is_object(body: bytes) -> bool:
     """Whether an error's body is a JSON object: a proxy's page, or compressed bytes, are not passed on as one."""
     try:
         return isinstance(msgspec.json.decode(body, type=dict[str, msgspec.Raw]), dict)
@@ -77,7 +85,7 @@ class Exchange:
             self._machine.headers(self._clock.monotonic(), response.status)
             self.is_reading = True
             if response.status != 200:
-                await self._raise_error(response)
+                raise await read_failure(response, self._dialect, self._relays)
             if self.turn.stream and "json" not in response.headers.get("content-type", ""):
                 await self._stream(response, delivery, outbound.hides_usage)
             else:
@@ -85,14 +93,6 @@ class Exchange:
                 await self._deliver_whole(delivery)
         finally:
             response.close()
-
-    async def _raise_error(self, response: UpstreamResponse) -> None:
-        body = await response.read_all(ERROR_BYTES)
-        if response.status < 400:  # a redirect is never followed: it could carry the key to another host
-            error = ProviderError("server", f"it answered with status {response.status}", 502, code="bad_answer")
-            raise ProviderFailure(error)
-        error = read_error(self._dialect, response, body)
-        raise ProviderFailure(error, body if self._relays and is_object(body) else None)
 
     async def _stream(self, response: UpstreamResponse, delivery: Delivery, hides_usage: bool) -> None:
         limits = self.turn.snapshot.limits
@@ -116,14 +116,14 @@ class Exchange:
         if not self._relays:
             renderer = delivery.renderer()
             await delivery.write(renderer.finish(self.note()))
-            self.turn.warnings += [f"not translated: {loss}" for loss in sorted(renderer.losses)]
+            self.turn.lost(sorted(renderer.losses))
         await delivery.reply.end()
 
     async def _deliver_whole(self, delivery: Delivery) -> None:
         try:
             self._events = self._dialect.parse_answer(self._whole, self.turn.call.id.removeprefix("req_"))
         except (ValueError, RecursionError) as error:
-            passes = self._relays and not self.turn.stream and is_object(self._whole)
+            passes = self._relays and not self.turn.stream and _is_object(self._whole)
             if not (passes and isinstance(error, msgspec.ValidationError)):
                 text = f"its answer is not {self._dialect.name}: {error}"[:300]
                 raise ProviderFailure(ProviderError("server", text, code="bad_answer")) from None
@@ -157,19 +157,15 @@ class Exchange:
             renderer = delivery.renderer(self.meter.model)
             await delivery.open_stream(self.target)
             await delivery.write(renderer.render(self._events) + renderer.finish(self.note()))
-            turn.warnings += [f"not translated: {loss}" for loss in sorted(renderer.losses)]
+            turn.lost(sorted(renderer.losses))
             await delivery.reply.end()
             return
         body = self._whole
         if not self._relays:
             head = turn.head(self.meter.model or self.target.name)
             body, losses = turn.call.dialect.render_answer(fold(self._events), head, self.note())
-            turn.warnings += [f"not translated: {loss}" for loss in losses]
-        headers = answer_headers(turn, self.target, len(self._machine.attempts))
-        headers["content-type"] = "application/json"
-        cost = self.cost_picousd()
-        if cost is not None:
-            headers["x-afterbay-cost-usd"] = header_text(f"{microusd(cost) / 1e6:.6f}")
+            turn.lost(losses)
+        headers = whole_headers(turn, self.target, len(self._machine.attempts), self.cost_picousd())
         await delivery.send_whole(200, headers, body)
 
     def usage(self) -> Usage | None:
@@ -182,10 +178,7 @@ class Exchange:
 
     def cost_picousd(self) -> int | None:
         """What the attempt cost; None: the price, or the usage, is not known."""
-        usage = self.usage()
-        if usage is None or self.target.price is None:
-            return None
-        return self.target.price.cost_picousd(usage)
+        return self.target.cost_picousd(self.usage())
 
     def finish(self) -> str | None:
         """Why the model stopped; None: it did not."""

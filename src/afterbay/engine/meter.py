@@ -12,6 +12,7 @@ from afterbay.core.event import (
     Finished,
     FinishReason,
     ReasoningDelta,
+    ReasoningSignature,
     RefusalDelta,
     Started,
     TextDelta,
@@ -49,7 +50,7 @@ class Meter:
 
     def _see_other(self, event: Event) -> None:
         match event:
-            case TextDelta() | ReasoningDelta() | RefusalDelta():
+            case ReasoningDelta() | RefusalDelta():
                 self.has_output = True
                 self._count(event.text)
             case ToolCallStarted():
@@ -69,8 +70,10 @@ class Meter:
                 self.model = event.model or self.model
             case Extra():
                 self.extras.add(event.kind)
-            case _:  # a signature is output that the client waits for; a block's end is not
-                self.has_output = self.has_output or type(event).__name__ == "ReasoningSignature"
+            case ReasoningSignature():  # output that the client waits for
+                self.has_output = True
+            case _:  # a block's end is not
+                pass
 
     def _count(self, text: str) -> None:
         narrow, other = measure(text)

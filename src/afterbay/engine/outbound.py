@@ -37,7 +37,7 @@ def prepare(turn: Turn, target: Target) -> Outbound:
     lacking = _lacking(turn, target)
     if target.dialect == call.dialect.name and not lacking:
         headers = {name: call.headers[name] for name in FORWARDED.get(target.dialect, ()) if name in call.headers}
-        body = call.body if target.name == turn.model else replace_model(call.body, target.name)
+        body = relayed_body(turn, target)
         asking = (
             ask_for_usage(body)
             if turn.stream and turn.route.ask_usage and call.dialect is openai_chat.DIALECT
@@ -48,6 +48,12 @@ def prepare(turn: Turn, target: Target) -> Outbound:
     built = DIALECTS[target.dialect].build_request(request, target.name)
     turn.warnings += [_warning(name) for name in (*sorted(lacking), *built.losses)]
     return Outbound(built.path, built.body, built.headers)
+
+
+def relayed_body(turn: Turn, target: Target) -> bytes:
+    """The client's own body under the target's name."""
+    body = turn.call.body
+    return body if target.name == turn.model else replace_model(body, target.name)
 
 
 def _warning(loss: str) -> str:

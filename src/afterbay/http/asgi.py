@@ -57,10 +57,10 @@ class Gateway:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         endpoint = find(path)
         try:
-            key = self._admit(endpoint, scope, headers)
+            query: str = scope["query_string"].decode("latin-1")
+            key = self._admit(endpoint, scope, headers, query)
             assert endpoint is not None, "a missing endpoint was refused"  # noqa: S101
             serve = _SERVE.get(endpoint.operation)
-            query: str = scope["query_string"].decode("latin-1")
             if serve is None:
                 await self._pages.answer(endpoint, headers, query, key, reply)
                 return
@@ -86,7 +86,9 @@ class Gateway:
         finally:
             reply.close()
 
-    def _admit(self, endpoint: Endpoint | None, scope: Mapping[str, Any], headers: Mapping[str, str]) -> Key | None:
+    def _admit(
+        self, endpoint: Endpoint | None, scope: Mapping[str, Any], headers: Mapping[str, str], query: str
+    ) -> Key | None:
         """Checks path, method and key.
 
         Raises:
@@ -102,7 +104,6 @@ class Gateway:
                 remedy="OpenAI's clients use /v1 as their base URL, Anthropic's and Gemini's the address alone.",
             )
         key = None
-        query: str = scope["query_string"].decode("latin-1")
         if endpoint.operation == "metrics":
             self._admit_to_metrics(scope, headers, query)
         elif endpoint.operation not in ("live", "ready", "index"):

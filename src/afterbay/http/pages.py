@@ -15,6 +15,7 @@ from afterbay.core.words import closest
 from afterbay.engine.context import Context
 from afterbay.http.paths import Endpoint
 from afterbay.ports import Key, Reply
+from afterbay.telemetry.metrics import CONTENT_TYPE
 
 _encode = msgspec.json.Encoder().encode
 
@@ -64,7 +65,7 @@ class Pages:
                 told = {"status": "ready"} if why_not is None else {"status": "starting", "reason": why_not}
                 return (200 if why_not is None else 503), json, _encode(told)
             case "metrics":
-                return 200, "text/plain; version=0.0.4; charset=utf-8", self._metrics()
+                return 200, CONTENT_TYPE, self._metrics()
             case "request":
                 return 200, json, _encode(await self._record(endpoint.argument or "", key))
             case _:
@@ -92,7 +93,7 @@ class Pages:
         elif endpoint.dialect == "gemini" or "x-goog-api-key" in headers or "key=" in query:
             shape = _gemini
         if endpoint.argument is None:
-            return shape([(name, snapshot) for name in names])
+            return shape(names, snapshot)
         wanted = endpoint.argument
         if wanted not in names:
             raise ClientMistake(
@@ -103,7 +104,7 @@ class Pages:
                 param="model",
                 remedy=f"The nearest names are: {', '.join(closest(wanted, names))}.",
             )
-        whole = shape([(wanted, snapshot)])
+        whole = shape([wanted], snapshot)
         one: dict[str, Any] = next(iter(whole["models"] if "models" in whole else whole["data"]))
         return one
 
@@ -126,24 +127,20 @@ def _window(name: str, snapshot: Snapshot) -> int | None:
     return alias.targets[0].context_tokens if alias is not None and alias.targets else None
 
 
-def _openai(models: list[tuple[str, Snapshot]]) -> dict[str, Any]:
-    data = [
-        {"id": name, "object": "model", "created": 0, "owned_by": _owner(name, snapshot)} for name, snapshot in models
-    ]
+def _openai(names: list[str], snapshot: Snapshot) -> dict[str, Any]:
+    data = [{"id": name, "object": "model", "created": 0, "owned_by": _owner(name, snapshot)} for name in names]
     return {"object": "list", "data": data}
 
 
-def _anthropic(models: list[tuple[str, Snapshot]]) -> dict[str, Any]:
-    data = [
-        {"id": name, "type": "model", "display_name": name, "created_at": "1970-01-01T00:00:00Z"} for name, _ in models
-    ]
+def _anthropic(names: list[str], snapshot: Snapshot) -> dict[str, Any]:
+    data = [{"id": name, "type": "model", "display_name": name, "created_at": "1970-01-01T00:00:00Z"} for name in names]
     first, last = (data[0]["id"], data[-1]["id"]) if data else (None, None)
     return {"data": data, "has_more": False, "first_id": first, "last_id": last}
 
 
-def _gemini(models: list[tuple[str, Snapshot]]) -> dict[str, Any]:
+def _gemini(names: list[str], snapshot: Snapshot) -> dict[str, Any]:
     listed: list[dict[str, Any]] = []
-    for name, snapshot in models:
+    for name in names:
         window = _window(name, snapshot)
         one: dict[str, Any] = {"name": f"models/{name}", "displayName": name}
         if window is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from afterbay.wire.anthropic_messages.build import HEADERS
+
 _BEARER = ("authorization", "Bearer ")
 _KEY_HEADER: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -16,7 +18,7 @@ _KEY_HEADER: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 """(header, prefix) by provider kind. Sources: the three API references, "Authentication", November 2026."""
 
-_ALWAYS: Mapping[str, Mapping[str, str]] = MappingProxyType({"anthropic": {"anthropic-version": "2023-06-01"}})
+_ALWAYS: Mapping[str, Mapping[str, str]] = MappingProxyType({"anthropic": HEADERS})
 
 
 def key_headers(kind: str, key: str | None) -> dict[str, str]:
