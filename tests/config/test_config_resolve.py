@@ -73,6 +73,12 @@ def test_what_this_release_does_not_honour_is_said_once_each(example: str, snaps
     ]
 
 
+def test_a_capability_that_nothing_asks_for_yet_is_said(snapshot_of: Build) -> None:
+    text = "models: {a: {provider: openai, name: gpt-4o, capabilities: {prefill: false, tools: false}}}"
+    made = snapshot_of(text, {"OPENAI_API_KEY": "o"})
+    assert made.warnings == ("models.a.capabilities.prefill is not honoured by this release.",)
+
+
 def test_a_short_shape_with_priorities_loads_alone_with_warnings(snapshot_of: Build) -> None:
     made = snapshot_of(SHAPE, {"ANTHROPIC_API_KEY": "a", "OPENAI_API_KEY": "o"})
     assert made.routes["auto"].candidates == ("primary", "fast")
