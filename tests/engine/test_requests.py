@@ -226,11 +226,19 @@ def test_tokens_are_estimated_where_the_provider_does_not_say(script: Script) ->
     assert "estimated" in reply.headers["x-afterbay-warnings"]
 
 
-@pytest.mark.parametrize("spoken", [OPENAI, GEMINI])
-def test_tokens_of_other_protocols_are_estimated(spoken: str) -> None:
-    one = gateway([], spoken=spoken)
+def test_tokens_of_a_protocol_that_does_not_count_are_estimated() -> None:
+    one = gateway([], spoken=OPENAI)
     assert count(one).status == 200
     assert one.upstreams["a"].sent == []
+
+
+def test_a_provider_of_another_protocol_counts_too() -> None:
+    one = gateway([Script(steps=(b'{"totalTokens": 42}',), headers=JSON)], spoken=GEMINI)
+    reply = count(one)
+    assert reply.json["input_tokens"] == 42
+    assert "x-afterbay-warnings" not in reply.headers
+    (sent,) = one.upstreams["a"].sent
+    assert sent.path == "/v1beta/models/up:countTokens"
 
 
 def test_a_wrong_request_to_count_is_told() -> None:

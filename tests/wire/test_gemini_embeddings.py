@@ -29,7 +29,7 @@ def test_token_ids_are_refused_and_hints_are_losses() -> None:
 
 def test_a_single_request_may_be_in_snake_case_and_names_its_task() -> None:
     body = b'{"content": {"parts": {"text": "a"}}, "task_type": "RETRIEVAL_QUERY", "output_dimensionality": 8}'
-    assert parse_request(body, "models/m") == EmbedRequest("m", ("a",), 8, foreign=("taskType",))
+    assert parse_request(body, "models/m") == EmbedRequest("m", ("a",), 8, foreign=("taskType",), is_batch=False)
 
 
 @pytest.mark.parametrize(
@@ -52,8 +52,8 @@ def test_what_cannot_be_embedded_is_named(body: bytes, param: str) -> None:
 
 def test_vectors_come_back_as_they_went() -> None:
     vectors = [[0.25, -1.0], [0.5, 2.0]]
-    assert parse_answer(render_answer(vectors, Usage(7))) == (vectors, Usage(7))
-    single = render_answer(vectors[:1], batch=False)
+    assert parse_answer(render_answer(vectors, Usage(7), "m", EmbedRequest("m", ("a", "b")))) == (vectors, Usage(7))
+    single = render_answer(vectors[:1], None, "m", EmbedRequest("m", ("a",), is_batch=False))
     assert json.loads(single) == {"embedding": {"values": [0.25, -1.0]}}
     assert parse_answer(single) == (vectors[:1], None)
 

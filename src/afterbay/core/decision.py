@@ -13,7 +13,8 @@ class Target(msgspec.Struct, frozen=True):
     """One deployment that can answer: a model at a provider.
 
     `id` is `provider/name`, unique in a config snapshot. `alias` is the name that led here. `cannot` names features
-    (see `afterbay.wire.features`) that the model or its dialect lacks. `priority`: lower is tried first.
+    (see `afterbay.wire.features`) that the model or its dialect lacks. `priority`: lower is tried first. `speaks`: the
+    dialects beside `dialect` that it takes from clients of theirs. `maker`: whose proofs of reasoning it accepts.
     """
 
     id: str
@@ -30,6 +31,12 @@ class Target(msgspec.Struct, frozen=True):
     weight: float = 1.0
     priority: int | None = None
     embeds: bool = False
+    speaks: tuple[str, ...] = ()
+    maker: str = ""
+
+    def dialect_for(self, client: str) -> str:
+        """The dialect in which it is asked for a client of the dialect `client`."""
+        return client if client in self.speaks else self.dialect
 
     def cost_picousd(self, usage: Usage | None) -> int | None:
         """What an answer costs that used so much; None: the price, or the usage, is not known."""

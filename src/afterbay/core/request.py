@@ -83,7 +83,8 @@ class ChatRequest(msgspec.Struct, frozen=True):
 
 
 class EmbedRequest(msgspec.Struct, frozen=True):
-    """Texts, or token ids, to embed, in order. `foreign` and `hints` as in a chat request."""
+    """Texts, or token ids, to embed, in order. `is_batch`: the client asked for a list, if only of one. `foreign` and
+    `hints` as in a chat request."""
 
     model: str
     inputs: tuple[str | tuple[int, ...], ...]
@@ -91,6 +92,7 @@ class EmbedRequest(msgspec.Struct, frozen=True):
     encoding_format: Literal["float", "base64"] = "float"
     hints: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
+    is_batch: bool = True
 
 
 SAMPLING_FEATURES = (

@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Mapping
 from hashlib import blake2b
 
-import msgspec
-
 from afterbay.core.errors import ClientMistake, GatewayError
 from afterbay.core.request import ChatRequest, EmbedRequest
 from afterbay.core.usage import Usage
@@ -22,10 +20,8 @@ from afterbay.emulate.provider import Provider
 from afterbay.emulate.routing import Call
 from afterbay.emulate.words import count, count_request
 from afterbay.ports import Clock
-from afterbay.wire import openai_embeddings
-from afterbay.wire.anthropic_messages.count import parse_count_request, render_count_answer
 from afterbay.wire.dialect import Head
-from afterbay.wire.gemini import embeddings as gemini_embeddings
+from afterbay.wire.registry import COUNTERS, EMBED_DIALECTS, EMBEDS_AS
 
 DEFAULT_MODELS = ("emu-text", "emu-echo", "emu-think", "emu-embed")
 """What a provider lists that knows every name."""
@@ -157,28 +153,18 @@ class Exchange:
                 return self._embed(body)
 
     def _count(self, body: bytes) -> bytes:
-        if self._call.protocol.name == "anthropic":
-            request = parse_count_request(body)
-            self._know(request.model)
-            return render_count_answer(count_request(request))
-        inner = _generate_request(body)
-        request = self._call.protocol.dialect.parse_request(inner, self._call.model, False)
+        counter = COUNTERS[self._call.protocol.dialect.name]
+        request = counter.parse_request(body, self._call.model)
         self._know(request.model)
-        return msgspec.json.encode({"totalTokens": count_request(request)})
+        return counter.render_answer(count_request(request))
 
     def _embed(self, body: bytes) -> bytes:
-        is_google = self._call.protocol.name == "gemini"
-        if is_google:
-            request = gemini_embeddings.parse_request(body, self._call.model)
-        else:
-            request = openai_embeddings.parse_request(body)
+        dialect = EMBED_DIALECTS[EMBEDS_AS[self._call.protocol.dialect.name]]
+        request = dialect.parse_request(body, self._call.model)
         self._know(request.model)
         vectors = _vectors(request)
         usage = Usage(sum(count(one) if isinstance(one, str) else len(one) for one in request.inputs))
-        if is_google:
-            batch = self._call.operation == "batch_embeddings"
-            return gemini_embeddings.render_answer(vectors, usage, batch=batch)
-        return openai_embeddings.render_answer(vectors, usage, request.model, request.encoding_format)
+        return dialect.render_answer(vectors, usage, request.model, request)
 
     async def _refuse(self, error: GatewayError, clock: Clock) -> None:
         headers = self._extra(clock)
@@ -201,16 +187,6 @@ class Exchange:
         if ignored:
             headers["x-emulate-ignored"] = ", ".join(ignored)
         return headers
-
-
-def _generate_request(body: bytes) -> bytes:
-    """Google's countTokens takes contents alone, or a whole request under `generateContentRequest`."""
-    try:
-        found = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    except msgspec.DecodeError as error:
-        raise ClientMistake(f"The body is no JSON object: {error}") from None
-    inner = found.get("generateContentRequest")
-    return bytes(inner) if inner is not None else body
 
 
 def _vectors(request: EmbedRequest) -> list[list[float]]:

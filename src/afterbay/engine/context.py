@@ -34,7 +34,7 @@ class Context:
 
 
 class Call(msgspec.Struct, frozen=True):
-    """A client's request as HTTP brought it. `path_model` and `path_stream` are from the path, where the protocol has
+    """A client's request as HTTP brought it. `path_model` and `path_stream` are from the `path`, where the protocol has
     them there; `headers` have lower-case names; `query` is the raw query string."""
 
     id: str
@@ -47,6 +47,7 @@ class Call(msgspec.Struct, frozen=True):
     path_model: str | None = None
     path_stream: bool | None = None
     query: str = ""
+    path: str = ""
 
 
 class Turn:
@@ -135,10 +136,11 @@ class Turn:
         """A keyed random number of this request."""
         return draw(self.context.seed, purpose, self.call.id)
 
-    def head(self, model: str) -> Head:
-        """What a renderer needs to know."""
+    def head(self, model: str, *, begun: bool = False) -> Head:
+        """What a renderer needs to know; `begun`: as in `Head`."""
         include = self._request.include_usage if self._request is not None else False
-        return Head(self.call.id.removeprefix("req_"), model, int(self.call.received_at), include, self.input_tokens)
+        seed, created_s = self.call.id.removeprefix("req_"), int(self.call.received_at)
+        return Head(seed, model, created_s, include, self.input_tokens, begun)
 
     def stage(self, name: str, began_s: float) -> float:
         """Notes how long a stage took; returns the time now."""

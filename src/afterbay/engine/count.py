@@ -8,30 +8,36 @@ from afterbay.core.decision import Target
 from afterbay.engine.close import close
 from afterbay.engine.context import Call, Context, Turn
 from afterbay.engine.delivery import Delivery, answer_headers, base_headers
-from afterbay.engine.outbound import relayed_body
+from afterbay.engine.outbound import forwarded, query_of, relayed_body
 from afterbay.engine.pipeline import check_name, fail
 from afterbay.engine.routing import choose
 from afterbay.ports import ClientGone, Reply, TransportError
-from afterbay.wire.anthropic_messages import count
+from afterbay.wire.registry import COUNTERS
+
+ANSWER_BYTES = 1 << 20
 
 
 async def serve_count(context: Context, call: Call, reply: Reply) -> None:
-    """Serves Anthropic's count_tokens: relayed to an Anthropic target, estimated for all others (with a warning)."""
+    """Serves one request for a count, in the protocol of its client.
+
+    A target that counts is asked, in its own dialect; for all others the count is an estimate, and a warning says so.
+    """
     turn = Turn(context, call, "count_tokens")
     delivery = Delivery(turn, reply)
+    counter = COUNTERS[call.dialect.name]
     try:
-        turn.adopt(count.parse_count_request(call.body))
+        turn.adopt(counter.parse_request(call.body, call.path_model))
         check_name(turn)
         turn.decision = choose(turn)
         target = turn.decision.targets[0]
-        tokens = await _ask(turn, target) if target.dialect == "anthropic.messages" else None
+        tokens = await _ask(turn, target)
         headers = answer_headers(turn, target, 1) if tokens is not None else base_headers(turn)
         if tokens is None:
             tokens = turn.measure()
             headers["x-afterbay-warnings"] = "estimated: this model's provider does not count tokens"
         headers["content-type"] = "application/json"
         turn.record.outcome = "ok"
-        await delivery.send_whole(200, headers, count.render_count_answer(tokens))
+        await delivery.send_whole(200, headers, counter.render_answer(tokens))
     except (ClientGone, asyncio.CancelledError):
         turn.record.outcome = "client_closed"
         raise
@@ -42,17 +48,27 @@ async def serve_count(context: Context, call: Call, reply: Reply) -> None:
 
 
 async def _ask(turn: Turn, target: Target) -> int | None:
-    """The provider's own count; None if it did not give one in time."""
-    headers = {name: turn.call.headers[name] for name in ("anthropic-beta",) if name in turn.call.headers}
-    limits = turn.route.limits
+    """The provider's own count; None if it has none, or did not give one in time."""
+    call, limits = turn.call, turn.route.limits
+    spoken = target.dialect_for(call.dialect.name)
+    counter = COUNTERS.get(spoken)
+    if counter is None:
+        return None
+    if spoken == call.dialect.name:
+        path = counter.relay_path(call.path, target.name) + query_of(call.query)
+        body, headers = relayed_body(turn, target), forwarded(call, spoken)
+    else:
+        built = counter.build_request(turn.request, target.name)
+        path, body, headers = built.path, built.body, built.headers
+    now = turn.context.clock.monotonic()
     try:
-        async with asyncio.timeout(limits.first_token_s):
+        async with asyncio.timeout(min(limits.first_token_s, turn.deadline_s - now)):
             upstream = turn.fleet.upstream(target)
-            response = await upstream.post(count.PATH, relayed_body(turn, target), headers, limits.connect_s)
+            response = await upstream.post(path, body, headers, limits.connect_s)
             try:
-                answer = await response.read_all(1 << 20)
+                answer = await response.read_all(ANSWER_BYTES)
             finally:
                 response.close()
-        return count.parse_count_answer(answer) if response.status == 200 else None
+        return counter.parse_answer(answer) if response.status == 200 else None
     except (TransportError, TimeoutError, ValueError, RecursionError):
         return None

@@ -39,6 +39,8 @@ class Delivery:
         self._pinging: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
         self.attempts_made: Callable[[], int] = lambda: 1
+        self.relays = False
+        """Whether the stream that is being sent is the provider's own bytes."""
 
     def renderer(self, model: str = "") -> Renderer:
         """The client's renderer. `model` is shown in the answer and counts at the first call."""
@@ -106,6 +108,13 @@ class Delivery:
         await self.reply.start(status, {**headers, "content-length": str(len(body))})
         await self.reply.end(body)
 
+    def _last_renderer(self) -> Renderer:
+        """The renderer that ends the stream: where bytes were relayed it has not begun what it ends."""
+        turn = self.turn
+        if self.relays and turn.response_bytes:
+            return turn.call.dialect.renderer(turn.head(turn.model, begun=True))
+        return self.renderer()
+
     async def send_error(self, error: GatewayError, body: bytes | None = None) -> None:
         """Says what went wrong: as a status and a body, or as an event where the stream has begun.
 
@@ -115,7 +124,7 @@ class Delivery:
         await self.settle()
         if self.reply.started:
             if self.turn.stream:
-                await self.write(self.renderer().fail(error))
+                await self.write(self._last_renderer().fail(error))
                 await self.reply.end()
             return
         call = self.turn.call
@@ -158,7 +167,7 @@ def stream_headers(turn: Turn, target: Target | None, attempts: int) -> dict[str
     """Headers of a stream; `target` None: it is not known yet."""
     turn.record.status = 200
     headers = answer_headers(turn, target, attempts) if target is not None else base_headers(turn)
-    headers["content-type"] = "text/event-stream; charset=utf-8"
+    headers["content-type"] = turn.call.dialect.stream_type
     headers["cache-control"] = "no-cache"
     headers["x-accel-buffering"] = "no"
     return headers

@@ -9,20 +9,24 @@ from afterbay.core.usage import Usage
 from afterbay.engine.context import Call, Context, Turn
 from afterbay.engine.delivery import Delivery, whole_headers
 from afterbay.engine.exchange import read_failure
-from afterbay.engine.outbound import relayed_body
+from afterbay.engine.outbound import query_of, relayed_body
 from afterbay.engine.pipeline import serve
 from afterbay.engine.stream import ProviderFailure
 from afterbay.engine.watchdog import Watchdog
 from afterbay.policy.attempts import Attempts
 from afterbay.policy.quantity import estimate_text
 from afterbay.ports import Reply
-from afterbay.wire import openai_chat, openai_embeddings
-from afterbay.wire.registry import EMBED_DIALECTS
+from afterbay.wire.dialect import Built
+from afterbay.wire.registry import DIALECTS, EMBED_DIALECTS, EMBEDS_AS
 
 
 async def serve_embeddings(context: Context, call: Call, reply: Reply) -> None:
-    """Serves one request in OpenAI's embeddings protocol. See `afterbay.engine.pipeline.serve`."""
+    """Serves one request for vectors, in its client's protocol. See `afterbay.engine.pipeline.serve`."""
     await serve(Turn(context, call, "embeddings"), reply, EmbedExchange)
+
+
+ERRORS_AS = {embeds: chats for chats, embeds in EMBEDS_AS.items()}
+"""A dialect of vectors -> the one whose errors it has."""
 
 
 class EmbedExchange:
@@ -45,19 +49,24 @@ class EmbedExchange:
             ProviderFailure: the target answered with an error, or with something else than vectors.
             TransportError: no connection, or it broke.
         """
-        turn, target = self.turn, self.target
-        request = openai_embeddings.parse_request(turn.call.body)
-        dialect = EMBED_DIALECTS[target.dialect]
-        relays = target.dialect == "openai.embeddings"
+        turn, target, call = self.turn, self.target, self.turn.call
+        asked = EMBEDS_AS[call.dialect.name]
+        client, dialect = EMBED_DIALECTS[asked], EMBED_DIALECTS[target.dialect]
+        request = client.parse_request(call.body, call.path_model)
+        relays = target.dialect == asked
         built = dialect.build_request(request, target.name)
-        body = relayed_body(turn, target) if relays else built.body
+        if relays:
+            path = client.relay_path(call.path, target.name) + query_of(call.query)
+            built = Built(path, relayed_body(turn, target))
+        else:
+            turn.warnings += [f"dropped: {name}" for name in built.losses]
         upstream = turn.fleet.upstream(target)
-        response = await upstream.post(built.path, body, built.headers, connect_s)
+        response = await upstream.post(built.path, built.body, built.headers, connect_s)
         try:
             self._machine.headers(turn.context.clock.monotonic(), response.status)
             self.is_reading = True
             if response.status != 200:
-                raise await read_failure(response, openai_chat.DIALECT, relays)
+                raise await read_failure(response, DIALECTS[ERRORS_AS[target.dialect]], relays)
             answer = await response.read_all(turn.snapshot.limits.answer_bytes)
         finally:
             response.close()
@@ -71,7 +80,7 @@ class EmbedExchange:
         if self._usage is None or not self._usage.is_plausible:
             self._usage = _estimate(request)
         if not relays:
-            answer = openai_embeddings.render_answer(vectors, self._usage, target.name, request.encoding_format)
+            answer = client.render_answer(vectors, self._usage, target.name, request)
         self._machine.first_output(turn.context.clock.monotonic())
         self._dog.due_s = turn.deadline_s  # a client that reads slowly is not the target's delay
         headers = whole_headers(turn, target, len(self._machine.attempts), self.cost_picousd())

@@ -18,6 +18,7 @@ from afterbay.engine.watchdog import Watchdog
 from afterbay.policy.attempts import Attempts, SetAlarm
 from afterbay.ports import UpstreamResponse
 from afterbay.wire.dialect import Dialect
+from afterbay.wire.framing import splitter_for
 from afterbay.wire.registry import DIALECTS
 
 IMPLAUSIBLE = "estimated: the provider's token counts cannot be right"
@@ -63,8 +64,8 @@ class Exchange:
         self._machine = machine
         self._dog = dog
         self._clock = turn.context.clock
-        self._relays = target.dialect == turn.call.dialect.name
-        self._dialect = DIALECTS[target.dialect]
+        self._dialect = DIALECTS[target.dialect_for(turn.call.dialect.name)]
+        self._relays = self._dialect.name == turn.call.dialect.name
         self._pump: Pump | None = None
         self._whole = b""
         self._events: list[Event] = []
@@ -86,7 +87,9 @@ class Exchange:
             self.is_reading = True
             if response.status != 200:
                 raise await read_failure(response, self._dialect, self._relays)
-            if self.turn.stream and "json" not in response.headers.get("content-type", ""):
+            kind = response.headers.get("content-type", "")
+            if self.turn.stream and self._is_stream(kind):
+                self._relays = delivery.relays = self._relays and self._is_framed_alike(kind)
                 await self._stream(response, delivery, outbound.hides_usage)
             else:
                 self._whole = await response.read_all(self.turn.snapshot.limits.answer_bytes)
@@ -94,12 +97,19 @@ class Exchange:
         finally:
             response.close()
 
+    def _is_stream(self, kind: str) -> bool:
+        """Whether an answer of this content type comes in events. JSON is a whole one, unless it is Gemini's array."""
+        return "json" not in kind or self._dialect.streams_json
+
+    def _is_framed_alike(self, kind: str) -> bool:
+        """Whether the client wants its stream framed as the provider does."""
+        return ("json" in kind) == ("json" in self.turn.call.dialect.stream_type)
+
     async def _stream(self, response: UpstreamResponse, delivery: Delivery, hides_usage: bool) -> None:
-        limits = self.turn.snapshot.limits
+        limit = self.turn.snapshot.limits.event_bytes
         seed = self.turn.call.id.removeprefix("req_")
-        self._pump = Pump(
-            self._dialect, seed, self._relays, limits.event_bytes, self.meter, delivery, self, hides_usage
-        )
+        splitter = splitter_for(response.headers.get("content-type", ""), limit)
+        self._pump = Pump(self._dialect, seed, self._relays, splitter, limit, self.meter, delivery, self, hides_usage)
         await self._pump.run(response, self.target)
         await self._end_stream(delivery)
         await self._pump.let_go(response)

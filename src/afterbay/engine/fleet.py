@@ -71,7 +71,9 @@ class Fleet:
             aliases = self.snapshot.aliases
             reachable = [alias, *(aliases[name] for name in alias.fallback if name in aliases)]
             targets = [target for one in reachable for target in one.targets]
-            known = self._may_refuse[key] = any(target.dialect != dialect or target.cannot for target in targets)
+            known = self._may_refuse[key] = any(
+                target.dialect_for(dialect) != dialect or target.cannot for target in targets
+            )
         return known
 
     def learn(self, target: Target) -> None:

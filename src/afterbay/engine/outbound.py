@@ -7,13 +7,13 @@ from urllib.parse import unquote_plus
 import msgspec
 
 from afterbay.core.decision import Target
-from afterbay.engine.context import Turn
+from afterbay.engine.context import Call, Turn
 from afterbay.policy.route import SOFT, lacks
 from afterbay.wire import openai_chat
 from afterbay.wire.features import strip
 from afterbay.wire.openai_chat.relay import ask_for_usage
 from afterbay.wire.registry import DIALECTS
-from afterbay.wire.splice import replace_model
+from afterbay.wire.splice import rename_model, replace_model
 
 FORWARDED = {"anthropic.messages": ("anthropic-version", "anthropic-beta")}
 """Client headers that a relay passes on verbatim, by dialect. No other header of a client ever goes upstream."""
@@ -35,25 +35,35 @@ def prepare(turn: Turn, target: Target) -> Outbound:
     """The request for this target. Hints that are dropped on the way become warnings."""
     call = turn.call
     lacking = _lacking(turn, target)
-    if target.dialect == call.dialect.name and not lacking:
-        headers = {name: call.headers[name] for name in FORWARDED.get(target.dialect, ()) if name in call.headers}
+    spoken = target.dialect_for(call.dialect.name)
+    if spoken == call.dialect.name and not lacking:
         body = relayed_body(turn, target)
         asking = (
             ask_for_usage(body)
             if turn.stream and turn.route.ask_usage and call.dialect is openai_chat.DIALECT
             else None
         )
-        return Outbound(call.dialect.endpoint + _query(call.query), asking or body, headers, asking is not None)
+        path = call.dialect.relay_path(call.path, target.name) + query_of(call.query)
+        return Outbound(path, asking or body, forwarded(call, spoken), asking is not None)
     request = strip(turn.request, lacking) if lacking else turn.request
-    built = DIALECTS[target.dialect].build_request(request, target.name)
+    built = DIALECTS[spoken].build_request(request, target.name)
     turn.warnings += [_warning(name) for name in (*sorted(lacking), *built.losses)]
     return Outbound(built.path, built.body, built.headers)
 
 
 def relayed_body(turn: Turn, target: Target) -> bytes:
     """The client's own body under the target's name."""
-    body = turn.call.body
-    return body if target.name == turn.model else replace_model(body, target.name)
+    call = turn.call
+    if target.name == turn.model:
+        return call.body
+    if call.path_model is None:
+        return replace_model(call.body, target.name)
+    return call.body if turn.record.operation == "chat" else rename_model(call.body, turn.model, target.name)
+
+
+def forwarded(call: Call, dialect: str) -> dict[str, str]:
+    """The headers of a client that a target of its own dialect gets."""
+    return {name: call.headers[name] for name in FORWARDED.get(dialect, ()) if name in call.headers}
 
 
 def _warning(loss: str) -> str:
@@ -61,7 +71,7 @@ def _warning(loss: str) -> str:
     return f"set: {loss}" if "=" in loss else f"dropped: {loss}"
 
 
-def _query(raw: str) -> str:
+def query_of(raw: str) -> str:
     """The client's query as it came, without `key`: that is where Gemini's clients show the gateway's own key."""
     kept = [pair for pair in raw.split("&") if pair and unquote_plus(pair.partition("=")[0]) != "key"]
     return f"?{'&'.join(kept)}" if kept else ""
@@ -75,5 +85,6 @@ def _lacking(turn: Turn, target: Target) -> frozenset[str]:
         return frozenset()
     lacking = turn.features & target.cannot & SOFT
     if turn.drops:
-        lacking |= lacks(turn.features, turn.call.dialect.name, target, DIALECTS[target.dialect].cannot)
+        client = turn.call.dialect.name
+        lacking |= lacks(turn.features, client, target, DIALECTS[target.dialect_for(client)].cannot)
     return lacking

@@ -91,7 +91,8 @@ def _needs_features(turn: Turn, found: Found, route: Route) -> bool:
     if found.alias is not None:
         return turn.fleet.may_refuse(found.alias, turn.call.dialect.name)
     target = found.target
-    return target is not None and (target.dialect != turn.call.dialect.name or bool(target.cannot))
+    name = turn.call.dialect.name
+    return target is not None and (target.dialect_for(name) != name or bool(target.cannot))
 
 
 def _shortened(route: Route, turn: Turn) -> Route:

@@ -20,8 +20,9 @@ from afterbay.engine.delivery import Delivery, Unusable
 from afterbay.engine.meter import Meter
 from afterbay.ports import TransportError, UpstreamResponse
 from afterbay.wire.dialect import Dialect
+from afterbay.wire.framing import Splitter
 from afterbay.wire.openai_chat.relay import without_usage
-from afterbay.wire.sse import Splitter, SseEvent, before
+from afterbay.wire.sse import SseEvent
 
 SLICE_BYTES = 1 << 16
 """As much is decoded at once: a decoded event takes ten times its bytes, and a slow reader should cost little."""
@@ -70,13 +71,14 @@ class Pump:
         dialect: Dialect,
         seed: str,
         relays: bool,
+        splitter: Splitter,
         event_bytes: int,
         meter: Meter,
         delivery: Delivery,
         pace: Pace,
         hides_usage: bool = False,
     ) -> None:
-        self._splitter = Splitter(event_bytes)
+        self._splitter = splitter
         self._parser = dialect.stream_parser(seed)
         self._relays = relays
         self._meter = meter
@@ -140,7 +142,7 @@ class Pump:
             with contextlib.suppress(_Unreadable):
                 events = self._parse(sse, strict=True)
                 if self._parser.is_complete or self._meter.error is not None:
-                    await self._pass_on(raw.rstrip(b"\r\n") + b"\n\n", events, target)
+                    await self._pass_on(self._splitter.ended(raw), events, target)
 
     def _parse(self, sse: list[SseEvent], strict: bool = False) -> list[Event]:
         """What the events mean. One of another shape is the relay's client's business, unless `strict`.
@@ -171,7 +173,7 @@ class Pump:
             await self._pass_on(without_usage(sse) if self._hides_usage else raw, events, target, progress)
         except _Unreadable as bad:
             self._meter.see(bad.events)
-            await self._pass_on(before(raw, bad.data), bad.events, target)
+            await self._pass_on(self._splitter.before(raw, bad.data), bad.events, target)
             text = "its stream holds an event that cannot be read"
             raise ProviderFailure(ProviderError("server", text, code="bad_answer")) from None
 

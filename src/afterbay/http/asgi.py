@@ -18,7 +18,7 @@ from afterbay.engine.pipeline import serve_chat
 from afterbay.http.body import check_head, read_body
 from afterbay.http.identity import identify, is_loopback, require_admin, require_local
 from afterbay.http.pages import Pages
-from afterbay.http.paths import Endpoint, find
+from afterbay.http.paths import Endpoint, dialect_of, find
 from afterbay.http.reply import AsgiReply, Receive, Send
 from afterbay.ports import ClientGone, Key, Keys, Reply
 from afterbay.wire.registry import DIALECTS
@@ -67,8 +67,7 @@ class Gateway:
             limits = self._context.fleet.snapshot.limits
             check_head(headers, limits.body_bytes)
             body = await read_body(receive, limits.body_bytes, float(limits.body_timeout))
-            dialect = DIALECTS[endpoint.dialect]
-            call = Call(call_id, dialect, body, headers, received_s, received_at, key, None, None, query)
+            call = _call(call_id, endpoint, path, query, headers, body, key, received_s, received_at)
             reply.watch()
             await serve(self._context, call, reply)
         except ClientGone:
@@ -144,6 +143,23 @@ class Gateway:
             out["connection"] = "close"  # the rest of the body is not read
         await reply.start(error.status, {**out, "content-length": str(len(body))})
         await reply.end(body)
+
+
+def _call(
+    call_id: str,
+    endpoint: Endpoint,
+    path: str,
+    query: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    key: Key | None,
+    received_s: float,
+    received_at: float,
+) -> Call:
+    dialect = dialect_of(endpoint, query)
+    return Call(
+        call_id, dialect, body, headers, received_s, received_at, key, endpoint.model, endpoint.stream, query, path
+    )
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

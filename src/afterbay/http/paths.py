@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal, TypeAlias
+from urllib.parse import parse_qs
 
 import msgspec
+
+from afterbay.wire import gemini
+from afterbay.wire.dialect import Dialect
+from afterbay.wire.gemini.paths import Asked, read_path
+from afterbay.wire.registry import DIALECTS
 
 Operation: TypeAlias = Literal[
     "chat", "embeddings", "count_tokens", "models", "request", "live", "ready", "metrics", "not_built", "index"
@@ -13,12 +20,17 @@ Operation: TypeAlias = Literal[
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """What a path stands for. `dialect` is the protocol that errors are written in; `argument` comes from the path."""
+    """What a path stands for. `dialect` is the protocol that errors are written in; `argument` comes from the path.
+
+    `model` and `stream` are what the path says of a request, where its protocol has that in the path.
+    """
 
     operation: Operation
     method: str
     dialect: str = "openai.chat"
     argument: str | None = None
+    model: str | None = None
+    stream: bool | None = None
 
 
 _EXACT: dict[str, Endpoint] = {
@@ -48,7 +60,16 @@ _NOT_BUILT = (
 )
 """Promised by the interface, not there yet: 501 in the client's protocol."""
 
-_GEMINI = re.compile(r"/v1(?:beta)?/models/(?P<model>.+):(?P<verb>[A-Za-z]+)$")
+_GEMINI: Mapping[str, Operation] = MappingProxyType(
+    {
+        "generateContent": "chat",
+        "streamGenerateContent": "chat",
+        "countTokens": "count_tokens",
+        "embedContent": "embeddings",
+        "batchEmbedContents": "embeddings",
+    }
+)
+"""Gemini's methods. Its path is read as its dialect reads it (`afterbay.wire.gemini.paths`)."""
 
 
 def find(path: str) -> Endpoint | None:
@@ -56,9 +77,9 @@ def find(path: str) -> Endpoint | None:
     exact = _EXACT.get(path)
     if exact is not None:
         return exact
-    gemini = _GEMINI.match(path)
+    gemini = read_path(path)
     if gemini is not None:
-        return Endpoint("not_built", "POST", "gemini", f"Gemini's {gemini['verb']}")
+        return _gemini(gemini)
     for prefix in ("/v1/models/", "/v1beta/models/"):
         if path.startswith(prefix) and len(path) > len(prefix):
             dialect = "gemini" if prefix.startswith("/v1beta") else "openai.chat"
@@ -70,3 +91,17 @@ def find(path: str) -> Endpoint | None:
             dialect = "anthropic.messages" if prefix.startswith("/v1/messages") else "openai.chat"
             return Endpoint("not_built", "*", dialect, path)
     return None
+
+
+def _gemini(asked: Asked) -> Endpoint:
+    operation = _GEMINI.get(asked.method)
+    if operation is None:
+        return Endpoint("not_built", "POST", "gemini", f"Gemini's {asked.method}")
+    return Endpoint(operation, "POST", "gemini", None, asked.model, asked.method == "streamGenerateContent")
+
+
+def dialect_of(endpoint: Endpoint, query: str) -> Dialect:
+    """The client's dialect. Google's servers stream a JSON array to who does not ask for `alt=sse`."""
+    if endpoint.dialect == "gemini" and endpoint.stream and parse_qs(query).get("alt", [""])[-1] != "sse":
+        return gemini.ARRAY_DIALECT
+    return DIALECTS[endpoint.dialect]

@@ -205,7 +205,7 @@ def _why_not(ask: Ask, route: Route, target: Target, alias: str, dialect_cannot:
         return f"residency: {ask.residency} asked, the target is in {target.region or 'an unknown region'}"
     if target.embeds != ask.embeds:
         return "operation: it does not " + ("embed" if ask.embeds else "chat")
-    if target.dialect != ask.dialect and ask.unreadable is not None:
+    if target.dialect_for(ask.dialect) != ask.dialect and ask.unreadable is not None:
         return f"feature: {ask.unreadable.message}"
     lacking = _lacking(ask, target, dialect_cannot)
     if lacking is not None:
@@ -227,7 +227,8 @@ def _compliance_gap(target: Target, wanted: Compliance) -> str | None:
 def _lacking(ask: Ask, target: Target, dialect_cannot: Cannot) -> str | None:
     if ask.features is None:
         return None
-    missing = lacks(ask.features, ask.dialect, target, dialect_cannot.get(target.dialect, {}))
+    its_cannot = dialect_cannot.get(target.dialect_for(ask.dialect), {})
+    missing = lacks(ask.features, ask.dialect, target, its_cannot)
     return ", ".join(sorted(missing)) or None
 
 
@@ -235,7 +236,7 @@ def lacks(features: frozenset[str], dialect: str, target: Target, its_cannot: Ma
     """The features that this target cannot honour for a client of `dialect`; `its_cannot`: what its own cannot say."""
     hard = features - SOFT
     missing = hard & target.cannot
-    if target.dialect != dialect:
+    if target.dialect_for(dialect) != dialect:
         missing = missing | (hard & its_cannot.keys()) | {name for name in hard if is_foreign(name)}
     return missing
 

@@ -27,11 +27,11 @@ from afterbay.engine.count import serve_count
 from afterbay.engine.embed import serve_embeddings
 from afterbay.engine.fleet import Fleet
 from afterbay.engine.pipeline import serve_chat
+from afterbay.http.paths import Endpoint, dialect_of, find
 from afterbay.policy.plan import Alias, Limits, Route
 from afterbay.ports import Key
 from afterbay.store.memory import MemoryRequestLog
 from afterbay.testing.fakes import MemoryReply, ScriptedUpstream
-from afterbay.wire.registry import DIALECTS
 
 PRICE = Price(input=1_000_000, output=2_000_000, cached_input=100_000, cache_write=1_250_000)
 """One dollar a million tokens read, two a million written."""
@@ -139,12 +139,15 @@ class MemoryGateway:
         headers: Mapping[str, str] | None = None,
         key: Key | None = None,
         query: str = "",
+        path: str = "",
     ) -> Call:
-        """A request that arrives now."""
+        """A request that arrives now; `path` where it says model and method, as Gemini's does."""
         clock = self.context.clock
         call_id = request_id(int(clock.utc() * 1000), self.entropy.bits(80))
-        spoken = DIALECTS[dialect]
-        return Call(call_id, spoken, body, headers or {}, clock.monotonic(), clock.utc(), key, None, None, query)
+        endpoint = (find(path) if path else None) or Endpoint("chat", "POST", dialect)
+        spoken = dialect_of(endpoint, query)
+        now, at = clock.monotonic(), clock.utc()
+        return Call(call_id, spoken, body, headers or {}, now, at, key, endpoint.model, endpoint.stream, query, path)
 
     async def chat(
         self,
@@ -155,11 +158,12 @@ class MemoryGateway:
         reply: MemoryReply | None = None,
         key: Key | None = None,
         query: str = "",
+        path: str = "",
         operation: str = "chat",
     ) -> MemoryReply:
         """Serves one request and gives back what the client got."""
         reply = reply if reply is not None else MemoryReply()
-        await _SERVE[operation](self.context, self.call(body, dialect, headers, key, query), reply)
+        await _SERVE[operation](self.context, self.call(body, dialect, headers, key, query, path), reply)
         return reply
 
     def _direct(self, plan: Snapshot, provider: str, model: str) -> Target | None:

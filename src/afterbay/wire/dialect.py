@@ -34,7 +34,8 @@ class Head(msgspec.Struct, frozen=True):
     """What a renderer must know of the answer before its first event.
 
     `seed` is unique per answer; ids that the provider did not give are derived from it, so that rendering stays pure.
-    `created_s` is UTC seconds. `input_tokens` is an estimate for protocols that announce the input first.
+    `created_s` is UTC seconds. `input_tokens` is an estimate for protocols that announce the input first. `begun`:
+    bytes of the answer were relayed to the client before, and this renderer only has to end what it did not begin.
     """
 
     seed: str
@@ -42,6 +43,7 @@ class Head(msgspec.Struct, frozen=True):
     created_s: int = 0
     include_usage: bool = False
     input_tokens: int = 0
+    begun: bool = False
 
 
 class Parser(Protocol):
@@ -84,10 +86,13 @@ class Renderer(Protocol):
         """Bytes that keep the connection alive and mean nothing."""
 
 
+EVENT_STREAM = "text/event-stream; charset=utf-8"
+
+
 class Dialect(msgspec.Struct, frozen=True):
     """One wire protocol. `name` is `vendor.endpoint`, as in the recordings (`openai.chat`).
 
-    endpoint         path of a relayed request after a provider's base URL; empty where the path holds the model
+    relay_path       (path that the client asked, upstream model) -> path of a relayed request after a base URL
     cannot           names of the canonical features (see `afterbay.wire.features`) that a request of this dialect
                      cannot express, with the reason: targets of this dialect are filtered out for such requests
     parse_request    (body, model from the path or None, stream from the path or None) -> ChatRequest;
@@ -99,10 +104,12 @@ class Dialect(msgspec.Struct, frozen=True):
     render_answer    (reply, head, note) -> (body, losses); `note` as in `Renderer.finish`
     parse_error      (status, headers with lower-case names, body) -> ProviderError
     render_error     (error, request id) -> body
+    stream_type      content type of a client's stream
+    streams_json     whether a provider's stream may be a JSON array
     """
 
     name: str
-    endpoint: str
+    relay_path: Callable[[str, str], str]
     cannot: Mapping[str, str]
     parse_request: Callable[[bytes, str | None, bool | None], ChatRequest]
     build_request: Callable[[ChatRequest, str], Built]
@@ -112,3 +119,5 @@ class Dialect(msgspec.Struct, frozen=True):
     render_answer: Callable[[Reply, Head, Mapping[str, object] | None], tuple[bytes, tuple[str, ...]]]
     parse_error: Callable[[int, Mapping[str, str], bytes], ProviderError]
     render_error: Callable[[GatewayError, str], bytes]
+    stream_type: str = EVENT_STREAM
+    streams_json: bool = False

@@ -28,8 +28,8 @@ class _Body(msgspec.Struct):
 _KNOWN = frozenset(field.encode_name for field in msgspec.structs.fields(_Body))
 
 
-def parse_request(body: bytes) -> EmbedRequest:
-    """Reads a client's body: one text, a list of texts, one list of token ids, or a list of such lists.
+def parse_request(body: bytes, model: str | None = None) -> EmbedRequest:
+    """Reads a client's body (`model` is in it): a text, a list of texts, a list of token ids, or a list of these.
 
     Raises:
         ClientMistake: a field is wrong, missing or unknown.
@@ -45,7 +45,7 @@ def parse_request(body: bytes) -> EmbedRequest:
                 remedy="Leave it out.",
             )
     return EmbedRequest(
-        model=read.model,
+        model=model or read.model,
         inputs=_inputs(read.input),
         dimensions=read.dimensions,
         encoding_format=read.encoding_format or "float",
@@ -121,13 +121,14 @@ def _floats(embedding: list[float] | str) -> list[float]:
     return embedding
 
 
-def render_answer(vectors: list[list[float]], usage: Usage | None, model: str, encoding: str) -> bytes:
+def render_answer(vectors: list[list[float]], usage: Usage | None, model: str, request: EmbedRequest) -> bytes:
     """An answer as OpenAI's SDKs read it; base64 is little-endian float32, as theirs."""
+    packs = request.encoding_format == "base64"
     data = [
         {
             "object": "embedding",
             "index": index,
-            "embedding": base64.b64encode(array("f", vector).tobytes()).decode() if encoding == "base64" else vector,
+            "embedding": base64.b64encode(array("f", vector).tobytes()).decode() if packs else vector,
         }
         for index, vector in enumerate(vectors)
     ]

@@ -28,6 +28,16 @@ def replace_model(body: bytes, new: str) -> bytes:
     return body[:start] + msgspec.json.encode(new) + body[end:]
 
 
+def rename_model(body: bytes, old: str, new: str) -> bytes:
+    """`body` with every `"model": "models/OLD"` named anew: how Gemini's bodies repeat what their path says.
+
+    Within a JSON string the quotes would be escaped, so what is found is a key and its value.
+    """
+    found = rb'("model"\s*:\s*)' + re.escape(msgspec.json.encode(f"models/{old}"))
+    named = msgspec.json.encode(f"models/{new.removeprefix('models/')}")
+    return re.sub(found, lambda match: match[1] + named, body)
+
+
 def _model_span(body: bytes) -> tuple[int, int]:
     """Start and end of the quoted value.
 

@@ -66,6 +66,15 @@ class Splitter:
         tail = self._all_kept()
         return tail, decode(tail + b"\n\n") if tail else []
 
+    def ended(self, rest: bytes) -> bytes:
+        """The last event with the blank line that it lacks."""
+        return rest.rstrip(b"\r\n") + b"\n\n"
+
+    def before(self, whole: bytes, data: bytes) -> bytes:
+        """The events of `whole` that came before the one that holds `data`."""
+        head = whole[: max(whole.find(data), 0)]
+        return head[: _end_of_last_event(head)]
+
     def _keep(self, data: bytes) -> None:
         """Adds to the unfinished tail. The longest blank line has four bytes, so its seam needs three."""
         self._pieces.append(data)
@@ -115,12 +124,6 @@ def decode(whole: bytes) -> list[SseEvent]:
             if event is not None:
                 events.append(event)
     return events
-
-
-def before(whole: bytes, data: bytes) -> bytes:
-    """The events of `whole` that came before the one that holds `data`."""
-    head = whole[: max(whole.find(data), 0)]
-    return head[: _end_of_last_event(head)]
 
 
 def _decode_block(block: bytes) -> SseEvent | None:

@@ -11,7 +11,7 @@ from afterbay.wire.dialect import Dialect
 
 DIALECT = Dialect(
     name="anthropic.messages",
-    endpoint="/v1/messages",
+    relay_path=lambda path, model: "/v1/messages",
     cannot=CANNOT,
     parse_request=parse_request,
     build_request=build_request,

@@ -4,25 +4,31 @@ fields, schema      how Google reads JSON; its Schema as JSON Schema
 reader, settings    a client's body -> ChatRequest
 writer, turns       ChatRequest -> a body for Gemini
 parser, finish      answers -> events
-renderer            events -> answers
+renderer, array     events -> answers, streamed as SSE or as a JSON array
 errors              both ways
 embeddings          batchEmbedContents and embedContent, both ways
+count               countTokens, both ways
+paths               which model and method a path names
 """
 
 from __future__ import annotations
 
 from types import MappingProxyType
 
+import msgspec
+
 from afterbay.wire.dialect import Dialect
+from afterbay.wire.gemini.array import ArrayRenderer
 from afterbay.wire.gemini.errors import parse_error, render_error
 from afterbay.wire.gemini.parser import StreamParser, parse_answer
+from afterbay.wire.gemini.paths import relay_path
 from afterbay.wire.gemini.reader import parse_request
 from afterbay.wire.gemini.renderer import StreamRenderer, render_answer
 from afterbay.wire.gemini.writer import CANNOT, build_request
 
 DIALECT = Dialect(
     name="gemini",
-    endpoint="",
+    relay_path=relay_path,
     cannot=MappingProxyType(CANNOT),
     parse_request=parse_request,
     build_request=build_request,
@@ -32,7 +38,11 @@ DIALECT = Dialect(
     render_answer=render_answer,
     parse_error=parse_error,
     render_error=render_error,
+    streams_json=True,
 )
 """The dialect, whole."""
 
-__all__ = ["DIALECT"]
+ARRAY_DIALECT = msgspec.structs.replace(DIALECT, renderer=ArrayRenderer, stream_type="application/json; charset=UTF-8")
+"""The same to a client that asks for a stream without `alt=sse`."""
+
+__all__ = ["ARRAY_DIALECT", "DIALECT"]

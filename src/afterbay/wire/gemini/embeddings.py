@@ -6,7 +6,6 @@ the second on).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ from afterbay.core.request import EmbedRequest
 from afterbay.core.usage import Usage
 from afterbay.wire.dialect import Built
 from afterbay.wire.gemini.fields import camel, fields, integer, items, text
+from afterbay.wire.gemini.paths import model_path
 from afterbay.wire.gemini.reader import parse_part_texts
 
 
@@ -47,7 +47,7 @@ def build_request(request: EmbedRequest, model: str) -> Built:
             entry["outputDimensionality"] = request.dimensions
         entries.append(entry)
     body = msgspec.json.encode({"requests": entries})
-    return Built(f"/v1beta/models/{name}:batchEmbedContents", body, losses=(*request.hints, *request.foreign))
+    return Built(model_path(name, "batchEmbedContents"), body, losses=(*request.hints, *request.foreign))
 
 
 def parse_answer(body: bytes) -> tuple[list[list[float]], Usage | None]:
@@ -94,13 +94,14 @@ def parse_request(body: bytes, model: str | None = None) -> EmbedRequest:
     if len(dimensions) > 1:
         raise ClientMistake("requests: all must ask for the same outputDimensionality.", param="requests")
     name = (model or "").removeprefix("models/")
-    return EmbedRequest(name, tuple(inputs), dimensions.pop() if dimensions else None, foreign=tuple(foreign))
+    size = dimensions.pop() if dimensions else None
+    return EmbedRequest(name, tuple(inputs), size, foreign=tuple(foreign), is_batch=batch)
 
 
-def render_answer(vectors: Sequence[Sequence[float]], usage: Usage | None = None, *, batch: bool = True) -> bytes:
-    """The answer to batchEmbedContents, or with `batch` off to embedContent."""
-    entries = [{"values": list(vector)} for vector in vectors]
-    said: dict[str, Any] = {"embeddings": entries} if batch else {"embedding": entries[0]}
+def render_answer(vectors: list[list[float]], usage: Usage | None, model: str, request: EmbedRequest) -> bytes:
+    """The answer to batchEmbedContents, or to embedContent."""
+    entries = [{"values": vector} for vector in vectors]
+    said: dict[str, Any] = {"embeddings": entries} if request.is_batch else {"embedding": entries[0]}
     if usage is not None:
         said["usageMetadata"] = {"promptTokenCount": usage.total_input}
     return msgspec.json.encode(said)

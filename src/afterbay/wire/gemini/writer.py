@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 
 from afterbay.core.request import ChatRequest, Reasoning, ResponseFormat, ToolChoice, ToolSpec
 from afterbay.wire.dialect import Built
 from afterbay.wire.features import features
+from afterbay.wire.gemini.paths import model_path
 from afterbay.wire.gemini.turns import Turns
 
 CANNOT = {
@@ -58,8 +58,7 @@ def build_request(request: ChatRequest, model: str) -> Built:
     if config:
         body["generationConfig"] = config
     method = "streamGenerateContent?alt=sse" if request.stream else "generateContent"
-    name = quote(model.removeprefix("models/"), safe="/:@-._~")
-    return Built(f"/v1beta/models/{name}:{method}", msgspec.json.encode(body), losses=tuple(losses))
+    return Built(model_path(model, method), msgspec.json.encode(body), losses=tuple(losses))
 
 
 def _unsaid(request: ChatRequest) -> list[str]:

@@ -19,7 +19,7 @@ CANNOT = {
 
 DIALECT = Dialect(
     name="openai.chat",
-    endpoint="/chat/completions",
+    relay_path=lambda path, model: "/chat/completions",
     cannot=CANNOT,
     parse_request=parse_request,
     build_request=build_request,
