@@ -39,6 +39,8 @@ def direct_target(snapshot: Snapshot, provider_name: str, model: str) -> Target 
         region=provider.region,
         compliance=provider.compliance,
         embeds=embedder,
+        speaks=() if embedder else provider.also_speaks,
+        maker=provider.maker,
     )
 
 

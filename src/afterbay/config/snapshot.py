@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import msgspec
 
@@ -10,12 +11,16 @@ from afterbay.config.schema import LimitsConfig, Protocol, StateConfig, Telemetr
 from afterbay.core.secret import Secret
 from afterbay.policy.plan import Alias, Compliance, Route
 
+_MAKERS: Mapping[str, str] = MappingProxyType({"anthropic": "anthropic", "gemini": "google"})
+"""Makers of protocols that are not spoken by many."""
+
 
 class Provider(msgspec.Struct, frozen=True):
     """An upstream, ready to be spoken to. `chat_dialect` is a name of `afterbay.wire`; None: it cannot chat.
 
     `kind` llamacpp with an empty `base_url` is the embedded engine: whoever starts it fills in where it listens.
     `vendor` is the catalogue's name of who runs it (`groq`, `mistral`, ...), empty for a server of one's own.
+    `also_speaks`: dialects beside `chat_dialect` that it takes from clients of theirs.
     """
 
     name: str
@@ -34,6 +39,12 @@ class Provider(msgspec.Struct, frozen=True):
     threads: int | None = None
     slots: int = 4
     vendor: str = ""
+    also_speaks: tuple[str, ...] = ()
+
+    @property
+    def maker(self) -> str:
+        """Whose proofs of reasoning (`afterbay.wire.proofs`) it takes."""
+        return _MAKERS.get(self.kind) or self.vendor or self.name
 
     @property
     def is_embedded(self) -> bool:

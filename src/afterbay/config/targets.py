@@ -148,6 +148,8 @@ def target(place: Place, model: ModelConfig, prices: Prices) -> Target:
         weight=place.weight,
         priority=place.priority,
         embeds=is_embedder,
+        speaks=() if is_embedder else served.also_speaks,
+        maker=served.maker,
     )
 
 

@@ -19,6 +19,7 @@ from afterbay.policy.attempts import Attempts, SetAlarm
 from afterbay.ports import UpstreamResponse
 from afterbay.wire.dialect import Dialect
 from afterbay.wire.framing import splitter_for
+from afterbay.wire.proofs import outgoing
 from afterbay.wire.registry import DIALECTS
 
 IMPLAUSIBLE = "estimated: the provider's token counts cannot be right"
@@ -109,10 +110,16 @@ class Exchange:
         limit = self.turn.snapshot.limits.event_bytes
         seed = self.turn.call.id.removeprefix("req_")
         splitter = splitter_for(response.headers.get("content-type", ""), limit)
-        self._pump = Pump(self._dialect, seed, self._relays, splitter, limit, self.meter, delivery, self, hides_usage)
+        self._pump = Pump(
+            self._dialect, seed, self._relays, splitter, limit, self.meter, delivery, self, hides_usage, self._outgoing
+        )
         await self._pump.run(response, self.target)
         await self._end_stream(delivery)
         await self._pump.let_go(response)
+
+    def _outgoing(self, events: list[Event]) -> list[Event]:
+        """Events of a translated answer, with its proofs as the client may carry them."""
+        return outgoing(events, self.target.maker, self.turn.call.dialect.name)
 
     async def complete_late(self, delivery: Delivery) -> bool:
         """Ends a stream whose answer is complete but whose connection stays open; False if there is no such stream."""
@@ -141,6 +148,8 @@ class Exchange:
             # an estimate that is rather too high.
             self.turn.warnings.append(f"the answer could not be read, only relayed: {error}"[:300])
             self._events = [TextDelta(self._whole.decode("utf-8", "replace"))]
+        if not self._relays:
+            self._events = self._outgoing(self._events)
         self.meter.see(self._events)
         if self.meter.error is not None:
             raise ProviderFailure(self.meter.error)

@@ -12,6 +12,7 @@ from afterbay.policy.route import SOFT, lacks
 from afterbay.wire import openai_chat
 from afterbay.wire.features import strip
 from afterbay.wire.openai_chat.relay import ask_for_usage
+from afterbay.wire.proofs import admitted, without_foreign
 from afterbay.wire.registry import DIALECTS
 from afterbay.wire.splice import rename_model, replace_model
 
@@ -37,7 +38,9 @@ def prepare(turn: Turn, target: Target) -> Outbound:
     lacking = _lacking(turn, target)
     spoken = target.dialect_for(call.dialect.name)
     if spoken == call.dialect.name and not lacking:
-        body = relayed_body(turn, target)
+        body, took = without_foreign(relayed_body(turn, target), target.maker)
+        if took:
+            turn.warnings.append(_warning("signatures of another maker"))
         asking = (
             ask_for_usage(body)
             if turn.stream and turn.route.ask_usage and call.dialect is openai_chat.DIALECT
@@ -46,8 +49,9 @@ def prepare(turn: Turn, target: Target) -> Outbound:
         path = call.dialect.relay_path(call.path, target.name) + query_of(call.query)
         return Outbound(path, asking or body, forwarded(call, spoken), asking is not None)
     request = strip(turn.request, lacking) if lacking else turn.request
+    request, left_out = admitted(request, call.dialect.name, target.maker)
     built = DIALECTS[spoken].build_request(request, target.name)
-    turn.warnings += [_warning(name) for name in (*sorted(lacking), *built.losses)]
+    turn.warnings += [_warning(name) for name in (*sorted(lacking), *left_out, *built.losses)]
     return Outbound(built.path, built.body, built.headers)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -77,6 +78,7 @@ class Pump:
         delivery: Delivery,
         pace: Pace,
         hides_usage: bool = False,
+        outgoing: Callable[[list[Event]], list[Event]] = list,
     ) -> None:
         self._splitter = splitter
         self._parser = dialect.stream_parser(seed)
@@ -90,6 +92,7 @@ class Pump:
         self._limit = event_bytes
         self._committed = False
         self._hides_usage = hides_usage
+        self._outgoing = outgoing
 
     async def run(self, response: UpstreamResponse, target: Target) -> None:
         """Reads to the end.
@@ -160,7 +163,7 @@ class Pump:
             except (ValueError, RecursionError):
                 raise _Unreadable(events, data) from None
         self._meter.see(events)
-        return events
+        return events if self._relays else self._outgoing(events)
 
     async def _take(self, raw: bytes, sse: list[SseEvent], target: Target) -> None:
         """Passes on what has come, up to an event that cannot be read.

@@ -32,6 +32,7 @@ from afterbay.policy.plan import Alias, Limits, Route
 from afterbay.ports import Key
 from afterbay.store.memory import MemoryRequestLog
 from afterbay.testing.fakes import MemoryReply, ScriptedUpstream
+from afterbay.wire.proofs import NATIVE
 
 PRICE = Price(input=1_000_000, output=2_000_000, cached_input=100_000, cache_write=1_250_000)
 """One dollar a million tokens read, two a million written."""
@@ -51,6 +52,7 @@ def target(id: str, dialect: str = "openai.chat", **fields: Any) -> Target:  # n
         "name": name,
         "dialect": dialect,
         "price": PRICE,
+        "maker": NATIVE.get(dialect, provider),
     }
     return Target(**plain | fields)
 

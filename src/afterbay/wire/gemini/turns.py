@@ -22,6 +22,7 @@ from afterbay.core.message import (
     ToolUse,
 )
 from afterbay.wire.gemini.reader import media_type_of_url
+from afterbay.wire.proofs import SKIP
 
 Said: TypeAlias = dict[str, Any]
 
@@ -30,10 +31,6 @@ _ROLE = {"assistant": "model"}
 
 _SIGNED = re.compile(r"gemini-(?:[3-9]|flash-latest|pro-latest)")
 """Models that refuse a turn whose first call has no signature, and that take media inside a function response."""
-
-_FOREIGN_CALL = "skip_thought_signature_validator"
-"""What Google tells us to send for calls that another model made.
-Source: ai.google.dev/gemini-api/docs/thought-signatures, FAQ."""
 
 
 class Turns:
@@ -134,7 +131,7 @@ class Turns:
         said: Said = {"functionCall": {"id": use.id, "name": use.name, "args": self._arguments(use)}}
         signature = use.signature
         if signature is None and self._newer and not any("functionCall" in part for part in own):
-            signature = _FOREIGN_CALL
+            signature = SKIP
         if signature:
             said["thoughtSignature"] = signature
         return said

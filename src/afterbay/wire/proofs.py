@@ -1,0 +1,199 @@
+"""Whose proof is it? Signatures of reasoning and of tool calls, on their way between makers.
+
+Anthropic signs its thinking, Google its thoughts and calls, OpenAI encrypts its reasoning: opaque strings that must
+come back unchanged, and that only their maker takes. A conversation may change its provider between two turns. So a
+proof that travels in a protocol of another maker is wrapped with its maker's name; when it comes back it is unwrapped
+for its maker and left out for all others. A proof without a wrapping belongs to the maker of its protocol.
+
+The wrapped form is base64 of `afterbay`, a byte 1, and maker, call and proof with a byte 0 between them: base64, since
+Google's clients take nothing else. `call` is the id of the tool call that it belongs to, where the protocol has no
+place for the proof of a call (Anthropic's, OpenAI's Responses): there it travels as a proof of reasoning before the
+call. The state is in the conversation, so any replica can go on with it.
+"""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import msgspec
+
+from afterbay.core.event import Event, ReasoningSignature, ToolCallStarted
+from afterbay.core.message import Message, Part, Thinking, ToolUse
+from afterbay.core.request import ChatRequest
+
+NATIVE: Mapping[str, str] = MappingProxyType(
+    {
+        "anthropic.messages": "anthropic",
+        "bedrock.converse": "anthropic",
+        "gemini": "google",
+        "openai.chat": "google",
+        "openai.responses": "openai",
+    }
+)
+"""Whose proofs a client's protocol carries without a wrapping. In chat completions only Google's have a place."""
+
+_CARRIES_CALLS = frozenset({"gemini", "openai.chat"})
+"""Protocols with a place for the proof of a call."""
+
+_HEAD = b"afterbay\x01"
+MARK = b64encode(_HEAD).decode()
+"""How every wrapped proof begins: the head has nine bytes, so no letter after it depends on what follows."""
+
+SKIP = "skip_thought_signature_validator"
+"""What Google tells to send for a call that another model made.
+Source: ai.google.dev/gemini-api/docs/thought-signatures, FAQ (November 2026)."""
+
+
+class Proof(NamedTuple):
+    """An opaque string, its maker (empty: unknown), and the call that it belongs to (empty: none)."""
+
+    maker: str
+    call: str
+    data: str
+
+
+def wrap(proof: Proof) -> str:
+    """The proof in a form that any protocol carries."""
+    return b64encode(_HEAD + "\0".join(proof).encode()).decode()
+
+
+def unwrap(text: str, native: str) -> Proof:
+    """What `wrap` was given; a text without a wrapping is a proof of the maker `native`."""
+    if text.startswith(MARK):
+        try:
+            parts = b64decode(text, validate=True)[len(_HEAD) :].decode().split("\0", 2)
+        except (binascii.Error, UnicodeDecodeError):
+            parts = []
+        if len(parts) == 3:
+            return Proof(*parts)
+        return Proof("", "", text)
+    return Proof(native, "", text)
+
+
+def outgoing(events: list[Event], maker: str, client: str) -> list[Event]:
+    """The events of an answer by `maker` as a client of the protocol `client` may carry them."""
+    wraps, moves = maker != NATIVE.get(client), client not in _CARRIES_CALLS
+    if not wraps and not moves:
+        return events
+    out: list[Event] = []
+    for event in events:
+        if type(event) is ReasoningSignature and wraps:
+            event = msgspec.structs.replace(event, data=wrap(Proof(maker, "", event.data)))
+        elif type(event) is ToolCallStarted and event.signature is not None:
+            proof = Proof(maker, event.id if moves else "", event.signature)
+            wrapped = wrap(proof) if moves or wraps else event.signature
+            if moves:
+                out.append(ReasoningSignature(wrapped, choice=event.choice))
+            event = msgspec.structs.replace(event, signature=None if moves else wrapped)
+        out.append(event)
+    return out
+
+
+def admitted(request: ChatRequest, client: str, maker: str) -> tuple[ChatRequest, tuple[str, ...]]:
+    """The request as `maker` may see it, and the names of what was left out: proofs of other makers."""
+    if not any(_is_signed(part) for message in request.messages for part in message.parts):
+        return request, ()
+    native, losses = NATIVE.get(client, ""), dict[str, None]()
+    messages = tuple(_admit(message, native, maker, losses) for message in request.messages)
+    return msgspec.structs.replace(request, messages=messages), tuple(losses)
+
+
+def _is_signed(part: Part) -> bool:
+    if isinstance(part, Thinking):
+        return bool(part.signature or part.redacted)
+    return isinstance(part, ToolUse) and part.signature is not None
+
+
+def _admit(message: Message, native: str, maker: str, losses: dict[str, None]) -> Message:
+    parts: list[Part] = []
+    calls: dict[str, str] = {}
+    for part in message.parts:
+        if isinstance(part, Thinking):
+            kept = _thinking(part, native, maker, calls, losses)
+            if kept is not None:
+                parts.append(kept)
+        elif isinstance(part, ToolUse):
+            parts.append(_call(part, native, maker, calls, losses))
+        else:
+            parts.append(part)
+    return msgspec.structs.replace(message, parts=tuple(parts))
+
+
+def _thinking(
+    part: Thinking, native: str, maker: str, calls: dict[str, str], losses: dict[str, None]
+) -> Thinking | None:
+    """The part as the maker may see it; `calls` collects proofs that belong to calls behind it."""
+    given = part.signature or part.redacted
+    if not given:
+        return part
+    proof = unwrap(given, native)
+    if proof.call or proof.maker != maker:
+        if proof.maker == maker:
+            calls[proof.call] = proof.data
+        else:
+            losses["thinking.signature of another maker"] = None
+        return Thinking(part.text) if part.text else None
+    is_redacted = part.signature is None
+    return Thinking(part.text, None if is_redacted else proof.data, proof.data if is_redacted else None)
+
+
+def _call(use: ToolUse, native: str, maker: str, calls: dict[str, str], losses: dict[str, None]) -> ToolUse:
+    if use.signature is None:
+        carried = calls.pop(use.id, None)
+        return use if carried is None else msgspec.structs.replace(use, signature=carried)
+    proof = unwrap(use.signature, native)
+    if proof.maker != maker:
+        losses["tool_use.signature of another maker"] = None
+        return msgspec.structs.replace(use, signature=None)
+    return msgspec.structs.replace(use, signature=proof.data)
+
+
+def without_foreign(body: bytes, maker: str) -> tuple[bytes, bool]:
+    """A body that is relayed to `maker`, its wrapped proofs unwrapped or taken out; whether any was taken out.
+
+    Only a conversation that another maker took part in holds any: every other body stays what it is, byte for byte.
+    """
+    if MARK.encode() not in body:
+        return body, False
+    cleaner = _Cleaner(maker)
+    return msgspec.json.encode(cleaner.clean(msgspec.json.decode(body))), cleaner.took
+
+
+class _Cleaner:
+    """Walks a decoded body. What holds nothing but a proof goes with it: a thinking block, a reasoning item."""
+
+    def __init__(self, maker: str) -> None:
+        self._maker = maker
+        self.took = False
+
+    def clean(self, node: Any) -> Any:
+        """The node without foreign proofs; None where nothing is left of it."""
+        if isinstance(node, list):
+            return self._items(node)
+        if not isinstance(node, dict):
+            return node
+        out: dict[str, Any] = {}
+        for key, value in node.items():
+            if isinstance(value, str) and value.startswith(MARK):
+                proof = unwrap(value, "")
+                if proof.maker == self._maker and not proof.call:
+                    out[key] = proof.data
+                    continue
+                self.took = True
+                if key not in ("thoughtSignature", "thought_signature"):
+                    return None
+                if node.keys() & {"functionCall", "function_call"}:
+                    out[key] = SKIP
+                elif node.get("text") == "":
+                    return None
+            else:
+                out[key] = self.clean(value)
+        return out
+
+    def _items(self, nodes: Iterable[Any]) -> list[Any]:
+        """The items, and what is left of each; an item that was null before stays."""
+        return [kept for node in nodes if (kept := self.clean(node)) is not None or node is None]

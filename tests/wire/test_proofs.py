@@ -1,0 +1,131 @@
+"""Signatures of reasoning and of calls on their way between makers: what goes out comes back, to its maker alone."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given
+
+from afterbay.core.event import Event, ReasoningDelta, ReasoningSignature, TextDelta, ToolCallStarted, fold
+from afterbay.core.message import Message, Text, Thinking, ToolUse
+from afterbay.core.request import ChatRequest
+from afterbay.wire.proofs import MARK, NATIVE, SKIP, Proof, admitted, outgoing, unwrap, without_foreign, wrap
+
+NAMES = st.text(alphabet=st.characters(exclude_characters="\0", codec="utf-8"), max_size=20)
+MAKERS = ["anthropic", "google", "openai", "xai"]
+
+
+@given(NAMES, NAMES, st.text(alphabet=st.characters(codec="utf-8"), max_size=60))
+def test_a_wrapped_proof_unwraps_to_itself_and_is_base64(maker: str, call: str, data: str) -> None:
+    proof = Proof(maker, call, data)
+    text = wrap(proof)
+    assert unwrap(text, "anyone") == proof
+    assert text.startswith(MARK)
+    assert base64.b64encode(base64.b64decode(text, validate=True)).decode() == text
+
+
+def test_a_plain_proof_belongs_to_the_protocols_own_maker() -> None:
+    assert unwrap("EqQBCkY", "anthropic") == Proof("anthropic", "", "EqQBCkY")
+
+
+@pytest.mark.parametrize("torn", [MARK, MARK + "!!", MARK + "AAAA"])
+def test_a_torn_wrapping_is_nobodys(torn: str) -> None:
+    assert unwrap(torn, "anthropic").maker == ""
+
+
+def conversation(events: list[Event]) -> ChatRequest:
+    return ChatRequest("m", (Message("user", (Text("hi"),)), fold(events).choices[0].message))
+
+
+ANSWER: list[Event] = [
+    ReasoningDelta("hm"),
+    ReasoningSignature("c2ln"),
+    TextDelta("so"),
+    ToolCallStarted(0, "call_1", "look", "Y2FsbA=="),
+    ToolCallStarted(1, "call_2", "look"),
+]
+
+
+@pytest.mark.parametrize("client", sorted(NATIVE))
+@pytest.mark.parametrize("maker", MAKERS)
+def test_what_an_answer_proved_comes_back_to_its_maker(client: str, maker: str) -> None:
+    request, losses = admitted(conversation(outgoing(ANSWER, maker, client)), client, maker)
+    assert losses == ()
+    said = request.messages[1]
+    assert [part.signature for part in said.parts if isinstance(part, ToolUse)] == ["Y2FsbA==", None]
+    assert [(p.text, p.signature) for p in said.parts if isinstance(p, Thinking)] == [("hm", "c2ln")]
+
+
+@pytest.mark.parametrize("client", sorted(NATIVE))
+@pytest.mark.parametrize("maker", MAKERS)
+def test_no_other_maker_sees_it_and_the_loss_is_named(client: str, maker: str) -> None:
+    request, losses = admitted(conversation(outgoing(ANSWER, maker, client)), client, "somebody")
+    assert losses
+    said = request.messages[1]
+    assert [part.signature for part in said.parts if isinstance(part, ToolUse)] == [None, None]
+    assert [(p.text, p.signature) for p in said.parts if isinstance(p, Thinking)] == [("hm", None)]
+
+
+def test_the_protocols_own_proofs_are_not_touched() -> None:
+    events: list[Event] = [ReasoningSignature("x"), ToolCallStarted(0, "c", "f")]
+    assert outgoing(events, "anthropic", "anthropic.messages") == events
+    assert outgoing(ANSWER, "google", "gemini") is ANSWER
+
+
+def test_redacted_reasoning_stays_redacted() -> None:
+    out = outgoing([ReasoningSignature("blob", redacted=True)], "anthropic", "openai.responses")
+    request, losses = admitted(conversation(out), "openai.responses", "anthropic")
+    assert (request.messages[1].parts, losses) == ((Thinking(redacted="blob"),), ())
+
+
+def test_a_request_without_proofs_is_the_same_object() -> None:
+    request = ChatRequest("m", (Message("assistant", (Thinking("hm"), ToolUse("c", "f", "{}"))),))
+    assert admitted(request, "gemini", "anthropic") == (request, ())
+    assert admitted(request, "gemini", "anthropic")[0] is request
+
+
+def test_a_relayed_body_without_wrapped_proofs_keeps_its_bytes() -> None:
+    body = b'{ "messages" : [{"signature":"EqQB"}] }'
+    assert without_foreign(body, "anthropic") == (body, False)
+
+
+FOREIGN, OWN = wrap(Proof("google", "", "Zm9v")), wrap(Proof("anthropic", "", "Zm9v"))
+
+
+@pytest.mark.parametrize(
+    ("node", "left"),
+    [
+        ({"type": "thinking", "thinking": "hm", "signature": FOREIGN}, None),
+        ({"type": "redacted_thinking", "data": FOREIGN}, None),
+        ({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": FOREIGN}, None),
+        (
+            {"type": "thinking", "thinking": "hm", "signature": OWN},
+            {"type": "thinking", "thinking": "hm", "signature": "Zm9v"},
+        ),
+        (
+            {"functionCall": {"name": "f"}, "thoughtSignature": FOREIGN},
+            {"functionCall": {"name": "f"}, "thoughtSignature": SKIP},
+        ),
+        ({"text": "", "thoughtSignature": FOREIGN}, None),
+        ({"text": "so", "thoughtSignature": FOREIGN}, {"text": "so"}),
+        (
+            {"id": "c", "extra_content": {"google": {"thought_signature": FOREIGN}}},
+            {"id": "c", "extra_content": {"google": {}}},
+        ),
+    ],
+)
+def test_a_relayed_body_loses_other_makers_proofs_and_what_holds_nothing_else(node: object, left: object) -> None:
+    body = json.dumps({"model": "m", "items": [{"text": "kept"}, node, None]}).encode()
+    cleaned, took = without_foreign(body, "anthropic")
+    assert took is (OWN not in body.decode())
+    kept = [{"text": "kept"}, None] if left is None else [{"text": "kept"}, left, None]
+    assert json.loads(cleaned) == {"model": "m", "items": kept}
+
+
+def test_a_proof_of_a_call_in_the_place_of_reasoning_is_no_proof_of_reasoning() -> None:
+    carried = {"type": "thinking", "thinking": "", "signature": wrap(Proof("anthropic", "call_1", "x"))}
+    cleaned, took = without_foreign(json.dumps([carried, 1]).encode(), "anthropic")
+    assert (json.loads(cleaned), took) == ([1], True)
