@@ -11,13 +11,14 @@ from afterbay.core.chance import draw
 from afterbay.core.decision import Decision, Record
 from afterbay.core.errors import ClientMistake
 from afterbay.core.message import Text, ToolResult, ToolUse
-from afterbay.core.request import ChatRequest
+from afterbay.core.request import ChatRequest, EmbedRequest
 from afterbay.engine.fleet import Fleet
 from afterbay.policy.plan import Route
 from afterbay.policy.quantity import estimate_text
 from afterbay.ports import Clock, Entropy, Key, RequestLog
 from afterbay.wire.dialect import Dialect, Head
 from afterbay.wire.features import features
+from afterbay.wire.registry import EMBED_DIALECTS, EMBEDS_AS
 
 
 class Context:
@@ -70,6 +71,7 @@ class Turn:
         self.input_tokens = len(call.body) // 4
         self.response_bytes = 0
         self._request: ChatRequest | None = None
+        self._embed_request: EmbedRequest | None = None
         self._features: frozenset[str] | None = None
         self.record = Record(
             id=call.id,
@@ -98,6 +100,18 @@ class Turn:
             call = self.call
             self._request = call.dialect.parse_request(call.body, call.path_model, call.path_stream)
         return self._request
+
+    @property
+    def embed_request(self) -> EmbedRequest:
+        """The canonical request for vectors.
+
+        Raises:
+            ClientMistake: the body is not right.
+        """
+        if self._embed_request is None:
+            call = self.call
+            self._embed_request = EMBED_DIALECTS[EMBEDS_AS[call.dialect.name]].parse_request(call.body, call.path_model)
+        return self._embed_request
 
     @property
     def features(self) -> frozenset[str]:

@@ -52,7 +52,7 @@ class EmbedExchange:
         turn, target, call = self.turn, self.target, self.turn.call
         asked = EMBEDS_AS[call.dialect.name]
         client, dialect = EMBED_DIALECTS[asked], EMBED_DIALECTS[target.dialect]
-        request = client.parse_request(call.body, call.path_model)
+        request = turn.embed_request
         relays = target.dialect == asked
         built = dialect.build_request(request, target.name)
         if relays:

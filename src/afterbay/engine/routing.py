@@ -11,7 +11,7 @@ from afterbay.policy.facts import prompt_text, read_facts
 from afterbay.policy.names import Found, look_up
 from afterbay.policy.plan import Limits, Route
 from afterbay.policy.route import Ask, decide, route_of
-from afterbay.wire.registry import DIALECTS
+from afterbay.wire.registry import DIALECTS, EMBEDS_AS
 
 _CANNOT = {name: dialect.cannot for name, dialect in DIALECTS.items()}
 
@@ -65,8 +65,10 @@ def _without_responses(turn: Turn, decision: Decision) -> Decision:
 
 def _ask(turn: Turn, found: Found, route: Route, embeds: bool) -> Ask:
     call = turn.call
-    needs_features = not embeds and _needs_features(turn, found, route)
-    needs_facts = not embeds and found.route is not None
+    if embeds:
+        return _ask_vectors(turn, found)
+    needs_features = _needs_features(turn, found, route)
+    needs_facts = found.route is not None
     unreadable = turn.unreadable() if needs_features or needs_facts else None
     readable = unreadable is None
     return Ask(
@@ -76,9 +78,21 @@ def _ask(turn: Turn, found: Found, route: Route, embeds: bool) -> Ask:
         features=turn.features if needs_features and readable else None,
         unreadable=unreadable,
         input_tokens=turn.measure() if needs_features and readable else None,
-        embeds=embeds,
         facts=read_facts(prompt_text(turn.request.messages), route.rules) if needs_facts and readable else None,
         task=call.headers.get("x-afterbay-task"),
+        allowed_models=call.key.models if call.key is not None else frozenset(),
+        residency=call.headers.get("x-afterbay-residency"),
+    )
+
+
+def _ask_vectors(turn: Turn, found: Found) -> Ask:
+    call = turn.call
+    return Ask(
+        requested=turn.model,
+        found=found,
+        dialect=EMBEDS_AS[call.dialect.name],
+        features=frozenset(turn.embed_request.foreign),
+        embeds=True,
         allowed_models=call.key.models if call.key is not None else frozenset(),
         residency=call.headers.get("x-afterbay-residency"),
     )
