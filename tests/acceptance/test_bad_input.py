@@ -205,7 +205,7 @@ def test_an_unsupported_field_is_named(gateway: LiveGateway) -> None:
         ("GET", "/v2/models", 404),
         ("POST", "/chat/completions", 404),
         ("POST", "/v1/responses", 501),
-        ("POST", "/v1/moderations", 501),
+        ("POST", "/v1/files", 501),
         ("GET", "/v1/files", 501),
         ("POST", "/v1/batches", 501),
         ("POST", "/v1/feedback", 501),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 
 import msgspec
 
@@ -47,8 +48,8 @@ async def serve_chat(context: Context, call: Call, reply: Reply) -> None:
     await serve(Turn(context, call, "chat"), reply, Exchange)
 
 
-async def serve(turn: Turn, reply: Reply, make: MakeTry) -> None:
-    """Takes one request through its stages. Every error is told to the client.
+async def serve(turn: Turn, reply: Reply, make: MakeTry, prepares: Callable[[Turn], None] | None = None) -> None:
+    """Takes one request through its stages. Every error is told to the client. `prepares`: in place of `prepare`.
 
     Raises:
         ClientGone, asyncio.CancelledError: nobody listens any more; the record is written all the same. A request that
@@ -57,8 +58,8 @@ async def serve(turn: Turn, reply: Reply, make: MakeTry) -> None:
     delivery = Delivery(turn, reply)
     driver: Driver | None = None
     try:
-        prepare(turn)
-        turn.decision = choose(turn, embeds=turn.record.operation == "embeddings")
+        (prepares or prepare)(turn)
+        turn.decision = choose(turn)
         driver = Driver(turn, delivery, make)
         if turn.stream:
             delivery.hold(turn.route.limits.hold_s)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
 import msgspec
 
 from afterbay.core.decision import Decision
@@ -16,7 +19,7 @@ from afterbay.wire.registry import DIALECTS, EMBEDS_AS
 _CANNOT = {name: dialect.cannot for name, dialect in DIALECTS.items()}
 
 
-def choose(turn: Turn, *, embeds: bool = False) -> Decision:
+def choose(turn: Turn) -> Decision:
     """Decides which targets may serve, in which order, under which limits of time.
 
     Raises:
@@ -27,7 +30,7 @@ def choose(turn: Turn, *, embeds: bool = False) -> Decision:
     found = look_up(snapshot, turn.model, turn.fleet.direct)
     turn.route = _shortened(route_of(snapshot, found, snapshot.defaults), turn)
     turn.deadline_s = turn.call.received_s + turn.route.limits.total_s
-    ask = _ask(turn, found, turn.route, embeds)
+    ask = _ASK.get(turn.record.operation, _ask)(turn, found, turn.route)
     world = turn.fleet.world()
     try:
         decision = decide(ask, snapshot, turn.route, _CANNOT, world, now, turn.draw)
@@ -63,10 +66,8 @@ def _without_responses(turn: Turn, decision: Decision) -> Decision:
     return decision if len(targets) == len(decision.targets) else msgspec.structs.replace(decision, targets=targets)
 
 
-def _ask(turn: Turn, found: Found, route: Route, embeds: bool) -> Ask:
+def _ask(turn: Turn, found: Found, route: Route) -> Ask:
     call = turn.call
-    if embeds:
-        return _ask_vectors(turn, found)
     needs_features = _needs_features(turn, found, route)
     needs_facts = found.route is not None
     unreadable = turn.unreadable() if needs_features or needs_facts else None
@@ -85,17 +86,33 @@ def _ask(turn: Turn, found: Found, route: Route, embeds: bool) -> Ask:
     )
 
 
-def _ask_vectors(turn: Turn, found: Found) -> Ask:
+def _ask_vectors(turn: Turn, found: Found, route: Route) -> Ask:
+    request = turn.embed_request
+    return _ask_plain(turn, found, EMBEDS_AS[turn.call.dialect.name], frozenset(request.foreign), embeds=True)
+
+
+def _ask_judgement(turn: Turn, found: Found, route: Route) -> Ask:
+    """No protocol but its own has it, as if it were a field that the others lack."""
+    return _ask_plain(turn, found, turn.call.dialect.name, frozenset({"moderations"}))
+
+
+def _ask_plain(turn: Turn, found: Found, dialect: str, features: frozenset[str], *, embeds: bool = False) -> Ask:
     call = turn.call
     return Ask(
         requested=turn.model,
         found=found,
-        dialect=EMBEDS_AS[call.dialect.name],
-        features=frozenset(turn.embed_request.foreign),
-        embeds=True,
+        dialect=dialect,
+        features=features,
+        embeds=embeds,
         allowed_models=call.key.models if call.key is not None else frozenset(),
         residency=call.headers.get("x-afterbay-residency"),
     )
+
+
+_ASK: Mapping[str, Callable[[Turn, Found, Route], Ask]] = MappingProxyType(
+    {"embeddings": _ask_vectors, "moderations": _ask_judgement}
+)
+"""What an operation other than chat needs of a target."""
 
 
 def _needs_features(turn: Turn, found: Found, route: Route) -> bool:

@@ -14,6 +14,7 @@ from afterbay.engine.context import Call, Context
 from afterbay.engine.count import serve_count
 from afterbay.engine.delivery import error_headers
 from afterbay.engine.embed import serve_embeddings
+from afterbay.engine.moderate import serve_moderations
 from afterbay.engine.pipeline import serve_chat
 from afterbay.http.body import check_head, read_body
 from afterbay.http.identity import identify, is_loopback, require_admin, require_local
@@ -26,7 +27,12 @@ from afterbay.wire.registry import DIALECTS
 logger = logging.getLogger("afterbay.http")
 
 Serve: TypeAlias = Callable[[Context, Call, Reply], Awaitable[None]]
-_SERVE: Mapping[str, Serve] = {"chat": serve_chat, "embeddings": serve_embeddings, "count_tokens": serve_count}
+_SERVE: Mapping[str, Serve] = {
+    "chat": serve_chat,
+    "embeddings": serve_embeddings,
+    "count_tokens": serve_count,
+    "moderations": serve_moderations,
+}
 
 
 class Gateway:

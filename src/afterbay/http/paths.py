@@ -15,7 +15,17 @@ from afterbay.wire.gemini.paths import Asked, read_path
 from afterbay.wire.registry import DIALECTS
 
 Operation: TypeAlias = Literal[
-    "chat", "embeddings", "count_tokens", "models", "request", "live", "ready", "metrics", "not_built", "index"
+    "chat",
+    "embeddings",
+    "count_tokens",
+    "moderations",
+    "models",
+    "request",
+    "live",
+    "ready",
+    "metrics",
+    "not_built",
+    "index",
 ]
 
 
@@ -38,6 +48,7 @@ _EXACT: dict[str, Endpoint] = {
     "/v1/messages": Endpoint("chat", "POST", "anthropic.messages"),
     "/v1/messages/count_tokens": Endpoint("count_tokens", "POST", "anthropic.messages"),
     "/v1/embeddings": Endpoint("embeddings", "POST"),
+    "/v1/moderations": Endpoint("moderations", "POST"),
     "/v1/models": Endpoint("models", "GET"),
     "/v1beta/models": Endpoint("models", "GET", "gemini"),
     "/health/live": Endpoint("live", "GET"),
@@ -48,7 +59,6 @@ _EXACT: dict[str, Endpoint] = {
 
 _NOT_BUILT = (
     "/v1/responses",
-    "/v1/moderations",
     "/v1/files",
     "/v1/batches",
     "/v1/messages/batches",

@@ -26,6 +26,7 @@ from afterbay.engine.context import Call, Context
 from afterbay.engine.count import serve_count
 from afterbay.engine.embed import serve_embeddings
 from afterbay.engine.fleet import Fleet
+from afterbay.engine.moderate import serve_moderations
 from afterbay.engine.pipeline import serve_chat
 from afterbay.http.paths import Endpoint, dialect_of, find
 from afterbay.policy.plan import Alias, Limits, Route
@@ -39,7 +40,12 @@ PRICE = Price(input=1_000_000, output=2_000_000, cached_input=100_000, cache_wri
 
 NOON_S = 1_770_000_000.0
 
-_SERVE: Mapping[str, Any] = {"chat": serve_chat, "embeddings": serve_embeddings, "count_tokens": serve_count}
+_SERVE: Mapping[str, Any] = {
+    "chat": serve_chat,
+    "embeddings": serve_embeddings,
+    "count_tokens": serve_count,
+    "moderations": serve_moderations,
+}
 
 
 def target(id: str, dialect: str = "openai.chat", **fields: Any) -> Target:  # noqa: A002  # the field's own name
