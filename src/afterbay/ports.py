@@ -110,6 +110,37 @@ class RequestLog(Protocol):
         """Takes a record without waiting; a full buffer drops nothing but blocks nobody (see the store's notes)."""
 
 
+class KeptResponse(msgspec.Struct, frozen=True):
+    """A response that a client asked to keep.
+
+    `input` is a JSON array of the items that were new in its request, `answer` the response object, `previous_id` the
+    response that it continued. `provider` is set, and both are empty, where that provider keeps it itself.
+    `created_at` is UTC seconds; `key_id` whose it is (None: an open gateway's).
+    """
+
+    id: str
+    key_id: str | None
+    created_at: float
+    provider: str
+    model: str
+    previous_id: str | None = None
+    input: bytes = b""
+    answer: bytes = b""
+
+
+class Responses(Protocol):
+    """Where responses are kept, for as long as the retention says."""
+
+    async def get(self, response_id: str) -> KeptResponse | None:
+        """The response, whoever it belongs to; None: unknown, deleted, or too old."""
+
+    async def put(self, response: KeptResponse) -> None:
+        """Keeps it; on return it is found. An id that is there already stays as it is."""
+
+    async def delete(self, response_id: str) -> bool:
+        """Forgets it; whether there was one."""
+
+
 class Key(msgspec.Struct, frozen=True):
     """A virtual key as the data plane sees it. `models` empty: every model. `admin`: it may use the admin API too."""
 

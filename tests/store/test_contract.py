@@ -11,10 +11,20 @@ import pytest
 
 from afterbay.store.database import open_database
 from afterbay.store.keys import SqliteKeys
-from afterbay.store.memory import MemoryKeys, MemoryRequestLog
+from afterbay.store.memory import MemoryKeys, MemoryRequestLog, MemoryResponses
 from afterbay.store.reading import SqliteReading
 from afterbay.store.request_log import LogLimits, SqliteRequestLog
-from afterbay.testing.stores import KeysContract, KeyStore, OpenedLog, RequestLogContract
+from afterbay.store.responses import SqliteResponses
+from afterbay.testing.stores import (
+    RETENTION_S,
+    T0,
+    KeysContract,
+    KeyStore,
+    OpenedLog,
+    OpenedResponses,
+    RequestLogContract,
+    ResponsesContract,
+)
 
 
 class TestMemoryLog(RequestLogContract):
@@ -28,6 +38,24 @@ class TestMemoryKeys(KeysContract):
     @contextmanager
     def opened_keys(self) -> Iterator[KeyStore]:
         yield MemoryKeys(now=time.time)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = T0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def advance(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+class TestMemoryResponses(ResponsesContract):
+    @contextmanager
+    def opened_responses(self) -> Iterator[OpenedResponses]:
+        clock = Clock()
+        yield OpenedResponses(MemoryResponses(now=clock, retention_s=RETENTION_S), clock.advance)
 
 
 class OnDisk:
@@ -52,3 +80,12 @@ class TestSqliteKeys(OnDisk, KeysContract):
         keys = SqliteKeys(open_database(self.url))
         yield keys
         keys.close()
+
+
+class TestSqliteResponses(OnDisk, ResponsesContract):
+    @contextmanager
+    def opened_responses(self) -> Iterator[OpenedResponses]:
+        clock = Clock()
+        responses = SqliteResponses(open_database(self.url), retention_s=RETENTION_S, now=clock)
+        yield OpenedResponses(responses, clock.advance)
+        responses.close()

@@ -12,7 +12,7 @@ import msgspec
 
 from afterbay.core.decision import Record
 from afterbay.core.secret import Secret
-from afterbay.ports import Key
+from afterbay.ports import KeptResponse, Key
 from afterbay.store.answers import FINE, Filter, Logged, ModelSummary
 from afterbay.store.errors import KeyNameTaken, UnknownKey
 from afterbay.store.keyform import HINT_CHARS, KeyInfo, NewKey, check_key, new_secret
@@ -63,6 +63,27 @@ class MemoryRequestLog:
                 groups.setdefault(row.record.model, []).append(row.record)
         lines = [_summary(model, records) for model, records in groups.items()]
         return sorted(lines, key=lambda line: (-line.requests, line.model))
+
+
+class MemoryResponses:
+    """Implements `ports.Responses`."""
+
+    def __init__(self, *, now: Callable[[], float], retention_s: float = 30 * 86400.0) -> None:
+        self._now, self._retention_s = now, retention_s
+        self._kept: dict[str, KeptResponse] = {}
+
+    async def get(self, response_id: str) -> KeptResponse | None:
+        """See `ports.Responses`."""
+        found = self._kept.get(response_id)
+        return found if found is not None and found.created_at >= self._now() - self._retention_s else None
+
+    async def put(self, response: KeptResponse) -> None:
+        """See `ports.Responses`."""
+        self._kept.setdefault(response.id, response)
+
+    async def delete(self, response_id: str) -> bool:
+        """See `ports.Responses`."""
+        return self._kept.pop(response_id, None) is not None
 
 
 class MemoryKeys:

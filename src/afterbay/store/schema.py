@@ -3,7 +3,8 @@
 Conventions. Times of day are UTC RFC 3339 text of fixed width (`2026-01-31T23:59:59.123456Z`), so that text order is
 time order and any SQLite tool can read them. Durations are seconds, money is integer picodollars (1e-12 USD; NULL: the
 price is unknown, which is not 0), tokens lie in the five disjoint buckets of `core.usage`. JSON columns hold NULL for
-"empty". Nothing here ever holds a prompt, an answer or a secret in the clear.
+"empty". Nothing but `responses`, where clients ask for it, ever holds a prompt or an answer, and nothing a secret in
+the clear.
 
 `requests.seq` is the order of writing, not of arrival (a record is written after its last byte): it is the cursor of
 `tail`. `attempts` is clustered by request, so the attempts of one request lie in one page and go with it.
@@ -114,6 +115,21 @@ secrets = sa.Table(
     sa.Column("value", sa.LargeBinary, nullable=False),
 )
 """The pepper of the key digests (see `database.pepper` for why it lives here)."""
+
+responses = sa.Table(
+    "responses",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("key_id", sa.Text),
+    sa.Column("created_at", sa.Text, nullable=False, index=True),
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("previous_id", sa.Text),
+    sa.Column("input", sa.LargeBinary, nullable=False),
+    sa.Column("answer", sa.LargeBinary, nullable=False),
+)
+"""Responses that clients asked to keep: `input` and `answer` are zlib-compressed JSON. Where a provider keeps one
+itself, `provider` says which, and both are empty."""
 
 counters = sa.Table(
     "counters",

@@ -64,6 +64,20 @@ CREATE TABLE requests (
 
 CREATE INDEX ix_requests_received_at ON requests (received_at);
 
+CREATE TABLE responses (
+    id TEXT NOT NULL,
+    key_id TEXT,
+    created_at TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    model TEXT NOT NULL,
+    previous_id TEXT,
+    input BLOB NOT NULL,
+    answer BLOB NOT NULL,
+    PRIMARY KEY (id)
+);
+
+CREATE INDEX ix_responses_created_at ON responses (created_at);
+
 CREATE TABLE secrets (
     name TEXT NOT NULL,
     value BLOB NOT NULL,

@@ -47,4 +47,15 @@ KEYS_VERSION = "SELECT value FROM counters WHERE name = 'keys'"
 BUMP_KEYS_VERSION = (
     "INSERT INTO counters (name, value) VALUES ('keys', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1"
 )
+SELECT_RESPONSE = (
+    "SELECT id, key_id, created_at, provider, model, previous_id, input, answer FROM responses WHERE id = ?"
+)
+INSERT_RESPONSE = (
+    "INSERT INTO responses (id, key_id, created_at, provider, model, previous_id, input, answer)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+)
+DELETE_RESPONSE = "DELETE FROM responses WHERE id = ?"
+DELETE_OLD_RESPONSES = (
+    "DELETE FROM responses WHERE id IN (SELECT id FROM responses WHERE created_at < ? ORDER BY created_at LIMIT ?)"
+)
 DATA_VERSION = "PRAGMA data_version"

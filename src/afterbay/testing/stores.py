@@ -19,7 +19,7 @@ import msgspec
 
 from afterbay.core.decision import Attempt, Record, Rejected
 from afterbay.core.usage import Usage
-from afterbay.ports import Keys, RequestLog
+from afterbay.ports import KeptResponse, Keys, RequestLog, Responses
 from afterbay.store.answers import Columns, Filter, Logged, ModelSummary
 from afterbay.store.errors import InvalidKey, KeyNameTaken, StoreError, UnknownKey
 from afterbay.store.keyform import KeyInfo, NewKey, is_well_formed
@@ -253,6 +253,56 @@ class KeysContract:
             for name in ("", "-x", "a b", "x" * 65, "é", "a\nb"):
                 _expect_error(InvalidKey, lambda name=name: keys.create(name))  # type: ignore[misc]
             _expect_error(InvalidKey, lambda: keys.create("two", [""]))
+
+
+class OpenedResponses(msgspec.Struct, frozen=True):
+    """A store of responses under test. `advance` moves its clock, which begins at `T0`, by so many seconds."""
+
+    responses: Responses
+    advance: Callable[[float], None]
+
+
+RETENTION_S = 1000.0
+
+
+class ResponsesContract:
+    """What holds for any store of responses; its retention is `RETENTION_S`."""
+
+    def opened_responses(self) -> AbstractContextManager[OpenedResponses]:
+        """An empty store, closed when the block ends. To be written by the subclass."""
+        raise NotImplementedError
+
+    async def test_what_is_put_is_there_at_once_and_equal(self) -> None:
+        kept = KeptResponse("resp_1", "key_1", T0, "", "m", "resp_0", '[{"a":"世"}]'.encode(), b'{"id":"resp_1"}')
+        bare = KeptResponse("resp_2", None, T0, "openai", "m")
+        with self.opened_responses() as store:
+            await store.responses.put(kept)
+            await store.responses.put(bare)
+            _expect(await store.responses.get("resp_1") == kept, "a response comes back equal")
+            _expect(await store.responses.get("resp_2") == bare, "and one without content stays without")
+            _expect(await store.responses.get("resp_3") is None, "an unknown one is None")
+
+    async def test_an_id_is_given_once(self) -> None:
+        first, second = (KeptResponse("resp_1", None, T0, "", model) for model in "ab")
+        with self.opened_responses() as store:
+            await store.responses.put(first)
+            await store.responses.put(second)
+            _expect(await store.responses.get("resp_1") == first, "what is kept is not overwritten")
+
+    async def test_what_is_deleted_is_gone(self) -> None:
+        with self.opened_responses() as store:
+            await store.responses.put(KeptResponse("resp_1", None, T0, "", "m"))
+            _expect(await store.responses.delete("resp_1"), "there was one")
+            _expect(not await store.responses.delete("resp_1"), "there is none any more")
+            _expect(await store.responses.get("resp_1") is None, "and it is not found")
+
+    async def test_what_is_older_than_the_retention_is_not_found(self) -> None:
+        with self.opened_responses() as store:
+            await store.responses.put(KeptResponse("resp_1", None, T0, "", "m"))
+            store.advance(RETENTION_S + 1)
+            _expect(await store.responses.get("resp_1") is None, "too old")
+            await store.responses.put(KeptResponse("resp_2", None, T0 + RETENTION_S, "", "m"))
+            _expect(await store.responses.get("resp_2") is not None, "the new one is there")
 
 
 def _put(store: OpenedLog, *records: Record) -> None:

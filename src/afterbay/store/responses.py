@@ -1,0 +1,92 @@
+"""Responses that clients asked to keep (`store`), on SQLite, for `previous_response_id` and `GET /v1/responses/{id}`.
+
+Texts of one conversation repeat themselves, so they are kept compressed. Every call runs in a worker thread, one at a
+time on one connection. Rows older than the retention go, a few at a time, when new ones come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from typing import Final
+
+from afterbay.ports import KeptResponse
+from afterbay.store import statements
+from afterbay.store.database import Database, transaction
+from afterbay.store.rows import rfc3339, utc_seconds
+
+_SWEEP_S: Final = 600.0
+_SWEEP_ROWS: Final = 200
+_LEVEL: Final = 1
+
+
+class SqliteResponses:
+    """Implements `ports.Responses`."""
+
+    def __init__(self, database: Database, *, retention_s: float, now: Callable[[], float] = time.time) -> None:
+        self._database, self._retention_s, self._now = database, retention_s, now
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._next_sweep_s = 0.0
+
+    async def get(self, response_id: str) -> KeptResponse | None:
+        """See `ports.Responses`."""
+        return await asyncio.to_thread(self._get, response_id)
+
+    async def put(self, response: KeptResponse) -> None:
+        """See `ports.Responses`."""
+        await asyncio.to_thread(self._put, response)
+
+    async def delete(self, response_id: str) -> bool:
+        """See `ports.Responses`."""
+        return await asyncio.to_thread(self._delete, response_id)
+
+    def close(self) -> None:
+        """Closes the connection; a later call opens another."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = self._database.connect()
+        return self._connection
+
+    def _get(self, response_id: str) -> KeptResponse | None:
+        with self._lock:
+            row = self._open().execute(statements.SELECT_RESPONSE, (response_id,)).fetchone()
+        if row is None:
+            return None
+        created_at = utc_seconds(row[2])
+        if created_at < self._now() - self._retention_s:
+            return None
+        return KeptResponse(
+            row[0], row[1], created_at, row[3], row[4], row[5], zlib.decompress(row[6]), zlib.decompress(row[7])
+        )
+
+    def _put(self, response: KeptResponse) -> None:
+        row = (
+            response.id,
+            response.key_id,
+            rfc3339(response.created_at),
+            response.provider,
+            response.model,
+            response.previous_id,
+            zlib.compress(response.input, _LEVEL),
+            zlib.compress(response.answer, _LEVEL),
+        )
+        with self._lock, transaction(self._open()):
+            self._open().execute(statements.INSERT_RESPONSE, row)
+            if time.monotonic() >= self._next_sweep_s:
+                old = rfc3339(self._now() - self._retention_s)
+                gone = self._open().execute(statements.DELETE_OLD_RESPONSES, (old, _SWEEP_ROWS)).rowcount
+                self._next_sweep_s = time.monotonic() + (0.0 if gone == _SWEEP_ROWS else _SWEEP_S)
+
+    def _delete(self, response_id: str) -> bool:
+        with self._lock, transaction(self._open()):
+            return bool(self._open().execute(statements.DELETE_RESPONSE, (response_id,)).rowcount)
