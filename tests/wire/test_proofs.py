@@ -20,7 +20,7 @@ MAKERS = ["anthropic", "google", "openai", "xai"]
 
 @given(NAMES, NAMES, st.text(alphabet=st.characters(codec="utf-8"), max_size=60))
 def test_a_wrapped_proof_unwraps_to_itself_and_is_base64(maker: str, call: str, data: str) -> None:
-    proof = Proof(maker, call, data)
+    proof = Proof(maker, call, "", data)
     text = wrap(proof)
     assert unwrap(text, "anyone") == proof
     assert text.startswith(MARK)
@@ -28,7 +28,7 @@ def test_a_wrapped_proof_unwraps_to_itself_and_is_base64(maker: str, call: str, 
 
 
 def test_a_plain_proof_belongs_to_the_protocols_own_maker() -> None:
-    assert unwrap("EqQBCkY", "anthropic") == Proof("anthropic", "", "EqQBCkY")
+    assert unwrap("EqQBCkY", "anthropic") == Proof("anthropic", "", "", "EqQBCkY")
 
 
 @pytest.mark.parametrize("torn", [MARK, MARK + "!!", MARK + "AAAA"])
@@ -75,9 +75,16 @@ def test_the_protocols_own_proofs_are_not_touched() -> None:
     assert outgoing(ANSWER, "google", "gemini") is ANSWER
 
 
-def test_redacted_reasoning_stays_redacted() -> None:
-    out = outgoing([ReasoningSignature("blob", redacted=True)], "anthropic", "openai.responses")
-    request, losses = admitted(conversation(out), "openai.responses", "anthropic")
+@pytest.mark.parametrize("client", sorted(NATIVE))
+@pytest.mark.parametrize("maker", MAKERS)
+def test_redacted_reasoning_stays_redacted(client: str, maker: str) -> None:
+    if maker == NATIVE[client] and client in ("gemini", "openai.chat", "openai.responses"):
+        return  # its own maker has none
+    out = outgoing([ReasoningSignature("blob", redacted=True)], maker, client)
+    (event,) = out
+    assert isinstance(event, ReasoningSignature)
+    assert event.redacted is (client in ("anthropic.messages", "bedrock.converse")), "elsewhere it is a plain proof"
+    request, losses = admitted(conversation(out), client, maker)
     assert (request.messages[1].parts, losses) == ((Thinking(redacted="blob"),), ())
 
 
@@ -92,7 +99,7 @@ def test_a_relayed_body_without_wrapped_proofs_keeps_its_bytes() -> None:
     assert without_foreign(body, "anthropic") == (body, False)
 
 
-FOREIGN, OWN = wrap(Proof("google", "", "Zm9v")), wrap(Proof("anthropic", "", "Zm9v"))
+FOREIGN, OWN = wrap(Proof("google", "", "", "Zm9v")), wrap(Proof("anthropic", "", "", "Zm9v"))
 
 
 @pytest.mark.parametrize(
@@ -126,6 +133,6 @@ def test_a_relayed_body_loses_other_makers_proofs_and_what_holds_nothing_else(no
 
 
 def test_a_proof_of_a_call_in_the_place_of_reasoning_is_no_proof_of_reasoning() -> None:
-    carried = {"type": "thinking", "thinking": "", "signature": wrap(Proof("anthropic", "call_1", "x"))}
+    carried = {"type": "thinking", "thinking": "", "signature": wrap(Proof("anthropic", "call_1", "", "x"))}
     cleaned, took = without_foreign(json.dumps([carried, 1]).encode(), "anthropic")
     assert (json.loads(cleaned), took) == ([1], True)

@@ -5,10 +5,11 @@ come back unchanged, and that only their maker takes. A conversation may change 
 proof that travels in a protocol of another maker is wrapped with its maker's name; when it comes back it is unwrapped
 for its maker and left out for all others. A proof without a wrapping belongs to the maker of its protocol.
 
-The wrapped form is base64 of `afterbay`, a byte 1, and maker, call and proof with a byte 0 between them: base64, since
-Google's clients take nothing else. `call` is the id of the tool call that it belongs to, where the protocol has no
-place for the proof of a call (Anthropic's, OpenAI's Responses): there it travels as a proof of reasoning before the
-call. The state is in the conversation, so any replica can go on with it.
+The wrapped form is base64 of `afterbay`, a byte 1, and maker, call, kind and proof with a byte 0 between them: base64,
+since Google's clients take nothing else. `call` is the id of the tool call that it belongs to, where the protocol has
+no place for the proof of a call (Anthropic's, OpenAI's Responses): there it travels as a proof of reasoning before the
+call. `kind` is `redacted` where it stands for reasoning that nobody may read, which only Anthropic's protocol has a
+place for. The state is in the conversation, so any replica can go on with it.
 """
 
 from __future__ import annotations
@@ -39,6 +40,11 @@ NATIVE: Mapping[str, str] = MappingProxyType(
 _CARRIES_CALLS = frozenset({"gemini", "openai.chat"})
 """Protocols with a place for the proof of a call."""
 
+_CARRIES_REDACTED = frozenset({"anthropic.messages", "bedrock.converse"})
+"""Protocols with a place for reasoning that is all proof."""
+
+_REDACTED = "redacted"
+
 _HEAD = b"afterbay\x01"
 MARK = b64encode(_HEAD).decode()
 """How every wrapped proof begins: the head has nine bytes, so no letter after it depends on what follows."""
@@ -49,10 +55,11 @@ Source: ai.google.dev/gemini-api/docs/thought-signatures, FAQ (November 2026).""
 
 
 class Proof(NamedTuple):
-    """An opaque string, its maker (empty: unknown), and the call that it belongs to (empty: none)."""
+    """An opaque string, its maker (empty: unknown), the call that it belongs to (empty: none), and its kind."""
 
     maker: str
     call: str
+    kind: str
     data: str
 
 
@@ -65,13 +72,11 @@ def unwrap(text: str, native: str) -> Proof:
     """What `wrap` was given; a text without a wrapping is a proof of the maker `native`."""
     if text.startswith(MARK):
         try:
-            parts = b64decode(text, validate=True)[len(_HEAD) :].decode().split("\0", 2)
+            parts = b64decode(text, validate=True)[len(_HEAD) :].decode().split("\0", 3)
         except (binascii.Error, UnicodeDecodeError):
             parts = []
-        if len(parts) == 3:
-            return Proof(*parts)
-        return Proof("", "", text)
-    return Proof(native, "", text)
+        return Proof(*parts) if len(parts) == 4 else Proof("", "", "", text)
+    return Proof(native, "", "", text)
 
 
 def outgoing(events: list[Event], maker: str, client: str) -> list[Event]:
@@ -79,12 +84,15 @@ def outgoing(events: list[Event], maker: str, client: str) -> list[Event]:
     wraps, moves = maker != NATIVE.get(client), client not in _CARRIES_CALLS
     if not wraps and not moves:
         return events
+    keeps_redacted = client in _CARRIES_REDACTED
     out: list[Event] = []
     for event in events:
         if type(event) is ReasoningSignature and wraps:
-            event = msgspec.structs.replace(event, data=wrap(Proof(maker, "", event.data)))
+            redacted = event.redacted and keeps_redacted
+            kind = _REDACTED if event.redacted and not redacted else ""
+            event = ReasoningSignature(wrap(Proof(maker, "", kind, event.data)), redacted, event.choice)
         elif type(event) is ToolCallStarted and event.signature is not None:
-            proof = Proof(maker, event.id if moves else "", event.signature)
+            proof = Proof(maker, event.id if moves else "", "", event.signature)
             wrapped = wrap(proof) if moves or wraps else event.signature
             if moves:
                 out.append(ReasoningSignature(wrapped, choice=event.choice))
@@ -137,7 +145,7 @@ def _thinking(
         else:
             losses["thinking.signature of another maker"] = None
         return Thinking(part.text) if part.text else None
-    is_redacted = part.signature is None
+    is_redacted = part.signature is None or proof.kind == _REDACTED
     return Thinking(part.text, None if is_redacted else proof.data, proof.data if is_redacted else None)
 
 
