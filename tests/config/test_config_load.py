@@ -94,7 +94,7 @@ MISTAKES = [
             (
                 "f.yaml:2:6: providers.p.kind: this key is missing. Wanted: one of anthropic, azure, bedrock, "
                 "cerebras, cohere, deepseek, gemini, groq, huggingface, llamacpp, mistral, ollama, openai, openrouter, "
-                "perplexity, together, vertex, xai. Add `kind:` to providers.p."
+                "perplexity, sglang, together, vertex, vllm, xai. Add `kind:` to providers.p."
             )
         ],
     ),

@@ -426,11 +426,11 @@ def test_the_vendor_is_known_by_address_then_by_kind_or_name(snapshot_of: Build)
 
 
 def test_kinds_without_a_protocol_load_and_are_left_out(snapshot_of: Build) -> None:
-    text = "providers: {z: {kind: azure, api_version: v1}, b: {kind: bedrock, region: r}}\nmodels: {a: {provider: z}}"
+    text = "providers: {z: {kind: bedrock, profile: p}, b: {kind: cohere}}\nmodels: {a: {provider: z}}"
     made = snapshot_of(text)
     assert made.providers == {}
     assert [w.split(":")[0].split(" is")[0] for w in made.warnings][:3] == [
-        "providers.z.api_version",
+        "providers.z.profile",
         "providers.z.kind",
         "providers.b.kind",
     ]

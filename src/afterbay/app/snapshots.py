@@ -26,13 +26,12 @@ def direct_target(snapshot: Snapshot, provider_name: str, model: str) -> Target 
     if provider.is_embedded and embedded is None:
         return None  # a client may not name files to load
     embedder = embedded.embeds if embedded is not None else embeds(model)
-    dialect = provider.embed_dialect if embedder else provider.chat_dialect
     return Target(
         id=f"{provider.name}/{model}",
         alias=f"{provider.name}/{model}",
         provider=provider.name,
         name=model,
-        dialect=dialect or provider.chat_dialect or "",
+        dialect=provider.dialect_of(model, embedder),
         price=FREE if provider.is_embedded else None,
         context_tokens=embedded.context if embedded is not None else None,
         cannot=ENGINE_CANNOT if embedded is not None else frozenset(),

@@ -19,12 +19,16 @@ CHAT_DIALECT: dict[Protocol, str] = {
     "anthropic": "anthropic.messages",
     "gemini": "gemini",
     "llamacpp": "openai.chat",
+    "azure": "openai.chat",
+    "vertex": "gemini",
 }
 EMBED_DIALECT: dict[Protocol, str | None] = {
     "openai": "openai.embeddings",
     "anthropic": None,
     "gemini": "gemini.embeddings",
     "llamacpp": "openai.embeddings",
+    "azure": "openai.embeddings",
+    "vertex": None,
 }
 
 

@@ -13,7 +13,7 @@ from msgspec import Meta as Doc
 
 from afterbay.policy.plan import FallbackOn
 
-Protocol: TypeAlias = Literal["openai", "anthropic", "gemini", "llamacpp"]
+Protocol: TypeAlias = Literal["openai", "anthropic", "gemini", "llamacpp", "azure", "vertex"]
 """How a provider is spoken to; what a resolved provider's `kind` is."""
 
 ProviderKind: TypeAlias = Literal[
@@ -31,12 +31,14 @@ ProviderKind: TypeAlias = Literal[
     "huggingface",
     "cerebras",
     "ollama",
+    "vllm",
+    "sglang",
     "azure",
     "bedrock",
     "vertex",
     "cohere",
 ]
-"""What a user may write. The catalogue maps it to a protocol and a default base URL; four have no protocol yet."""
+"""What a user may write. The catalogue maps it to a protocol and a default base URL; two have no protocol yet."""
 
 Stage: TypeAlias = Literal[
     "normalize", "classify", "guard_input", "retrieve", "cache", "validate", "guard_output", "rank"
@@ -83,12 +85,15 @@ class ProviderConfig(Section, frozen=True):
         ProviderKind,
         Doc(
             description="Who it is. `openai`: any OpenAI-compatible host; `llamacpp`: the embedded engine; "
-            "`azure`, `bedrock`, `vertex` and `cohere` load and are not served yet."
+            "`bedrock` and `cohere` load and are not served yet."
         ),
     ]
     base_url: Annotated[
         str | None,
-        Doc(description="As its own SDK takes it: with `/v1` for OpenAI-compatible hosts, else without a version."),
+        Doc(
+            description="As its own SDK takes it: with `/v1` for OpenAI-compatible hosts, else without a version; "
+            "azure: the resource's endpoint."
+        ),
     ] = None
     api: Annotated[
         Literal["chat", "responses"],
@@ -107,9 +112,21 @@ class ProviderConfig(Section, frozen=True):
     price: Annotated[PriceConfig | None, Doc(description="Overrides the price list for all its models.")] = None
     threads: Annotated[Count | None, Doc(description="llamacpp: threads per model; default cores - 1.")] = None
     slots: Annotated[Count, Doc(description="llamacpp: requests that a model works on at once.")] = 4
-    api_version: Annotated[str | None, Doc(description="azure: the API version.")] = None
-    project: Annotated[str | None, Doc(description="vertex: the project.")] = None
-    location: Annotated[str | None, Doc(description="vertex: the location.")] = None
+    api_version: Annotated[
+        str | None,
+        Doc(
+            description="azure: the dated version of the deployment API; without it the v1 API is asked. "
+            "vertex: `v1` or `v1beta1`, the default."
+        ),
+    ] = None
+    project: Annotated[
+        str | None,
+        Doc(description="vertex: the project; default `GOOGLE_CLOUD_PROJECT`, without one an api_key is needed."),
+    ] = None
+    location: Annotated[
+        str | None,
+        Doc(description="vertex: the location; default `GOOGLE_CLOUD_LOCATION`, else `global`."),
+    ] = None
     profile: Annotated[str | None, Doc(description="bedrock: the profile of the shared AWS configuration.")] = None
 
     def __repr__(self) -> str:

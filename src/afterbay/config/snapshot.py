@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 import msgspec
 
+from afterbay.config.addresses import azure_path, is_claude, vertex_path
 from afterbay.config.schema import LimitsConfig, Protocol, StateConfig, TelemetryConfig
 from afterbay.core.secret import Secret
 from afterbay.policy.plan import Alias, Compliance, Route
@@ -19,6 +20,7 @@ class Provider(msgspec.Struct, frozen=True):
     """An upstream, ready to be spoken to. `chat_dialect` is a name of `afterbay.wire`; None: it cannot chat.
 
     `kind` llamacpp with an empty `base_url` is the embedded engine: whoever starts it fills in where it listens.
+    `api_version`, `project` and `location` are parts of the address, at Azure and Vertex AI only.
     `vendor` is the catalogue's name of who runs it (`groq`, `mistral`, ...), empty for a server of one's own.
     `also_speaks`: dialects beside `chat_dialect` that it takes from clients of theirs.
     """
@@ -40,6 +42,9 @@ class Provider(msgspec.Struct, frozen=True):
     slots: int = 4
     vendor: str = ""
     also_speaks: tuple[str, ...] = ()
+    api_version: str | None = None
+    project: str | None = None
+    location: str = "global"
 
     @property
     def maker(self) -> str:
@@ -50,6 +55,26 @@ class Provider(msgspec.Struct, frozen=True):
     def is_embedded(self) -> bool:
         """Whether this is the engine inside, not a server somewhere."""
         return self.kind == "llamacpp" and not self.base_url
+
+    def path_of(self, path: str, model: str, *, stream: bool = False) -> str:
+        """Where this provider wants what a dialect sends to `path`.
+
+        Raises:
+            ClientMistake: the model's name cannot stand in its address.
+        """
+        if self.kind == "azure":
+            return azure_path(self.base_url, path, model, self.api_version)
+        if self.kind == "vertex":
+            return vertex_path(path, model, self.project, self.location, self.api_version, stream=stream)
+        return path
+
+    def dialect_of(self, model: str, embeds: bool) -> str:
+        """What a model here is asked in; empty: nothing that this gateway speaks."""
+        if embeds and self.embed_dialect is not None:
+            return self.embed_dialect
+        if self.kind == "vertex" and is_claude(model):
+            return "anthropic.messages"
+        return self.chat_dialect or ""
 
     def __repr__(self) -> str:
         """Without headers and proxy: they may hold secrets."""

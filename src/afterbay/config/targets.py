@@ -132,13 +132,12 @@ def target(place: Place, model: ModelConfig, prices: Prices) -> Target:
     capabilities = model.capabilities
     known_embeds = place.local.embeds if place.local is not None else embeds(place.name)
     is_embedder = known_embeds if capabilities.embeddings is None else capabilities.embeddings
-    dialect = served.embed_dialect if is_embedder else served.chat_dialect
     return Target(
         id=f"{served.name}/{place.name}",
         alias=place.alias,
         provider=served.name,
         name=place.name,
-        dialect=dialect or served.chat_dialect or "",
+        dialect=served.dialect_of(place.name, is_embedder),
         price=_price(place, model, prices),
         context_tokens=model.context or (place.local.context if place.local is not None else None),
         cannot=_cannot(capabilities, place),

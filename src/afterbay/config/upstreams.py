@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Mapping
+from importlib.util import find_spec
 from ipaddress import ip_address
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 import msgspec
 
+from afterbay.config.addresses import vertex_base_url
 from afterbay.config.catalog import CHAT_DIALECT, EMBED_DIALECT, Row, catalog, host_of
 from afterbay.config.load import Document
 from afterbay.config.problem import Problem, child, did_you_mean
@@ -17,10 +20,17 @@ from afterbay.config.schema import Protocol, ProviderConfig
 from afterbay.config.snapshot import Provider
 from afterbay.core.secret import Secret
 
-UNSERVED = frozenset({"azure", "bedrock", "vertex", "cohere"})
+UNSERVED = frozenset({"bedrock", "cohere"})
 """Kinds that load and whose protocol this release does not speak."""
 
-_UNSERVED_KEYS = ("api_version", "project", "location", "profile")
+_KINDS_WITH_KEY: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"api_version": ("azure", "vertex"), "project": ("vertex",), "location": ("vertex",), "profile": ()}
+)
+"""Keys that mean something to some kinds only; to none: this release does not serve whose they are."""
+
+_TOKEN_LIBRARY = MappingProxyType({"azure": ("azure.identity", "azure"), "vertex": ("google.auth", "gcp")})
+"""What gets tokens for a cloud provider without a key, and the extra that installs it."""
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -43,7 +53,7 @@ def resolve_upstreams(
 ) -> dict[str, Upstream]:
     """All providers that are configured, and the well-known ones that models name without configuring them."""
     configured = dict(document.config.providers)
-    found = {name: _resolve(document, name, config, problems, warnings) for name, config in configured.items()}
+    found = {name: _resolve(document, name, config, environ, problems, warnings) for name, config in configured.items()}
     for path, name in _named_by_models(document):
         if name in found:
             continue
@@ -81,7 +91,12 @@ def _implied(name: str, row: Row, environ: Mapping[str, str], warnings: list[str
 
 
 def _resolve(
-    document: Document, name: str, config: ProviderConfig, problems: list[Problem], warnings: list[str]
+    document: Document,
+    name: str,
+    config: ProviderConfig,
+    environ: Mapping[str, str],
+    problems: list[Problem],
+    warnings: list[str],
 ) -> Upstream:
     path = child("providers", name)
     if not name or "/" in name:
@@ -95,6 +110,9 @@ def _resolve(
     kind_row = catalog().named(config.kind)
     assert kind_row is not None, config.kind  # noqa: S101 - a test holds schema and catalogue together
     protocol = kind_row.protocol
+    if protocol in _TOKEN_LIBRARY:
+        served = _in_cloud(document, path, name, config, environ, problems, warnings)
+        return Upstream(name, config, served, kind_row)
     name_row = catalog().named(name)
     # `groq: {kind: openai}` without a URL is Groq: its key must not go to OpenAI
     row = name_row if name_row is not None and name_row.protocol == protocol and config.kind == protocol else kind_row
@@ -104,6 +122,61 @@ def _resolve(
     vendor = catalog().at(base_url) or (None if row.name == "openai" and config.base_url and name != "openai" else row)
     _warn_keyless(path, config, vendor, warnings)
     return Upstream(name, config, _provider(name, config, protocol, base_url, vendor), vendor)
+
+
+def _in_cloud(
+    document: Document,
+    path: str,
+    name: str,
+    config: ProviderConfig,
+    environ: Mapping[str, str],
+    problems: list[Problem],
+    warnings: list[str],
+) -> Provider:
+    """Azure or Vertex AI: an address of one's own, and tokens where there is no key.
+
+    An api_key in the file wins over a project in the environment, as in google-genai 3.6.1.
+    """
+    keyed = bool(config.api_key or config.api_keys)
+    takes_tokens = not keyed and not config.headers
+    base_url, project, location = config.base_url, None, "global"
+    if config.kind == "azure":
+        base_url = base_url if base_url is not None else environ.get("AZURE_OPENAI_ENDPOINT") or None
+        if base_url is None:
+            remedy = "Add base_url: https://NAME.openai.azure.com, or set AZURE_OPENAI_ENDPOINT."
+            problems.append(document.problem(path, "azure has no `base_url`", "the resource's endpoint", remedy))
+    else:
+        from_environ = not keyed
+        project = config.project or (environ.get("GOOGLE_CLOUD_PROJECT") or None if from_environ else None)
+        set_location = environ.get("GOOGLE_CLOUD_LOCATION") if from_environ or project else None
+        location = config.location or set_location or "global"
+        base_url = base_url if base_url is not None else vertex_base_url(location)
+        if project is None and takes_tokens:
+            remedy = "Add project: NAME, set GOOGLE_CLOUD_PROJECT, or add an api_key (express mode needs no project)."
+            problems.append(document.problem(path, "vertex has neither `project` nor `api_key`", "one of them", remedy))
+    if takes_tokens and base_url is not None:
+        _warn_tokenless(path, config, base_url, warnings)
+    made = _provider(name, config, "azure" if config.kind == "azure" else "vertex", base_url or "", None, config.kind)
+    return msgspec.structs.replace(made, api_version=config.api_version, project=project, location=location)
+
+
+def _warn_tokenless(path: str, config: ProviderConfig, base_url: str, warnings: list[str]) -> None:
+    """Says that no token can be had: nothing is installed that gets one, or it would travel in the open."""
+    library, extra = _TOKEN_LIBRARY[config.kind]
+    if not base_url.startswith("https:"):
+        warnings.append(f"{path} has no api_key, and over http no token is sent: {config.kind} may refuse.")
+    elif not _is_installed(library):
+        warnings.append(
+            f"{path} has no api_key, and what gets tokens is not installed: {config.kind} will refuse. Add api_key, "
+            f"or install it: pip install 'afterbay[{extra}]'."
+        )
+
+
+def _is_installed(library: str) -> bool:
+    try:
+        return find_spec(library) is not None
+    except ImportError:  # not even the package around it
+        return False
 
 
 def _provider(
@@ -170,10 +243,12 @@ def _warn(path: str, name: str, config: ProviderConfig, warnings: list[str]) -> 
         if getattr(config.limits, key) is not None:
             warnings.append(f"{path}.limits.{key} is not honoured by this release.")
     tail = (config.base_url or "").rstrip("/").rpartition("/")[2]
-    if config.kind in ("anthropic", "gemini") and tail in ("v1", "v1beta"):
+    if config.kind in ("anthropic", "gemini", "vertex") and tail in ("v1", "v1beta", "v1beta1"):
         warnings.append(f"{path}.base_url ends in /{tail}, which is added to it anyway: leave it out for this kind.")
-    unserved = [key for key in _UNSERVED_KEYS if getattr(config, key) is not None]
-    warnings.extend(f"{path}.{key} is not honoured by this release." for key in unserved)
+    for key, kinds in _KINDS_WITH_KEY.items():
+        if getattr(config, key) is not None and config.kind not in kinds:
+            only = f"means nothing to the kind {config.kind}" if kinds else "is not honoured by this release"
+            warnings.append(f"{path}.{key} {only}.")
 
 
 def _warn_keyless(path: str, config: ProviderConfig, vendor: Row | None, warnings: list[str]) -> None:

@@ -8,7 +8,7 @@ from afterbay.core.decision import Target
 from afterbay.engine.close import close
 from afterbay.engine.context import Call, Context, Turn
 from afterbay.engine.delivery import Delivery, answer_headers, base_headers
-from afterbay.engine.outbound import forwarded, query_of, relayed_body
+from afterbay.engine.outbound import addressed, forwarded, query_of, relayed_body
 from afterbay.engine.pipeline import check_name, fail
 from afterbay.engine.routing import choose
 from afterbay.ports import ClientGone, Reply, TransportError
@@ -64,6 +64,7 @@ async def _ask(turn: Turn, target: Target) -> int | None:
     try:
         async with asyncio.timeout(min(limits.first_token_s, turn.deadline_s - now)):
             upstream = turn.fleet.upstream(target)
+            path, body = addressed(turn, target, path, body)
             response = await upstream.post(path, body, headers, limits.connect_s)
             try:
                 answer = await response.read_all(ANSWER_BYTES)

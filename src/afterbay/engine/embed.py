@@ -9,7 +9,7 @@ from afterbay.core.usage import Usage
 from afterbay.engine.context import Call, Context, Turn
 from afterbay.engine.delivery import Delivery, whole_headers
 from afterbay.engine.exchange import read_failure
-from afterbay.engine.outbound import query_of, relayed_body
+from afterbay.engine.outbound import addressed, query_of, relayed_body
 from afterbay.engine.pipeline import serve
 from afterbay.engine.stream import ProviderFailure
 from afterbay.engine.watchdog import Watchdog
@@ -60,8 +60,9 @@ class EmbedExchange:
             built = Built(path, relayed_body(turn, target))
         else:
             turn.warnings += [f"dropped: {name}" for name in built.losses]
+        path, body = addressed(turn, target, built.path, built.body)
         upstream = turn.fleet.upstream(target)
-        response = await upstream.post(built.path, built.body, built.headers, connect_s)
+        response = await upstream.post(path, body, built.headers, connect_s)
         try:
             self._machine.headers(turn.context.clock.monotonic(), response.status)
             self.is_reading = True

@@ -10,6 +10,9 @@ from afterbay.core.decision import Target
 from afterbay.engine.context import Call, Turn
 from afterbay.policy.route import SOFT, lacks
 from afterbay.wire import openai_chat
+from afterbay.wire.anthropic_messages import count
+from afterbay.wire.anthropic_messages.build import PATH as MESSAGES_PATH
+from afterbay.wire.anthropic_messages.vertex import for_vertex
 from afterbay.wire.features import strip
 from afterbay.wire.openai_chat.relay import ask_for_usage
 from afterbay.wire.proofs import admitted, without_foreign
@@ -47,12 +50,26 @@ def prepare(turn: Turn, target: Target) -> Outbound:
             else None
         )
         path = call.dialect.relay_path(call.path, target.name) + query_of(call.query)
-        return Outbound(path, asking or body, forwarded(call, spoken), asking is not None)
+        path, body = addressed(turn, target, path, asking or body)
+        return Outbound(path, body, forwarded(call, spoken), asking is not None)
     request = strip(turn.request, lacking) if lacking else turn.request
     request, left_out = admitted(request, call.dialect.name, target.maker)
     built = DIALECTS[spoken].build_request(request, target.name)
     turn.warnings += [_warning(name) for name in (*sorted(lacking), *left_out, *built.losses)]
-    return Outbound(built.path, built.body, built.headers)
+    path, body = addressed(turn, target, built.path, built.body)
+    return Outbound(path, body, built.headers)
+
+
+def addressed(turn: Turn, target: Target, path: str, body: bytes) -> tuple[str, bytes]:
+    """Path and body as the target's provider wants them: a dialect knows the path of its inventor.
+
+    Raises:
+        ClientMistake: the model's name cannot stand in the provider's address.
+    """
+    provider = turn.snapshot.providers[target.provider]
+    if provider.kind == "vertex" and path.startswith(MESSAGES_PATH):
+        body = for_vertex(body, counts=path.startswith(count.PATH))
+    return provider.path_of(path, target.name, stream=turn.stream), body
 
 
 def relayed_body(turn: Turn, target: Target) -> bytes:

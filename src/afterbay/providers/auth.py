@@ -14,9 +14,12 @@ _KEY_HEADER: Mapping[str, tuple[str, str]] = MappingProxyType(
         "llamacpp": _BEARER,
         "anthropic": ("x-api-key", ""),
         "gemini": ("x-goog-api-key", ""),
+        "azure": ("api-key", ""),
+        "vertex": ("x-goog-api-key", ""),
     }
 )
-"""(header, prefix) by provider kind. Sources: the three API references, "Authentication", November 2026."""
+"""(header, prefix) by provider kind. Sources: the three API references, "Authentication", November 2026;
+for azure and vertex the clients of openai 3.57.0 and google-genai 3.6.1."""
 
 _ALWAYS: Mapping[str, Mapping[str, str]] = MappingProxyType({"anthropic": HEADERS})
 

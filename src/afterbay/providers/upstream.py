@@ -24,6 +24,7 @@ from yarl import URL
 from afterbay.config.snapshot import Provider
 from afterbay.ports import TransportError, UpstreamResponse
 from afterbay.providers.auth import key_headers
+from afterbay.providers.signer import Signer
 
 _URLS = 512
 _KEY_REST_S = 60.0
@@ -107,10 +108,12 @@ class HttpUpstream:
     """A provider's address, keys and connections. See `afterbay.ports.Upstream`.
 
     Several keys are used in turn. One that the provider refuses rests for a minute, unless it is the only one.
+    `signer` adds headers that depend on the request or on the hour.
     """
 
-    def __init__(self, provider: Provider) -> None:
+    def __init__(self, provider: Provider, signer: Signer | None = None) -> None:
         self._provider = provider
+        self._signer = signer
         self._base, basic = _without_login(provider.base_url.rstrip("/"))
         self._urls: dict[str, URL] = {}
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
@@ -130,8 +133,11 @@ class HttpUpstream:
         session = self._session or self._open()
         key = self._next_key()
         own = self._headers[key]
+        sent = {**own, **headers} if headers else own
+        if self._signer is not None:
+            sent = sent | await self._signer.sign(str(self._url(path)), body, sent)
         try:
-            response = await self._send(session, path, body, {**own, **headers} if headers else own, connect_s)
+            response = await self._send(session, path, body, sent, connect_s)
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
             late = isinstance(error, aiohttp.ConnectionTimeoutError)
             what = "no connection" + (" to its proxy" if isinstance(error, aiohttp.ClientProxyConnectionError) else "")

@@ -1,0 +1,17 @@
+"""What proves to a provider who asks, where a key in a fixed header does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+
+class Signer(Protocol):
+    """Makes the headers that identify the gateway, for one request."""
+
+    async def sign(self, url: str, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:
+        """The headers to add to a request with this URL, body and headers.
+
+        Raises:
+            TransportError: there are no credentials, or they could not be renewed in time.
+        """
