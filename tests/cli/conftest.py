@@ -104,7 +104,7 @@ providers:
 models:
   claude: {{provider: claude, name: claude-opus-4-6, fallback: [gpt]}}
   gpt:    {{provider: openai, name: gpt-4o-2024-11-20, fallback: [claude], tags: [code]}}
-  alone:  {{provider: openai, name: gpt-4o-mini}}
+  alone:  {{provider: openai, name: gpt-4o-mini-2024-07-18}}
 routes:
   auto: {{fallback: [gpt, claude]}}
 state: {{database: "sqlite:///{database}"}}

@@ -10,14 +10,14 @@ import pytest
 
 from afterbay.app.snapshots import direct_target
 from afterbay.config import schema
-from afterbay.config.catalog import catalog
+from afterbay.config.catalog import catalog, undated
 from afterbay.config.load import parse
 from afterbay.config.prices import FREE, Prices, Query
 from afterbay.config.problem import ConfigError
 from afterbay.config.resolve import resolve
 from afterbay.config.schema import NOT_BUILT
 from afterbay.config.snapshot import Snapshot
-from afterbay.config.targets import ENGINE_CANNOT, LACKING, undated
+from afterbay.config.targets import ENGINE_CANNOT, LACKING
 from afterbay.config.watch import load_snapshot
 from afterbay.core.usage import Price
 from afterbay.policy.plan import Compliance, Limits, Rules
@@ -74,7 +74,7 @@ def test_what_this_release_does_not_honour_is_said_once_each(example: str, snaps
 
 
 def test_a_capability_that_nothing_asks_for_yet_is_said(snapshot_of: Build) -> None:
-    text = "models: {a: {provider: openai, name: gpt-4o, capabilities: {prefill: false, tools: false}}}"
+    text = "models: {a: {provider: openai, name: gpt-4o-2024-11-20, capabilities: {prefill: false, tools: false}}}"
     made = snapshot_of(text, {"OPENAI_API_KEY": "o"})
     assert made.warnings == ("models.a.capabilities.prefill is not honoured by this release.",)
 

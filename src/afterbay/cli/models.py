@@ -15,7 +15,7 @@ from afterbay.cli.figures import UNKNOWN, megabytes, per_million, seconds
 from afterbay.cli.speech import Speech, print_json, print_table
 from afterbay.cli.state import database_path
 from afterbay.config.snapshot import Provider, Snapshot
-from afterbay.config.targets import LACKING
+from afterbay.config.targets import KNOWN_LACKING, known_model
 from afterbay.config.watch import Loaded, load_snapshot
 from afterbay.core.decision import Target
 from afterbay.policy.plan import Route
@@ -23,7 +23,19 @@ from afterbay.store.answers import ModelSummary
 
 HEALTH_S = 3600.0
 """How far back the request log is asked how a model does."""
-HEADINGS = ("name", "provider/model", "cannot", "window", "in $/M", "out $/M", "compliance", "region", "state")
+HEADINGS = (
+    "name",
+    "provider/model",
+    "can",
+    "cannot",
+    "window",
+    "max out",
+    "in $/M",
+    "out $/M",
+    "compliance",
+    "region",
+    "state",
+)
 _ALWAYS = ("name", "provider/model", "in $/M", "out $/M", "state")
 
 
@@ -35,9 +47,12 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     candidates: tuple[str, ...] = ()
     provider: str | None = None
     model: str | None = None
+    can: tuple[str, ...] = ()
     cannot: tuple[str, ...] = ()
     embeds: bool = False
     context_tokens: int | None = None
+    max_output_tokens: int | None = None
+    ends: str | None = None
     price_input: float | None = None
     price_output: float | None = None
     price_tiers_above: tuple[int, ...] = ()
@@ -74,7 +89,7 @@ def listed(snapshot: Snapshot, recent: Mapping[str, ModelSummary]) -> list[Liste
             found.append(Listed(name=alias.name, kind="alias", fallback=alias.fallback, state="no provider"))
         for target in alias.targets:
             state = _state(target, snapshot.providers[target.provider], recent.get(alias.name))
-            found.append(_deployment(target, alias.fallback, state))
+            found.append(_deployment(target, snapshot.providers[target.provider], alias.fallback, state))
     return found
 
 
@@ -84,16 +99,23 @@ def _considered(snapshot: Snapshot, route: Route) -> tuple[str, ...]:
     return tuple(name for name in names if any(not target.embeds for target in snapshot.aliases[name].targets))
 
 
-def _deployment(target: Target, fallback: tuple[str, ...], state: str) -> Listed:
-    price = target.price
+def _deployment(target: Target, provider: Provider, fallback: tuple[str, ...], state: str) -> Listed:
+    price, known = target.price, known_model(provider, target.name)
+    cannot = tuple(word for word, features in KNOWN_LACKING.items() if features <= target.cannot)
+    able = [word for word in KNOWN_LACKING if getattr(known, word, None) is True and word not in cannot]
+    if known is not None and known.ends is not None:
+        state = f"{state}; ends {known.ends}"
     return Listed(
         name=target.alias,
         kind="alias",
         provider=target.provider,
         model=target.name,
-        cannot=tuple(word for word, features in LACKING.items() if features <= target.cannot),
+        can=tuple(able),
+        cannot=cannot,
         embeds=target.embeds,
         context_tokens=target.context_tokens,
+        max_output_tokens=known.max_output if known is not None else None,
+        ends=known.ends if known is not None else None,
         price_input=price.input / 1e6 if price is not None else None,
         price_output=price.output / 1e6 if price is not None else None,
         price_tiers_above=tuple(above for above, _ in price.tiers) if price is not None else (),
@@ -139,22 +161,27 @@ def _recent(loaded: Loaded) -> Mapping[str, ModelSummary]:
 def _row(one: Listed, above: str) -> tuple[Any, ...]:
     """The cells of a row; a second deployment of a name does not repeat it."""
     if one.kind == "route":
-        return (one.name, f"one of: {', '.join(one.candidates)}", *["-"] * 6, "route")
+        return (one.name, f"one of: {', '.join(one.candidates)}", *["-"] * 8, "route")
     name = f"  {one.name}" if one.name == above else one.name
     target = f"{one.provider}/{one.model}" if one.provider is not None else "-"
     cannot = "chat (it embeds)" if one.embeds else ", ".join(one.cannot) or "-"
-    window = str(one.context_tokens) if one.context_tokens is not None else "-"
     return (
         name,
         target,
+        ", ".join(one.can) or "-",
         cannot,
-        window,
+        _tokens(one.context_tokens),
+        _tokens(one.max_output_tokens),
         _price(one.price_input, one),
         _price(one.price_output, one),
         ", ".join(one.compliance) or "-",
         one.region or "-",
         one.state,
     )
+
+
+def _tokens(count: int | None) -> str:
+    return str(count) if count is not None else "-"
 
 
 def _price(usd: float | None, one: Listed) -> str:

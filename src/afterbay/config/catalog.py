@@ -1,13 +1,16 @@
 """Who providers are: addresses, key variables, dialects, price lists, and the models a key alone brings.
 
-The data is `catalog.toml` beside this file; each row says where it is from.
+The data is `catalog.toml` and `models.toml` beside this file; each row says where it is from.
 """
 
 from __future__ import annotations
 
+import re
 import tomllib
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 import msgspec
@@ -30,6 +33,12 @@ EMBED_DIALECT: dict[Protocol, str | None] = {
     "azure": "openai.embeddings",
     "vertex": None,
 }
+
+
+_DATE = re.compile(r"(?:-\d{4}-\d{2}-\d{2}|[-@]\d{8})$")
+_POINTER = re.compile(r"(?:^|[-:/])latest$")
+_MODELS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType({"azure": ("openai",), "vertex": ("gemini", "anthropic")})
+"""Clouds serve the models of others: whose rows describe them."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -55,11 +64,36 @@ class LocalModel(msgspec.Struct, frozen=True):
     context: int | None = None
 
 
+class Model(msgspec.Struct, frozen=True):
+    """What is known of a model at a provider. None: no source says it.
+
+    `pinned` is the version that this name, a floating one, stood for. `context` and `max_output` are in tokens; `ends`
+    is the day on which it is turned off (ISO 8601).
+    """
+
+    provider: str
+    name: str
+    source: str
+    pinned: str | None = None
+    context: int | None = None
+    max_output: int | None = None
+    tools: bool | None = None
+    vision: bool | None = None
+    audio: bool | None = None
+    documents: bool | None = None
+    json_schema: bool | None = None
+    json_object: bool | None = None
+    reasoning: bool | None = None
+    prefill: bool | None = None
+    ends: str | None = None
+
+
 class Catalog(msgspec.Struct, frozen=True):
     """The whole file."""
 
     provider: tuple[Row, ...]
     local: tuple[LocalModel, ...]
+    model: tuple[Model, ...] = ()
 
     def named(self, name: str) -> Row | None:
         """The provider of this name (`google` and `gemini` are one), or None."""
@@ -70,6 +104,15 @@ class Catalog(msgspec.Struct, frozen=True):
         host = host_of(base_url)
         rows = (row for row in self.provider if row.base_url.startswith("https:"))
         return next((row for row in rows if host_of(row.base_url) == host), None)
+
+    def model_at(self, vendor: str, name: str) -> Model | None:
+        """What is known of a model at a provider of the catalogue; a dated name is described by its undated one."""
+        owners = _MODELS_OF.get(vendor, (vendor,))
+        for spelled in (name, undated(name)):
+            for row in self.model:
+                if row.name == spelled and row.provider in owners:
+                    return row
+        return None
 
     def local_named(self, name: str) -> LocalModel | None:
         """The engine's model of this name, or None."""
@@ -87,8 +130,22 @@ def host_of(url: str) -> str:
 @cache
 def catalog() -> Catalog:
     """The catalogue, read once."""
-    text = (files("afterbay.config") / "catalog.toml").read_text("utf-8")
-    return msgspec.convert(tomllib.loads(text), Catalog)
+    data: dict[str, object] = {}
+    for name in ("catalog.toml", "models.toml"):
+        data |= tomllib.loads((files("afterbay.config") / name).read_text("utf-8"))
+    return msgspec.convert(data, Catalog)
+
+
+def undated(name: str) -> str:
+    """A model's name without its date: `-2024-11-20`, `-20250514`, `@20250514`."""
+    return _DATE.sub("", name)
+
+
+def pin(name: str, known: Model | None) -> str | None:
+    """What to pin instead of a floating name: a version, empty where none is known; None: the name does not float."""
+    if known is not None and known.pinned is not None and known.name == name:
+        return known.pinned
+    return "" if _POINTER.search(name) else None
 
 
 def embeds(name: str) -> bool:

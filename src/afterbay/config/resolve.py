@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from afterbay.config.catalog import catalog
+from afterbay.config.catalog import catalog, undated
 from afterbay.config.load import Document
 from afterbay.config.prices import Prices, Query, prices_of
 from afterbay.config.problem import ConfigError, Problem, child, did_you_mean
 from afterbay.config.routes import compliance_sets, resolve_route
 from afterbay.config.schema import NOT_BUILT, Config, ModelConfig, RouteConfig
 from afterbay.config.snapshot import Provider, Snapshot
-from afterbay.config.targets import Place, alias_of, by_priority, places, price_query, undated
+from afterbay.config.targets import Place, alias_of, by_priority, floating, places, price_query
 from afterbay.config.upstreams import Upstream, resolve_upstreams
 from afterbay.core.secret import Secret
 from afterbay.policy.plan import Alias, Route
@@ -63,6 +63,8 @@ def resolve(
     if problems:
         raise ConfigError(problems)
     warnings += _not_honoured(document.config) + _unanswered(aliases)
+    if document.file:  # what a bare key brings was chosen here
+        warnings += floating(found)
     providers = {name: one.served for name, one in upstreams.items() if one.served is not None}
     return _snapshot(document, providers, aliases, routes, defaults, by_name, warnings)
 

@@ -139,6 +139,8 @@ class Capabilities(Section, frozen=True):
 
     tools: Annotated[bool | None, Doc(description="Calls tools.")] = None
     vision: Annotated[bool | None, Doc(description="Reads images.")] = None
+    audio: Annotated[bool | None, Doc(description="Hears audio.")] = None
+    documents: Annotated[bool | None, Doc(description="Reads documents (PDF).")] = None
     json_schema: Annotated[bool | None, Doc(description="Answers in a given JSON Schema.")] = None
     prefill: Annotated[bool | None, Doc(description="Continues an assistant message.")] = None
     reasoning: Annotated[bool | None, Doc(description="Takes a reasoning effort or budget.")] = None

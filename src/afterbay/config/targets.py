@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import msgspec
 
-from afterbay.config.catalog import LocalModel, catalog, embeds
+from afterbay.config.catalog import LocalModel, Model, catalog, embeds, pin
 from afterbay.config.load import Document
 from afterbay.config.prices import FREE, Prices, Query, picousd_per_token
 from afterbay.config.problem import Problem, child, did_you_mean
 from afterbay.config.schema import Capabilities, DeploymentConfig, ModelConfig, PriceConfig
+from afterbay.config.snapshot import Provider
 from afterbay.config.upstreams import Upstream, may_be_listed
 from afterbay.core.decision import Target
 from afterbay.core.usage import Price
@@ -20,6 +20,8 @@ from afterbay.policy.plan import Alias
 LACKING: dict[str, frozenset[str]] = {
     "tools": frozenset({"tools", "tool_choice", "parallel_tool_calls"}),
     "vision": frozenset({"images", "image_urls"}),
+    "audio": frozenset({"audio"}),
+    "documents": frozenset({"documents", "document_urls"}),
     "json_schema": frozenset({"response_format", "json_object"}),
     "reasoning": frozenset({"reasoning"}),
 }
@@ -31,7 +33,8 @@ none of its models takes a reasoning effort."""
 
 ENGINE_CANNOT = frozenset().union(*(LACKING[name] for name in ENGINE_LACKS))
 
-_DATE = re.compile(r"(?:-\d{4}-\d{2}-\d{2}|[-@]\d{8})$")
+KNOWN_LACKING = LACKING | {"json_schema": frozenset({"response_format"}), "json_object": frozenset({"json_object"})}
+"""What the catalogue takes away: it tells an answer in JSON from one in a given schema, which many models cannot do."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -46,9 +49,7 @@ class Place(msgspec.Struct, frozen=True):
     local: LocalModel | None = None
 
 
-def undated(name: str) -> str:
-    """An upstream name without its date: `-2024-11-20`, `-20250514`, `@20250514`."""
-    return _DATE.sub("", name)
+_UNKNOWN = Model("", "", "")
 
 
 def places(document: Document, upstreams: Mapping[str, Upstream], problems: list[Problem]) -> list[Place]:
@@ -131,6 +132,7 @@ def target(place: Place, model: ModelConfig, prices: Prices) -> Target:
     assert served is not None, place.path  # noqa: S101 - places without are filtered by the caller
     capabilities = model.capabilities
     known_embeds = place.local.embeds if place.local is not None else embeds(place.name)
+    known = known_model(served, place.name)
     is_embedder = known_embeds if capabilities.embeddings is None else capabilities.embeddings
     return Target(
         id=f"{served.name}/{place.name}",
@@ -139,8 +141,8 @@ def target(place: Place, model: ModelConfig, prices: Prices) -> Target:
         name=place.name,
         dialect=served.dialect_of(place.name, is_embedder),
         price=_price(place, model, prices),
-        context_tokens=model.context or (place.local.context if place.local is not None else None),
-        cannot=_cannot(capabilities, place),
+        context_tokens=model.context or (place.local or known or _UNKNOWN).context,
+        cannot=_cannot(capabilities, place) | known_lacks(known, capabilities),
         tags=frozenset(model.tags),
         region=served.region,
         compliance=served.compliance,
@@ -150,6 +152,31 @@ def target(place: Place, model: ModelConfig, prices: Prices) -> Target:
         speaks=() if is_embedder else served.also_speaks,
         maker=served.maker,
     )
+
+
+def known_model(provider: Provider, name: str) -> Model | None:
+    """What the catalogue knows of a model of this name at this provider."""
+    return catalog().model_at(provider.vendor, name) if provider.vendor else None
+
+
+def known_lacks(known: Model | None, capabilities: Capabilities) -> frozenset[str]:
+    """What the catalogue says a model cannot do, unless the configuration says that it can."""
+    if known is None:
+        return frozenset()
+    off = [name for name in KNOWN_LACKING if getattr(known, name) is False]
+    return frozenset().union(*(KNOWN_LACKING[name] for name in off if getattr(capabilities, name, None) is None))
+
+
+def floating(its_places: list[Place]) -> list[str]:
+    """A warning for each name that stands for another version from one day to the next."""
+    found: list[str] = []
+    for place in its_places:
+        served = place.upstream.served
+        version = pin(place.name, known_model(served, place.name)) if served is not None else None
+        if version is not None:
+            instead = f"`{version}`" if version else "a version"
+            found.append(f"{place.path}.name: `{place.name}` is a floating pointer; pin {instead}.")
+    return found
 
 
 def _cannot(capabilities: Capabilities, place: Place) -> frozenset[str]:

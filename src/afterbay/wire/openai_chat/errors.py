@@ -13,6 +13,9 @@ from afterbay.wire.decoding import plain_error_text, retry_after_s
 _QUOTA_CODES = frozenset({"insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached"})
 """429s that waiting does not cure. Source: OpenAI's error codes guide."""
 
+_FILTER_CODES = frozenset({"content_filter", "ResponsibleAIPolicyViolation"})
+"""400s of Azure's filter on prompts. Source: learn.microsoft.com, Azure OpenAI content filtering, November 2026."""
+
 _TYPE_KIND: dict[str, ErrorKind] = {
     "invalid_request_error": "invalid_request",
     "authentication_error": "authentication",
@@ -98,6 +101,8 @@ def _status_inside(inner: dict[str, Any]) -> int | None:
 def _kind(status: int | None, code: str | None, kind: str | None) -> ErrorKind:
     if code in _QUOTA_CODES or kind in _QUOTA_CODES:
         return "quota"
+    if status == 400 and code in _FILTER_CODES:
+        return "content_filter"
     if status is not None:
         return kind_of_status(status)
     return _TYPE_KIND.get(kind or "") or _TYPE_KIND.get(code or "") or "server"
