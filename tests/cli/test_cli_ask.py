@@ -64,7 +64,7 @@ def test_an_explanation_of_a_failure_comes_before_its_error(ask: Any) -> None:
     done = ask("-m", "alone", "--explain", "[[status 500]] x")
     assert (done.returncode, done.stdout) == (1, "")
     assert "alone (primary)" not in done.stderr
-    assert "1. openai/gpt-4o-mini (primary): error, status 500" in done.stderr
+    assert "1. openai/gpt-4o-mini-2024-07-18 (primary): error, status 500" in done.stderr
     assert done.stderr.rstrip().splitlines()[-1].startswith("afterbay: error: ")
 
 

@@ -11,7 +11,7 @@ from afterbay.config.catalog import catalog, embeds
 from afterbay.config.prices import FREE, Query, prices_of
 from afterbay.config.schema import Capabilities
 from afterbay.config.snapshot import Provider, Snapshot
-from afterbay.config.targets import ENGINE_CANNOT, known_lacks, known_model
+from afterbay.config.targets import ENGINE_CANNOT, known_lacks, known_model, window
 from afterbay.core.decision import Target
 from afterbay.engine.fleet import Fleet
 
@@ -27,7 +27,6 @@ def direct_target(snapshot: Snapshot, provider_name: str, model: str) -> Target 
     if provider.is_embedded and embedded is None:
         return None  # a client may not name files to load
     known = known_model(provider, model)
-    described = embedded or known
     embedder = embedded.embeds if embedded is not None else embeds(model)
     return Target(
         id=f"{provider.name}/{model}",
@@ -36,7 +35,7 @@ def direct_target(snapshot: Snapshot, provider_name: str, model: str) -> Target 
         name=model,
         dialect=provider.dialect_of(model, embedder),
         price=FREE if provider.is_embedded else None,
-        context_tokens=described.context if described is not None else None,
+        context_tokens=window(embedded or known, embedder),
         cannot=ENGINE_CANNOT if embedded is not None else known_lacks(known, Capabilities()),
         region=provider.region,
         compliance=provider.compliance,

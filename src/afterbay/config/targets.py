@@ -49,9 +49,6 @@ class Place(msgspec.Struct, frozen=True):
     local: LocalModel | None = None
 
 
-_UNKNOWN = Model("", "", "")
-
-
 def places(document: Document, upstreams: Mapping[str, Upstream], problems: list[Problem]) -> list[Place]:
     """Every deployment of every alias at a provider that is there."""
     found: list[Place] = []
@@ -141,7 +138,7 @@ def target(place: Place, model: ModelConfig, prices: Prices) -> Target:
         name=place.name,
         dialect=served.dialect_of(place.name, is_embedder),
         price=_price(place, model, prices),
-        context_tokens=model.context or (place.local or known or _UNKNOWN).context,
+        context_tokens=model.context or window(place.local or known, is_embedder),
         cannot=_cannot(capabilities, place) | known_lacks(known, capabilities),
         tags=frozenset(model.tags),
         region=served.region,
@@ -157,6 +154,11 @@ def target(place: Place, model: ModelConfig, prices: Prices) -> Target:
 def known_model(provider: Provider, name: str) -> Model | None:
     """What the catalogue knows of a model of this name at this provider."""
     return catalog().model_at(provider.vendor, name) if provider.vendor else None
+
+
+def window(known: LocalModel | Model | None, embeds_only: bool) -> int | None:
+    """The context window to hold a request against; None for an embedder: its window is for each text, not for all."""
+    return known.context if known is not None and not embeds_only else None
 
 
 def known_lacks(known: Model | None, capabilities: Capabilities) -> frozenset[str]:
