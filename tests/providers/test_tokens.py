@@ -14,6 +14,7 @@ from afterbay.core.secret import Secret
 from afterbay.ports import TransportError
 from afterbay.providers import tokens
 from afterbay.providers.tokens import AzureTokens, GoogleTokens, NoCredentials, Token, TokenSigner, signer_for
+from afterbay.providers.upstream import HttpUpstream
 
 
 class Account:
@@ -169,3 +170,26 @@ def test_a_token_is_only_for_clouds_without_a_key_over_tls() -> None:
     assert not signs(keys=(Secret("k"),))
     assert not signs(headers={"Authorization": "Bearer x"})
     assert "t1" not in repr(Token("t1", 1.0))
+
+
+async def test_a_signer_s_headers_go_with_every_request_and_its_failure_sends_none() -> None:
+    heads: list[bytes] = []
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}")
+        writer.close()
+
+    account = Account()
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    upstream = HttpUpstream(Provider("p", "vertex", url, "gemini", None), account.signer())
+    response = await upstream.post("/x", b"{}", {"a": "b"}, 1.0)
+    await response.read_all(10)
+    response.close()
+    account.now_s, account.error = account.now_s + 3600, NoCredentials("none")
+    with pytest.raises(TransportError, match="none"):
+        await upstream.post("/x", b"{}", {}, 1.0)
+    await upstream.close()
+    server.close()
+    assert [b"Bearer t1" in head and b"a: b" in head for head in heads] == [True]

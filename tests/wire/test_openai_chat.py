@@ -363,6 +363,16 @@ def test_an_event_called_error_is_one_whatever_it_holds() -> None:
         (400, b'{"error":{"message":"m","param":"p","code":"c"}}', "invalid_request", "m"),
         (429, b'{"error":{"message":"m","type":"insufficient_quota"}}', "quota", "m"),
         (422, b'{"detail":"d"}', "invalid_request", "d"),
+        (
+            400,
+            (
+                b'{"error":{"message":"f","type":null,"param":"prompt","code":"content_filter","status":400,"innererror":'
+                b'{"code":"ResponsibleAIPolicyViolation","content_filter_result":{"hate":{"filtered":true}}}}}'
+            ),
+            "content_filter",
+            "f",
+        ),
+        (429, b'{"error":{"code":"RateLimitReached","message":"r","details":"r"}}', "rate_limit", "r"),
         (500, b'["odd"]', "server", '["odd"]'),
         (404, b'{"error":"gone","code":"c"}', "not_found", "gone"),
     ],
