@@ -41,7 +41,7 @@ def direct_target(snapshot: Snapshot, provider_name: str, model: str) -> Target 
         compliance=provider.compliance,
         embeds=embedder,
         speaks=() if embedder else provider.also_speaks,
-        maker=provider.maker,
+        maker=provider.maker_of(model),
     )
 
 

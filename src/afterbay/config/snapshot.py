@@ -12,8 +12,9 @@ from afterbay.config.schema import LimitsConfig, Protocol, StateConfig, Telemetr
 from afterbay.core.secret import Secret
 from afterbay.policy.plan import Alias, Compliance, Route
 
-_MAKERS: Mapping[str, str] = MappingProxyType({"anthropic": "anthropic", "gemini": "google"})
-"""Makers of protocols that are not spoken by many."""
+_MAKERS: Mapping[str, str] = MappingProxyType({"anthropic": "anthropic", "gemini": "google", "vertex": "google"})
+"""Makers of what is not spoken by many. Their proofs hold wherever they serve: "signature values are compatible across
+platforms" (platform.claude.com, extended thinking, November 2026)."""
 
 
 class Provider(msgspec.Struct, frozen=True):
@@ -46,9 +47,10 @@ class Provider(msgspec.Struct, frozen=True):
     project: str | None = None
     location: str = "global"
 
-    @property
-    def maker(self) -> str:
-        """Whose proofs of reasoning (`afterbay.wire.proofs`) it takes."""
+    def maker_of(self, model: str) -> str:
+        """Whose proofs of reasoning (`afterbay.wire.proofs`) a model here takes."""
+        if self.kind == "vertex" and is_claude(model):
+            return "anthropic"
         return _MAKERS.get(self.kind) or self.vendor or self.name
 
     @property

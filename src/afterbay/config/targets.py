@@ -147,7 +147,7 @@ def target(place: Place, model: ModelConfig, prices: Prices) -> Target:
         priority=place.priority,
         embeds=is_embedder,
         speaks=() if is_embedder else served.also_speaks,
-        maker=served.maker,
+        maker=served.maker_of(place.name),
     )
 
 
