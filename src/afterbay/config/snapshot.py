@@ -13,8 +13,8 @@ from afterbay.core.secret import Secret
 from afterbay.policy.plan import Alias, Compliance, Route
 
 _MAKERS: Mapping[str, str] = MappingProxyType({"anthropic": "anthropic", "gemini": "google", "vertex": "google"})
-"""Makers of what is not spoken by many. Their proofs hold wherever they serve: "signature values are compatible across
-platforms" (platform.claude.com, extended thinking, November 2026)."""
+"""Makers of what is not spoken by many. Their proofs hold on every cloud that serves their models: the extended
+thinking page of Anthropic's documentation says so of its own; of Google's it is taken."""
 
 
 class Provider(msgspec.Struct, frozen=True):
