@@ -1,6 +1,6 @@
 """OpenAI's chat completions, which most providers and local servers speak with their own accents.
 
-`request` reads and builds requests, `answer` reads answers, `render` writes them, `errors` does both for errors.
+`request` reads and builds requests, `answer` reads answers, `render` writes them; errors are `wire.openai_errors`.
 Source: the OpenAI API reference (chat completions, read November 2026) and recorded traffic of 27 hosts.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from afterbay.wire.dialect import Dialect
 from afterbay.wire.openai_chat.answer import ChunkParser, parse_answer
-from afterbay.wire.openai_chat.errors import parse_error, render_error
+from afterbay.wire.openai_errors import parse_error, render_error
 from afterbay.wire.openai_chat.render import ChunkRenderer, render_answer
 from afterbay.wire.openai_chat.request import build_request, parse_request
 

@@ -27,7 +27,7 @@ from afterbay.core.event import (
     UsageSeen,
 )
 from afterbay.core.usage import Usage
-from afterbay.wire.openai_chat.errors import read_error
+from afterbay.wire.openai_errors import read_error
 
 FINISH: dict[str, FinishReason] = {
     "stop": "stop",

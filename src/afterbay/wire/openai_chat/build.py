@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from hashlib import blake2b
 from typing import Any, TypeAlias
 
 import msgspec
@@ -21,8 +20,9 @@ from afterbay.core.message import (
     ToolResult,
     ToolUse,
 )
-from afterbay.core.request import ChatRequest, Reasoning, ResponseFormat
+from afterbay.core.request import ChatRequest, ResponseFormat
 from afterbay.wire.dialect import Built
+from afterbay.wire.openai_fields import digest, parameters, reasoning_effort, shorten
 
 _encode = msgspec.json.Encoder().encode
 
@@ -35,17 +35,6 @@ _MISTRAL = re.compile(r"(?:mi|mini|magi|code|dev)stral|(?:pix|vox|mix)tral", re.
 _NINE = re.compile(r"[a-zA-Z0-9]{9}")
 """Mistral's models: "Tool call id was … but must be a-z, A-Z, 0-9, with a length of 9" (code 3280,
 anomalyco/opencode#1680; the recordings have ids of that form, and such as a client library masked)."""
-
-_COMBINED = frozenset({"$ref", "anyOf", "oneOf", "allOf"})
-"""A schema with one of these may say its properties there."""
-
-
-class _SchemaHead(msgspec.Struct):
-    type: Any = msgspec.UNSET
-    properties: Any = msgspec.UNSET
-
-
-_SCHEMA = msgspec.json.Decoder(_SchemaHead)
 
 _REASONING_MODELS = ("o1", "o3", "o4", "gpt-5")
 """Models that refuse `max_tokens`. Source: OpenAI API reference, `max_tokens` ("not compatible with o-series")."""
@@ -82,6 +71,8 @@ def build_request(request: ChatRequest, model: str) -> Built:
     if request.response_format is not None:
         body["response_format"] = _format(request.response_format)
     if request.reasoning is not None:
+        if request.reasoning.show is not None:
+            losses.append("reasoning.show")
         effort = reasoning_effort(request.reasoning, losses)
         if effort is not None:
             body["reasoning_effort"] = effort
@@ -89,24 +80,6 @@ def build_request(request: ChatRequest, model: str) -> Built:
         body["stream"] = True
         body["stream_options"] = {"include_usage": True}
     return Built("/chat/completions", _encode(body), losses=tuple(dict.fromkeys(losses)))
-
-
-def reasoning_effort(reasoning: Reasoning, losses: list[str]) -> str | None:
-    """The effort that stands for a budget in tokens: OpenAI's dialect has no budget. The steps are ours."""
-    if reasoning.show is not None:
-        losses.append("reasoning.show")
-    if reasoning.effort is not None:
-        if reasoning.budget_tokens not in (None, -1):
-            losses.append("reasoning.budget_tokens")
-        return reasoning.effort
-    if reasoning.budget_tokens is None:
-        return None
-    losses.append("reasoning.budget_tokens")
-    if reasoning.budget_tokens == 0:
-        return "minimal"
-    if reasoning.budget_tokens < 0:
-        return None
-    return "low" if reasoning.budget_tokens <= 4096 else "medium" if reasoning.budget_tokens <= 16384 else "high"
 
 
 def _build_tools(request: ChatRequest, body: dict[str, Any], losses: list[str]) -> None:
@@ -117,7 +90,7 @@ def _build_tools(request: ChatRequest, body: dict[str, Any], losses: list[str]) 
                 "function": {
                     "name": tool.name,
                     **({"description": tool.description} if tool.description is not None else {}),
-                    "parameters": _parameters(tool.schema),
+                    "parameters": parameters(tool.schema),
                     **({"strict": tool.strict} if tool.strict is not None else {}),
                 },
             }
@@ -137,16 +110,6 @@ def _build_tools(request: ChatRequest, body: dict[str, Any], losses: list[str]) 
     body["tool_choice"] = named if choice.mode == "tool" else choice.mode
 
 
-def _parameters(schema: bytes) -> Any:
-    """The schema of a tool's arguments. OpenAI refuses an object without `properties` ("object schema missing
-    properties"), which Anthropic's and MCP's clients send for tools without arguments."""
-    head = _SCHEMA.decode(schema)
-    if head.properties is not msgspec.UNSET or head.type not in ("object", msgspec.UNSET):
-        return msgspec.Raw(schema)
-    tree = msgspec.json.decode(schema)
-    return tree if tree.keys() & _COMBINED else {"type": "object", **tree, "properties": {}}
-
-
 def _format(wanted: ResponseFormat) -> dict[str, Any]:
     if wanted.kind != "json_schema":
         return {"type": wanted.kind}
@@ -161,14 +124,8 @@ def _format(wanted: ResponseFormat) -> dict[str, Any]:
 def tool_ids(model: str) -> ToolIds:
     """How call ids are written for `model`: as they are where they fit, else rewritten, the same one always alike."""
     if _MISTRAL.search(model):
-        return lambda wanted: wanted if _NINE.fullmatch(wanted) else _digest(wanted)[:9]
-    return lambda wanted: (
-        wanted if len(wanted) <= TOOL_ID_CHARS else f"{wanted[: TOOL_ID_CHARS - 13]}_{_digest(wanted)}"
-    )
-
-
-def _digest(wanted: str) -> str:
-    return blake2b(wanted.encode(), digest_size=6).hexdigest()
+        return lambda wanted: wanted if _NINE.fullmatch(wanted) else digest(wanted)[:9]
+    return lambda wanted: shorten(wanted, TOOL_ID_CHARS)
 
 
 def _messages(messages: tuple[Message, ...], losses: list[str], id_of: ToolIds) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ from afterbay.core.event import (
 from afterbay.core.message import Refusal, Text, Thinking, ToolUse
 from afterbay.core.usage import Usage
 from afterbay.wire.dialect import Head
-from afterbay.wire.openai_chat.errors import TYPE_OF_KIND
+from afterbay.wire.openai_errors import TYPE_OF_KIND
 
 FINISH: dict[FinishReason, str] = {
     "stop": "stop",

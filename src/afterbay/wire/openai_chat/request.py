@@ -23,6 +23,7 @@ from afterbay.core.message import (
 from afterbay.core.request import ChatRequest, Reasoning, ResponseFormat, Sampling, ToolChoice, ToolSpec
 from afterbay.wire.decoding import convert, decode_object
 from afterbay.wire.openai_chat.build import build_request
+from afterbay.wire.openai_fields import split_data_url
 
 __all__ = ["HINTS", "build_request", "parse_request"]
 
@@ -347,11 +348,3 @@ def _part(part: _Part, at: str, foreign: list[str]) -> Part:
                 return Document(name=part.file.filename)
             media_type, data = split_data_url(part.file.file_data)
             return Document(data=data or part.file.file_data, media_type=media_type, name=part.file.filename)
-
-
-def split_data_url(url: str) -> tuple[str | None, str | None]:
-    """(media type, base64 data) of a `data:` URL; (None, None) for every other one."""
-    if not url.startswith("data:"):
-        return None, None
-    head, _, data = url[5:].partition(",")
-    return head.removesuffix(";base64") or None, data

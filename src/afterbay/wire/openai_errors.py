@@ -1,4 +1,4 @@
-"""Errors of chat completions: `{"error": {"message", "type", "param", "code"}}`, and what hosts made of it."""
+"""Errors of OpenAI's protocols: `{"error": {"message", "type", "param", "code"}}`, and what hosts made of it."""
 
 from __future__ import annotations
 
