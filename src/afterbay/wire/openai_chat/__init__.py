@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from afterbay.wire.dialect import Dialect
 from afterbay.wire.openai_chat.answer import ChunkParser, parse_answer
-from afterbay.wire.openai_errors import parse_error, render_error
 from afterbay.wire.openai_chat.render import ChunkRenderer, render_answer
 from afterbay.wire.openai_chat.request import build_request, parse_request
+from afterbay.wire.openai_errors import parse_error, render_error
 
 CANNOT = {
     "top_k": "chat completions have no top_k",
