@@ -28,6 +28,11 @@ _TYPE_KIND: dict[str, ErrorKind] = {
     "server_error": "server",
     "api_error": "server",
     "content_filter": "content_filter",
+    "context_length_exceeded": "invalid_request",
+    "invalid_prompt": "invalid_request",
+    "bio_policy": "content_filter",
+    "cyber_policy": "content_filter",
+    "image_content_policy_violation": "content_filter",
 }
 
 TYPE_OF_KIND: dict[ErrorKind, str] = {

@@ -19,11 +19,10 @@ CALL_ID_CHARS = 64
 
 def write_input(messages: Sequence[Message], body: dict[str, Any], losses: list[str]) -> None:
     """Sets `instructions` and `input`."""
-    first = messages[0] if messages else None
-    if first is not None and first.role == "system" and len(first.parts) == 1 and len(messages) > 1:
-        if isinstance(first.parts[0], Text):
-            body["instructions"] = first.parts[0].text
-            messages = messages[1:]
+    instructions = _instructions(messages)
+    if instructions is not None:
+        body["instructions"] = instructions
+        messages = messages[1:]
     items: list[dict[str, Any]] = []
     for message in messages:
         if message.name is not None:
@@ -33,6 +32,14 @@ def write_input(messages: Sequence[Message], body: dict[str, Any], losses: list[
         else:
             _write_asked(message, items, losses)
     body["input"] = items
+
+
+def _instructions(messages: Sequence[Message]) -> str | None:
+    """The text of the first message, if it is a system message of one text and others follow."""
+    if len(messages) < 2 or messages[0].role != "system" or len(messages[0].parts) != 1:
+        return None
+    part = messages[0].parts[0]
+    return part.text if isinstance(part, Text) else None
 
 
 def _write_asked(message: Message, items: list[dict[str, Any]], losses: list[str]) -> None:
