@@ -36,6 +36,7 @@ class Head(msgspec.Struct, frozen=True):
     `seed` is unique per answer; ids that the provider did not give are derived from it, so that rendering stays pure.
     `created_s` is UTC seconds. `input_tokens` is an estimate for protocols that announce the input first. `begun`:
     bytes of the answer were relayed to the client before, and this renderer only has to end what it did not begin.
+    `echo` is the client's body, for protocols whose answers repeat what was asked; empty: defaults stand there.
     """
 
     seed: str
@@ -44,6 +45,7 @@ class Head(msgspec.Struct, frozen=True):
     include_usage: bool = False
     input_tokens: int = 0
     begun: bool = False
+    echo: bytes = b""
 
 
 class Parser(Protocol):
