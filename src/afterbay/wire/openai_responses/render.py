@@ -26,6 +26,7 @@ from afterbay.core.event import (
     ReasoningSignature,
     RefusalDelta,
     Reply,
+    Started,
     TextDelta,
     ToolCallDelta,
     ToolCallStarted,
@@ -95,7 +96,7 @@ class Renderer:
         if reason in LOSSES:
             self.losses.add(LOSSES[reason])
         for item in self._items:
-            self._steps(item.end(status), out)
+            self._steps(item.end(status if item is self._items[-1] else "completed"), out)
         output = [item.shown() for item in self._items]
         response = self._frame.show(status, output, self._usage, reason, note=note)
         self._steps([(f"response.{status}", {"response": response})], out)
@@ -144,17 +145,14 @@ class Renderer:
                 self.losses.add(event.kind)
             case Failed():
                 self._fail(event.error.kind, event.error.code, event.error.message, out)
-            case TextDelta() | RefusalDelta() | ReasoningDelta() | ReasoningSignature() | ToolCallStarted():
-                self._output(event, out)
-            case ToolCallDelta() | BlockBreak() | Finished():
-                self._output(event, out)
-            case _:  # the response has an id of ours
+            case Started():  # the response has an id of ours
                 pass
+            case _ if event.choice:
+                self.losses.add("choices")
+            case _:
+                self._output(event, out)
 
-    def _output(self, event: Any, out: list[bytes]) -> None:
-        if event.choice:
-            self.losses.add("choices")
-            return
+    def _output(self, event: Event, out: list[bytes]) -> None:
         self._begin(out)
         self._hot = b""
         match event:
@@ -174,6 +172,8 @@ class Renderer:
                 self._break(out)
             case Finished():
                 self._finish = event.reason
+            case _:  # the others were taken already
+                pass
 
     def _close(self, out: list[bytes]) -> None:
         """Ends the message or the reasoning that is being said."""
@@ -247,11 +247,13 @@ def render_answer(reply: Reply, head: Head, note: Mapping[str, object] | None = 
     if finish in LOSSES:
         losses[LOSSES[finish]] = None
     status = "incomplete" if finish in INCOMPLETE else "completed"
-    output = _output(choice.message.parts, head.seed, status, losses)
+    output = _output(choice.message.parts, head.seed, losses)
+    if output and "status" in output[-1]:
+        output[-1]["status"] = status
     return _encode(Frame(head).show(status, output, reply.usage, finish, note=note)), tuple(losses)
 
 
-def _output(parts: Sequence[object], seed: str, status: str, losses: dict[str, None]) -> list[dict[str, Any]]:
+def _output(parts: Sequence[object], seed: str, losses: dict[str, None]) -> list[dict[str, Any]]:
     """The items of these parts; texts and refusals that follow each other are one message."""
     items: list[dict[str, Any]] = []
     for part in parts:
@@ -261,7 +263,7 @@ def _output(parts: Sequence[object], seed: str, status: str, losses: dict[str, N
                 if not text:
                     continue
                 if not items or items[-1]["type"] != "message":
-                    items.append(message_item(f"msg_{seed}_{place}", [], status))
+                    items.append(message_item(f"msg_{seed}_{place}", [], "completed"))
                 items[-1]["content"].append(refusal_part(text) if isinstance(part, Refusal) else text_part(text))
             case Thinking():
                 data = part.signature if part.redacted is None else part.redacted
@@ -270,7 +272,7 @@ def _output(parts: Sequence[object], seed: str, status: str, losses: dict[str, N
             case ToolUse():
                 if part.signature is not None:
                     losses["tool_call.signature"] = None
-                items.append(call_item(f"fc_{seed}_{place}", part.id, part.name, part.arguments or "{}", status))
+                items.append(call_item(f"fc_{seed}_{place}", part.id, part.name, part.arguments or "{}", "completed"))
             case _:
                 losses[f"{type(part).__name__.lower()} in an answer"] = None
     return items
