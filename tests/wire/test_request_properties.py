@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 from afterbay.core.message import Audio, Document, Image, Message, Part, Refusal, Text, Thinking, ToolResult, ToolUse
 from afterbay.core.request import ChatRequest, Reasoning, ResponseFormat, Sampling, ToolChoice, ToolSpec
 from afterbay.wire.registry import DIALECTS
-from wire.golden.case import ANTHROPIC, GEMINI, OPENAI
+from wire.golden.case import ANTHROPIC, GEMINI, OPENAI, RESPONSES
 from wire.golden.sdk_types import complaints
 from wire.golden.shapes import faults
 
 MODELS = {
     OPENAI: ("gpt-4o", "gpt-5-mini", "mistral-large-latest"),
+    RESPONSES: ("gpt-4o", "gpt-5-mini", "grok-4.3"),
     ANTHROPIC: ("claude-opus-4-6", "claude-opus-4-7", "claude-sonnet-5"),
     GEMINI: ("gemini-2.5-flash", "gemini-3.1-pro-preview"),
 }
@@ -256,6 +257,18 @@ SAID: dict[str, dict[str, tuple[str, ...]]] = {
         "logprobs": ("logprobs",),
         "logit_bias": ("logit_bias",),
     },
+    RESPONSES: {
+        "max_output_tokens": ("max_output_tokens",),
+        "temperature": ("temperature",),
+        "top_p": ("top_p",),
+        "top_k": (),
+        "stop": (),
+        "seed": (),
+        "n": (),
+        "presence_penalty": (),
+        "logprobs": ("logprobs",),
+        "logit_bias": (),
+    },
     ANTHROPIC: {
         "max_output_tokens": ("max_tokens",),
         "temperature": ("temperature",),
@@ -291,6 +304,8 @@ def test_every_setting_arrives_as_it_was_or_its_loss_is_named(dialect: str, requ
     built = DIALECTS[dialect].build_request(request, MODELS[dialect][pick % len(MODELS[dialect])])
     body = json.loads(built.body)
     body |= body.get("generationConfig", {})
+    if "message.output_text.logprobs" in body.get("include", ()):  # as the Responses API has it
+        body["logprobs"] = True
     named = {loss.partition("=")[0] for loss in built.losses}
     for field, places in SAID[dialect].items():
         wanted = getattr(request.sampling, field)
@@ -308,7 +323,7 @@ def test_every_setting_arrives_as_it_was_or_its_loss_is_named(dialect: str, requ
         said = "parallel_tool_calls" in body or (isinstance(choice, dict) and "disable_parallel_tool_use" in choice)
         assert said or "parallel_tool_calls" in named or (isinstance(choice, dict) and choice["type"] == "none")
     if request.response_format is not None:
-        assert {"response_format", "output_config", "responseMimeType"} & body.keys() or "json_object" in named
+        assert {"response_format", "text", "output_config", "responseMimeType"} & body.keys() or "json_object" in named
     if request.reasoning is not None and request.reasoning != Reasoning():
         reasons = any(one.startswith("reasoning") for one in named)
-        assert reasons or {"reasoning_effort", "thinking", "output_config", "thinkingConfig"} & body.keys()
+        assert reasons or {"reasoning", "reasoning_effort", "thinking", "output_config", "thinkingConfig"} & body.keys()

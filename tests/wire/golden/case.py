@@ -1,14 +1,14 @@
 """A golden case: what a client sends in its protocol, and the literal body that a provider of another must get.
 
 The expectations are written by hand from the providers' references and recordings, never from what the code answers.
-The five functions spare the cases what all of them share (a model's name, a limit of 64 tokens), nothing else.
+The functions spare the cases what all of them share (a model's name, a limit of 64 tokens), nothing else.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-OPENAI, ANTHROPIC, GEMINI = "openai.chat", "anthropic.messages", "gemini"
+OPENAI, RESPONSES, ANTHROPIC, GEMINI = "openai.chat", "openai.responses", "anthropic.messages", "gemini"
 PNG = "iVBORw0KGgo="
 PDF = "JVBERi0xLjQK"
 PNG_URL = f"data:image/png;base64,{PNG}"
@@ -60,6 +60,17 @@ def gpt(*messages: dict[str, Any], model: str = "gpt-4o", losses: str = "", cann
     return Sent(OPENAI, model, body, _names(losses), _names(cannot))
 
 
+def respond(*items: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A body of a client of the Responses API."""
+    return {"model": "alias", "max_output_tokens": 64, "input": list(items)} | more
+
+
+def response(*items: dict[str, Any], model: str = "gpt-4o", losses: str = "", cannot: str = "", **more: Any) -> Sent:
+    """What OpenAI gets at its Responses API."""
+    body = {"model": model, "max_output_tokens": 64, "store": False, "input": list(items)} | more
+    return Sent(RESPONSES, model, body, _names(losses), _names(cannot))
+
+
 def claude(
     *messages: dict[str, Any], model: str = "claude-opus-4-6", losses: str = "", cannot: str = "", **more: Any
 ) -> Sent:
@@ -104,3 +115,23 @@ def call(call_id: str, name: str, arguments: str) -> dict[str, Any]:
 def text(words: str) -> dict[str, Any]:
     """A text part, OpenAI's and Anthropic's alike."""
     return {"type": "text", "text": words}
+
+
+def item(role: str, content: Any) -> dict[str, Any]:
+    """A message of the Responses API."""
+    return {"type": "message", "role": role, "content": content}
+
+
+def called(call_id: str, name: str, arguments: str) -> dict[str, Any]:
+    """A tool call of the Responses API."""
+    return {"type": "function_call", "call_id": call_id, "name": name, "arguments": arguments}
+
+
+def output(call_id: str, content: Any) -> dict[str, Any]:
+    """A tool's result in the Responses API."""
+    return {"type": "function_call_output", "call_id": call_id, "output": content}
+
+
+def words(text: str) -> dict[str, Any]:
+    """A text part of what is asked, in the Responses API."""
+    return {"type": "input_text", "text": text}

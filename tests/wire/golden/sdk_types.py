@@ -17,13 +17,15 @@ from typing import Any, Literal, Required, Union, get_args, get_origin
 from anthropic.types import message_create_params
 from google.genai import types as genai
 from openai.types.chat import completion_create_params
+from openai.types.responses import response_create_params
 from pydantic import BaseModel, ValidationError
 from typing_extensions import get_type_hints, is_typeddict
 
-from wire.golden.case import ANTHROPIC, GEMINI, OPENAI
+from wire.golden.case import ANTHROPIC, GEMINI, OPENAI, RESPONSES
 
 _PARAMS: dict[str, Any] = {
     OPENAI: completion_create_params.CompletionCreateParams,
+    RESPONSES: response_create_params.ResponseCreateParams,
     ANTHROPIC: message_create_params.MessageCreateParams,
 }
 _GEMINI: dict[str, tuple[type[BaseModel], bool]] = {
@@ -39,6 +41,8 @@ _GEMINI: dict[str, tuple[type[BaseModel], bool]] = {
 
 EXCEPTIONS: dict[str, dict[str, str]] = {
     ANTHROPIC: {
+        r"\.messages\[\d+\]\.content\[\d+\]\.source\.media_type: 'application/vnd[^']*' not allowed": "a file that "
+        "the client sent and Anthropic does not read: its own 400 says so (recording 0cd1fcdee2dcc4b6)",
         r"\.(temperature|top_k|top_p): unknown": "gone from the SDK's types in 2.x, since the newest models take none; "
         "the API takes them for the others (recordings 397bcacd5a1b257a, 94b85981607c3b3f)",
     },
@@ -47,6 +51,10 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
         "ai.google.dev/gemini-api/docs/openai; only where a client of Gemini's is translated",
         r"\.reasoning_effort: 'default' not allowed": "Groq's own word, kept among hosts of this protocol "
         "(recording 841836a5b23f4326)",
+    },
+    RESPONSES: {
+        r"\.input\[\d+\]\.id: missing": "reasoning without its id, as Codex sends it",
+        r"\.reasoning\.effort: 'default' not allowed": "Groq's own word, as above",
     },
     GEMINI: {},
 }

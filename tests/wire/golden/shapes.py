@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from wire.golden.case import ANTHROPIC, GEMINI, OPENAI
+from wire.golden.case import ANTHROPIC, GEMINI, OPENAI, RESPONSES
 
 _ID = re.compile(r"[a-zA-Z0-9_-]+")
 
 
 def faults(dialect: str, body: dict[str, Any]) -> list[str]:
     """The rules that a body breaks; empty when none."""
-    return {OPENAI: _openai, ANTHROPIC: _anthropic, GEMINI: _gemini}[dialect](body)
+    return {OPENAI: _openai, RESPONSES: _responses, ANTHROPIC: _anthropic, GEMINI: _gemini}[dialect](body)
 
 
 def _openai(body: dict[str, Any]) -> list[str]:
@@ -64,6 +64,49 @@ def _openai(body: dict[str, Any]) -> list[str]:
         schema = tool["function"]["parameters"]
         if schema.get("type") == "object" and "properties" not in schema:
             found.append("a tool's schema without properties")
+    return found
+
+
+def _responses(body: dict[str, Any]) -> list[str]:
+    found = [] if body["input"] else ["no item"]
+    open_ids: set[str] = set()
+    for index, item in enumerate(body["input"]):
+        at = f"input[{index}]"
+        match item["type"]:
+            case "function_call":
+                if item["call_id"] in open_ids:
+                    found.append(f"{at}: one id for two calls")
+                open_ids.add(item["call_id"])
+                if not re.fullmatch(r".{1,64}", item["call_id"], re.DOTALL) or not item["arguments"]:
+                    found.append(f"{at}: no call id that fits, or no arguments")
+            case "function_call_output":
+                if item["call_id"] not in open_ids:
+                    found.append(f"{at}: answers no call")
+                open_ids.discard(item["call_id"])
+                if item["output"] == []:
+                    found.append(f"{at}: empty list of parts")
+            case "reasoning":
+                if not item["encrypted_content"]:
+                    found.append(f"{at}: reasoning that is stored nowhere")
+            case "message":
+                if item["content"] == []:
+                    found.append(f"{at}: empty list of parts")
+                if item["role"] == "user" and open_ids:
+                    found.append(f"{at}: comes before the results of {sorted(open_ids)}")
+                media = [part for part in item["content"] if isinstance(part, dict) and part["type"] != "input_text"]
+                if item["role"] in ("system", "developer") and media:
+                    found.append(f"{at}: media in an instruction")
+    if open_ids:
+        found.append(f"no results of {sorted(open_ids)}")
+    names = {tool["name"] for tool in body.get("tools", ())}
+    choice = body.get("tool_choice")
+    if choice is not None and (not names or (isinstance(choice, dict) and choice["name"] not in names)):
+        found.append("a choice of a tool that is not there")
+    for tool in body.get("tools", ()):
+        if tool["parameters"].get("type") == "object" and "properties" not in tool["parameters"]:
+            found.append("a tool's schema without properties")
+    if body.get("max_output_tokens", 16) < 16:
+        found.append("a limit below 16")
     return found
 
 

@@ -15,7 +15,7 @@ from afterbay.wire.openai_responses.request import parse_request
 
 DIALECT = Dialect(
     name="openai.responses",
-    endpoint="/responses",
+    relay_path=lambda path, model: "/responses",
     cannot=CANNOT,
     parse_request=parse_request,
     build_request=build_request,

@@ -1,23 +1,18 @@
-"""The proof of a reasoning item (`encrypted_content`) as one string, in both directions.
+"""The proof of a reasoning item (`encrypted_content`) as one string.
 
-OpenAI's own proofs stand in canonical signatures as `id|data`: the item's id, which may be empty (Codex sends items
-back without), a bar, the encrypted content. Neither base64 nor Fernet tokens have a bar.
-
-Proofs of other protocols (Anthropic's and Gemini's signatures, redacted blocks) travel through a client of this one
-as `afterbay.signature|data` and `afterbay.redacted|data` in the place of `encrypted_content`, so that they come back
-unchanged and are told from OpenAI's, whatever the client does with ids.
+A proof of this protocol stands in canonical signatures as `id|data`: the item's id, which may be empty (Codex sends
+items back without), a bar, the encrypted content. Neither base64 nor Fernet tokens have a bar. Proofs of other makers
+come wrapped (`afterbay.wire.proofs`) and stay as they are, since a wrapping knows its maker itself.
 """
 
 from __future__ import annotations
 
-from afterbay.core.message import Thinking
-
-_SIGNATURE, _REDACTED = "afterbay.signature|", "afterbay.redacted|"
+from afterbay.wire.proofs import MARK
 
 
 def join(item_id: str | None, encrypted: str) -> str:
-    """The canonical signature of a provider's reasoning item."""
-    return f"{item_id or ''}|{encrypted}"
+    """The canonical signature of a reasoning item."""
+    return encrypted if encrypted.startswith(MARK) else f"{item_id or ''}|{encrypted}"
 
 
 def split(signature: str | None) -> tuple[str, str] | None:
@@ -28,19 +23,6 @@ def split(signature: str | None) -> tuple[str, str] | None:
     return item_id, data
 
 
-def wrap(data: str, redacted: bool) -> tuple[str, str]:
-    """What a client is given for a proof: (item id or an empty string, encrypted content)."""
-    if redacted:
-        return "", _REDACTED + data
-    return split(data) or ("", _SIGNATURE + data)
-
-
-def unwrap(text: str, item_id: str | None, encrypted: str | None) -> Thinking:
-    """The reasoning that a client sends back."""
-    if not encrypted:
-        return Thinking(text)
-    if encrypted.startswith(_REDACTED):
-        return Thinking(redacted=encrypted.removeprefix(_REDACTED))
-    if encrypted.startswith(_SIGNATURE):
-        return Thinking(text, encrypted.removeprefix(_SIGNATURE))
-    return Thinking(text, join(item_id, encrypted))
+def shown(signature: str) -> tuple[str, str]:
+    """(item id or an empty string, encrypted content) for a client, whosever proof it is."""
+    return split(signature) or ("", signature)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from afterbay.core.errors import ClientMistake
-from afterbay.core.message import Audio, Document, Image, Message, Part, Refusal, Role, Text, ToolResult, ToolUse
+from afterbay.core.message import Audio, Document, Image, Message, Part, Refusal, Role, Text, Thinking, ToolResult, ToolUse
 from afterbay.wire.decoding import convert
 from afterbay.wire.openai_fields import split_data_url
 from afterbay.wire.openai_responses import proof
@@ -67,7 +67,9 @@ def read_items(items: list[dict[str, Any]], foreign: list[str], hints: list[str]
                 turns.add("tool", (ToolResult(output.call_id, kept),))
             case "reasoning":
                 read = _convert(item, ReasoningItem, at)
-                turns.add("assistant", (proof.unwrap(read.text(), read.id, read.encrypted_content),))
+                encrypted = read.encrypted_content
+                signature = proof.join(read.id, encrypted) if encrypted else None
+                turns.add("assistant", (Thinking(read.text(), signature),))
             case _:
                 foreign.append(f"{at}.type={kind}")
     turns.close()

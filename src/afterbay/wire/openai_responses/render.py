@@ -49,6 +49,9 @@ from afterbay.wire.openai_responses.response import (
     text_part,
 )
 
+_LATE = 1_000_000
+"""The sequence_number of an error behind events that were relayed, and so not counted."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -59,7 +62,9 @@ class Renderer:
         self.losses: set[str] = set()
         self._seed = head.seed
         self._frame = Frame(head)
-        self._began = self._failed = False
+        self._relayed = head.begun
+        self._began = head.begun
+        self._failed = False
         self._number = 0  # the next sequence_number
         self._items: list[Item] = []
         self._live: MessageItem | ReasoningItem | None = None
@@ -103,7 +108,10 @@ class Renderer:
         return b"".join(out)
 
     def fail(self, error: GatewayError) -> bytes:
-        """`response.failed`, which SDKs and Codex read; the stream is over."""
+        """`response.failed`, which SDKs and Codex read; the stream is over.
+
+        After a relay it is an `error` event: the response has the provider's id, which SDKs do not want changed.
+        """
         out: list[bytes] = []
         self._fail(error.kind, error.code, error.text(), out)
         return b"".join(out)
@@ -117,6 +125,10 @@ class Renderer:
             return
         self._begin(out)
         self._failed = True
+        if self._relayed:
+            fields = {"code": error_code(kind, code), "message": message, "param": None}
+            out.append(b"event: error\ndata: %b\n\n" % _encode({"type": "error", **fields, "sequence_number": _LATE}))
+            return
         error = {"code": error_code(kind, code), "message": message}
         output = [item.shown() for item in self._items if item.ended]
         response = self._frame.show("failed", output, self._usage, error=error)
@@ -207,7 +219,7 @@ class Renderer:
     def _sign(self, event: ReasoningSignature, out: list[bytes]) -> None:
         if event.redacted:
             self._close(out)
-        given_id, encrypted = proof.wrap(event.data, event.redacted)
+        given_id, encrypted = proof.shown(event.data)
         if any(item.id == given_id for item in self._items):
             given_id = ""
         self._reasoning(given_id, out).encrypted = encrypted
@@ -267,7 +279,7 @@ def _output(parts: Sequence[object], seed: str, losses: dict[str, None]) -> list
                 items[-1]["content"].append(refusal_part(text) if isinstance(part, Refusal) else text_part(text))
             case Thinking():
                 data = part.signature if part.redacted is None else part.redacted
-                item_id, encrypted = proof.wrap(data, part.redacted is not None) if data else ("", None)
+                item_id, encrypted = proof.shown(data) if data else ("", None)
                 items.append(reasoning_item(item_id or f"rs_{seed}_{place}", part.text, encrypted))
             case ToolUse():
                 if part.signature is not None:

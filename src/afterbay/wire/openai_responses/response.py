@@ -61,7 +61,7 @@ _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def error_code(kind: ErrorKind, code: str | None) -> str:
-    """The `code` of a failed response. Codex decides by it whether to try again (openai/codex, `sse/responses.rs`)."""
+    """The `code` of a failed response. Codex decides by it whether to try again."""
     if code in ("context_length_exceeded", "insufficient_quota", "rate_limit_exceeded"):
         return code
     return _CODES.get(kind, "server_error")
