@@ -34,6 +34,11 @@ WORDS = st.sampled_from(
     response_format json_schema schema tool_choice max_tokens thought thoughtSignature finishReason STOP
     object input embedding dimensions encoding_format content_block message_stop logprobs refusal
     annotations
+    response response.created response.output_item.added response.output_item.done
+    response.output_text.delta response.output_text.done response.function_call_arguments.delta
+    response.completed response.incomplete response.failed output output_index content_index item message
+    reasoning function_call function_call_output call_id summary encrypted_content incomplete_details
+    input_text input_image input_file output_text file_data instructions include tool_choice allowed_tools
     """.split()  # noqa: SIM905  # a list would fill two pages
 )
 LEAVES = st.one_of(
@@ -61,6 +66,7 @@ def request_around(value: Any, at: list[str]) -> bytes:
         "model": "m",
         "max_tokens": 5,
         "messages": [{"role": "user", "content": [{"type": "text", "text": "x"}]}],
+        "input": [{"role": "user", "content": [{"type": "input_text", "text": "x"}]}],
         "contents": [{"role": "user", "parts": [{"text": "x"}]}],
         "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}],
     }
@@ -77,7 +83,8 @@ PLACES = st.sampled_from(
     messages.0.content.0.text messages.0.tool_calls tools tools.0 tools.0.function
     tools.0.function.parameters tool_choice system contents contents.0.parts contents.0.parts.0
     response_format output_config thinking reasoning_effort stop n temperature stream stream_options
-    metadata generationConfig safetySettings systemInstruction toolConfig logit_bias
+    input input.0 input.0.role input.0.type input.0.content input.0.content.0 input.0.content.0.type text
+    reasoning include store truncation instructions metadata generationConfig safetySettings systemInstruction toolConfig logit_bias
     """.split()  # noqa: SIM905  # likewise
 ).map(lambda path: path.split("."))
 

@@ -349,6 +349,8 @@ class StreamParser:
                         if part.text:
                             self._say(state, kind, index, part.text, out)
             if item.encrypted_content:
+                if self._last == "thinking" and not state.has_said(_SUMMARY, _THOUGHT):
+                    out.append(BlockBreak())  # the text before is another item's
                 out.append(ReasoningSignature(proof.join(item.id, item.encrypted_content)))
                 self._last = ""
         elif state.call >= 0 and not state.said:
