@@ -10,11 +10,17 @@ import pytest
 
 from afterbay.wire.features import features
 from afterbay.wire.registry import DIALECTS
-from wire.golden import from_anthropic, from_gemini, from_openai
+from wire.golden import from_anthropic, from_gemini, from_openai, from_responses, to_responses
 from wire.golden.case import GEMINI, Case, Sent
 from wire.golden.sdk_types import complaints
 
-CASES = [*from_openai.CASES, *from_anthropic.CASES, *from_gemini.CASES]
+CASES = [
+    *from_openai.CASES,
+    *from_anthropic.CASES,
+    *from_gemini.CASES,
+    *from_responses.CASES,
+    *to_responses.CASES,
+]
 PAIRS = [
     pytest.param(case, sent, id=f"{case.client} to {sent.dialect}: {case.title}")
     for case in CASES

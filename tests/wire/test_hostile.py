@@ -84,7 +84,8 @@ PLACES = st.sampled_from(
     tools.0.function.parameters tool_choice system contents contents.0.parts contents.0.parts.0
     response_format output_config thinking reasoning_effort stop n temperature stream stream_options
     input input.0 input.0.role input.0.type input.0.content input.0.content.0 input.0.content.0.type text
-    reasoning include store truncation instructions metadata generationConfig safetySettings systemInstruction toolConfig logit_bias
+    reasoning include store truncation instructions metadata generationConfig
+    safetySettings systemInstruction toolConfig logit_bias
     """.split()  # noqa: SIM905  # likewise
 ).map(lambda path: path.split("."))
 
