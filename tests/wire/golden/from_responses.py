@@ -170,7 +170,7 @@ CASES = [
                 losses="thinking.signature",
             ),
         ],
-        'Anthropic: "Invalid `signature` in `thinking` block"; Gemini takes base64 only (genai Part.thought_signature).',
+        'Anthropic: "Invalid `signature` in `thinking` block"; Gemini takes base64 (genai Part.thought_signature).',
     ),
     Case(
         "a tool is one level flatter, a choice by name too",
@@ -220,12 +220,12 @@ CASES = [
             claude(
                 HI,
                 output_config={"format": {"type": "json_schema", "schema": ANSWER}},
-                losses="text.verbosity",
+                losses="text.verbosity response_format.name",
             ),
             gemini(
                 said("Hi"),
                 config={"responseMimeType": "application/json", "responseJsonSchema": ANSWER},
-                losses="text.verbosity",
+                losses="text.verbosity response_format.name",
             ),
         ],
     ),
