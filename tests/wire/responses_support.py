@@ -233,6 +233,12 @@ def sdk_stream(raw: bytes, **more: Any) -> tuple[list[Any], Any]:
         return seen, events.get_final_response() if last.type == "response.completed" else last.response
 
 
+def sdk_stream_events(raw: bytes) -> list[Any]:
+    """The events of `client.responses.stream`, whatever the last one is."""
+    with client(raw).responses.stream(model="m", input="x") as events:
+        return list(events)
+
+
 def sdk_create(raw: bytes) -> list[Any]:
     """What `client.responses.create(stream=True)` makes of it."""
     return list(client(raw).responses.create(model="m", input="x", stream=True))

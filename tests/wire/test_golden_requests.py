@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from afterbay.wire.features import features
+from afterbay.wire.proofs import admitted
 from afterbay.wire.registry import DIALECTS
 from wire.golden import from_anthropic, from_gemini, from_openai, from_responses, to_responses
-from wire.golden.case import GEMINI, Case, Sent
+from wire.golden.case import GEMINI, MAKERS, RESPONSES, Case, Sent
 from wire.golden.sdk_types import complaints
 
 CASES = [
@@ -47,9 +48,12 @@ def stream_of(case: Case) -> bool | None:
 @pytest.mark.parametrize(("case", "sent"), PAIRS)
 def test_a_request_arrives_at_a_provider_of_another_protocol_as_written_here(case: Case, sent: Sent) -> None:
     request = DIALECTS[case.client].parse_request(json.dumps(case.body).encode(), "alias", stream_of(case))
+    left_out: tuple[str, ...] = ()
+    if RESPONSES in (case.client, sent.dialect):  # the others' cases show what a dialect does by itself
+        request, left_out = admitted(request, case.client, MAKERS[sent.dialect])
     built = DIALECTS[sent.dialect].build_request(request, sent.model)
     assert read_arguments(json.loads(built.body)) == read_arguments(sent.body)
-    assert set(built.losses) == sent.losses
+    assert {name.replace(" ", "_") for name in (*left_out, *built.losses)} == sent.losses
     assert features(request) & DIALECTS[sent.dialect].cannot.keys() == sent.cannot
 
 

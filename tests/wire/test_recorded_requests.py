@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from afterbay.core.errors import ClientMistake
+from afterbay.wire.proofs import admitted
 from afterbay.wire.registry import DIALECTS
-from wire.golden.case import ANTHROPIC, GEMINI, OPENAI, RESPONSES
+from wire.golden.case import ANTHROPIC, GEMINI, MAKERS, OPENAI, RESPONSES
 from wire.golden.sdk_types import complaints
 from wire.golden.shapes import faults
 
@@ -63,6 +64,7 @@ def test_a_recorded_request_is_right_in_every_protocol(target: str) -> None:
         if set(request.foreign) & ELSEWHERE:
             outcome["context elsewhere"] += 1
             continue
+        request, _ = admitted(request, source, MAKERS[target])
         sent = json.loads(DIALECTS[target].build_request(request, MODELS[target]).body)
         outcome["sent"] += 1
         against = [*complaints(target, sent), *faults(target, sent)]

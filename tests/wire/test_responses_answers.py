@@ -30,7 +30,8 @@ from afterbay.core.message import Image, Message, Refusal, Text, Thinking, ToolU
 from afterbay.core.usage import Usage
 from afterbay.wire.dialect import Head
 from afterbay.wire.openai_responses import DIALECT
-from wire.responses_support import check_grammar, parse_stream, sse, stream
+from afterbay.wire.proofs import Proof, wrap
+from wire.responses_support import check_grammar, parse_stream, sdk_create, sdk_stream_events, sse, stream
 
 HEAD = Head(seed="s", model="m", created_s=1_790_000_000)
 USAGE = {
@@ -472,12 +473,13 @@ def test_every_event_of_an_answer_in_its_order() -> None:
     assert losses == ()
 
 
-def test_a_proof_alone_keeps_its_item_s_id_and_others_are_marked() -> None:
+def test_a_proof_alone_keeps_its_item_s_id_and_a_wrapped_one_comes_back() -> None:
+    wrapped = wrap(Proof("anthropic", "", "", "EqQ="))
     response = render(
         ReasoningSignature("rs_9|gA"),
         ReasoningSignature("rs_9|gB"),
         ReasoningDelta("x"),
-        ReasoningSignature("EqQ="),
+        ReasoningSignature(wrapped),
         ReasoningDelta("y"),
         ReasoningSignature("EmW=", redacted=True),
     )
@@ -485,14 +487,36 @@ def test_a_proof_alone_keeps_its_item_s_id_and_others_are_marked() -> None:
     assert shown == [
         ("rs_9", "gA", 0),
         ("rs_s_1", "gB", 0),
-        ("rs_s_2", "afterbay.signature|EqQ=", 1),
+        ("rs_s_2", wrapped, 1),
         ("rs_s_3", None, 1),
-        ("rs_s_4", "afterbay.redacted|EmW=", 0),
+        ("rs_s_4", "EmW=", 0),
     ]
-    parts = (Thinking("x", "EqQ="), Thinking(redacted="EmW="), Thinking("y"))
+    parts = (Thinking("x", wrapped), Thinking("y"), Thinking(signature="rs_9|gA"))
     body, _ = DIALECT.render_answer(Reply([Choice(Message("assistant", parts), "stop")]), HEAD, None)
     asked = json.dumps({"model": "m", "input": json.loads(body)["output"]}).encode()
     assert DIALECT.parse_request(asked, None, None).messages == (Message("assistant", parts),)
+
+
+def test_a_wrapped_proof_of_another_gateway_stays_as_it_is() -> None:
+    wrapped = wrap(Proof("anthropic", "", "", "EqQ="))
+    events = read(CREATED, done(0, "reasoning", encrypted_content=wrapped), ended())
+    assert events == [STARTED, ReasoningSignature(wrapped), STOP]
+
+
+def test_after_a_relay_a_failure_is_an_error_event_alone() -> None:
+    renderer = DIALECT.renderer(Head("s", "m", begun=True))
+    raw = renderer.fail(Capacity("Full.", kind="rate_limit"))
+    (event,) = sse(raw)
+    assert raw.startswith(b"event: error\n")
+    assert (event["type"], event["code"], event["param"]) == ("error", "rate_limit_exceeded", None)
+    assert event["message"].startswith("Full.")
+    assert event["sequence_number"] > 10_000
+    relayed = stream(CREATED | {"sequence_number": 0}, at("in_progress", None, response=CREATED["response"]))
+    assert parse_stream(relayed + raw)[0][1:] == [
+        Failed(ProviderError("rate_limit", event["message"], code="rate_limit_exceeded"))
+    ]
+    assert sdk_create(relayed + raw)[-1].type == "error"
+    assert [one.type for one in sdk_stream_events(relayed + raw)][-1] == "error"
 
 
 def test_breaks_part_texts_and_reasoning() -> None:

@@ -11,9 +11,11 @@ from afterbay.core.errors import ClientMistake
 from afterbay.core.message import Audio, Document, Image, Message, Refusal, Text, Thinking, ToolResult, ToolUse
 from afterbay.core.request import ChatRequest, Reasoning, ResponseFormat, Sampling, ToolChoice, ToolSpec
 from afterbay.wire.openai_responses import DIALECT
+from afterbay.wire.proofs import Proof, wrap
 
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "string"}}}
 TOOL: dict[str, Any] = {"type": "function", "name": "f", "description": "does f", "parameters": SCHEMA, "strict": True}
+WRAPPED = wrap(Proof("anthropic", "", "", "EqQ="))
 HI = Message("user", (Text("Hi"),))
 
 
@@ -170,8 +172,7 @@ def test_a_result_may_hold_media_or_nothing() -> None:
         ({"summary": [], "encrypted_content": "gA"}, Thinking(signature="|gA")),
         ({"id": "rs_1", "summary": [{"type": "summary_text", "text": "x"}]}, Thinking("x")),
         ({"id": "r", "summary": [], "content": [{"type": "reasoning_text", "text": "y"}]}, Thinking("y")),
-        ({"id": "r", "encrypted_content": "afterbay.signature|EqQ=", "summary": []}, Thinking(signature="EqQ=")),
-        ({"encrypted_content": "afterbay.redacted|EmW=", "summary": []}, Thinking(redacted="EmW=")),
+        ({"id": "r", "encrypted_content": WRAPPED, "summary": []}, Thinking(signature=WRAPPED)),
     ],
 )
 def test_reasoning_comes_back_with_its_proof(item: dict[str, Any], thinking: Thinking) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 OPENAI, RESPONSES, ANTHROPIC, GEMINI = "openai.chat", "openai.responses", "anthropic.messages", "gemini"
+MAKERS = {OPENAI: "openai", RESPONSES: "openai", ANTHROPIC: "anthropic", GEMINI: "google"}
+"""Whose proofs of reasoning a provider of the protocol takes, in these cases."""
 PNG = "iVBORw0KGgo="
 PDF = "JVBERi0xLjQK"
 PNG_URL = f"data:image/png;base64,{PNG}"

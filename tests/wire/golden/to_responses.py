@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from afterbay.wire.proofs import Proof, wrap
 from wire.golden.case import (
     ANTHROPIC,
     GEMINI,
@@ -44,6 +45,8 @@ from wire.golden.from_responses import WEATHER_TOOL
 ASKED = item("user", "Hi")
 PICTURE = {"type": "input_image", "image_url": PNG_URL, "detail": "auto"}
 FILE = {"type": "input_file", "filename": "a.pdf", "file_data": PDF_URL}
+WRAPPED = wrap(Proof("openai", "", "", "rs_1|gAAA"))
+LOST = "thinking.signature_of_another_maker"
 PROOFS = ["reasoning.encrypted_content"]
 FORM: dict[str, Any] = {"format": {"type": "json_schema", "name": "answer", "schema": ANSWER}}
 DOCUMENT = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": PDF}}
@@ -187,14 +190,14 @@ CASES = [
             ),
             user("Go"),
         ),
-        [response(ASKED, item("assistant", "Yes?"), item("user", "Go"), losses="thinking")],
+        [response(ASKED, item("assistant", "Yes?"), item("user", "Go"), losses=LOST + " thinking")],
     ),
     Case(
         "OpenAI's own thinking comes back through Anthropic's protocol",
         ANTHROPIC,
         ask(
             HI,
-            assistant([{"type": "thinking", "thinking": "Hm", "signature": "rs_1|gAAA"}, text("Yes?")]),
+            assistant([{"type": "thinking", "thinking": "Hm", "signature": WRAPPED}, text("Yes?")]),
             user("Go"),
         ),
         [
@@ -309,7 +312,7 @@ CASES = [
                 called("c2", "g", "{}"),
                 output("c1", [words("one"), PICTURE]),
                 output("c2", "two"),
-                losses="tool_call.signature",
+                losses="tool_use.signature_of_another_maker",
             )
         ],
     ),

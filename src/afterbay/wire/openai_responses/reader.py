@@ -11,7 +11,19 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from afterbay.core.errors import ClientMistake
-from afterbay.core.message import Audio, Document, Image, Message, Part, Refusal, Role, Text, Thinking, ToolResult, ToolUse
+from afterbay.core.message import (
+    Audio,
+    Document,
+    Image,
+    Message,
+    Part,
+    Refusal,
+    Role,
+    Text,
+    Thinking,
+    ToolResult,
+    ToolUse,
+)
 from afterbay.wire.decoding import convert
 from afterbay.wire.openai_fields import split_data_url
 from afterbay.wire.openai_responses import proof
