@@ -239,9 +239,10 @@ def test_calls_side_by_side_keep_their_numbers_and_get_ids() -> None:
     ]
 
 
-def test_arguments_of_a_call_that_never_began_are_no_answer() -> None:
-    with pytest.raises(ValueError, match="never started"):
-        read(CREATED, at("function_call_arguments.delta", delta="{}"))
+def test_a_call_whose_start_was_left_out_is_said_with_its_end() -> None:
+    pieces = [at("function_call_arguments.delta", delta="{"), at("function_call_arguments.done", arguments="{}")]
+    events = read(CREATED, *pieces, done(0, "function_call", **CALL, arguments="{}"), ended())
+    assert events == [STARTED, ToolCallStarted(0, "c1", "f"), ToolCallDelta(0, "{}"), Finished("tool_calls")]
 
 
 def test_a_custom_tool_s_call_has_its_text_as_input() -> None:

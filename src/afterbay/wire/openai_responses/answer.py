@@ -233,8 +233,8 @@ class StreamParser:
         elif kind == "response.function_call_arguments.delta":
             self._arguments(event, event.delta, out)
         elif kind == "response.function_call_arguments.done":
-            item = self._items.get(event.output_index or 0)
-            if item is not None and not item.said:
+            item = self._items.get(self._place(event))
+            if item is None or not item.said:
                 self._arguments(event, event.arguments, out)
         elif kind == "response.output_item.added" and event.item is not None:
             self.start(self._place(event), event.item, out)
@@ -325,10 +325,9 @@ class StreamParser:
         self._last = kind
 
     def _arguments(self, event: _StreamEvent, text: str | None, out: list[Event]) -> None:
+        """A piece of a call's arguments. Where the call's start was left out, its end says all of it."""
         item = self._items.get(self._place(event))
-        if item is None or item.kind != "function_call":
-            raise ValueError("arguments of a call that was never started")
-        if text:
+        if text and item is not None and item.kind == "function_call":
             item.said.add(("arguments", 0))
             out.append(ToolCallDelta(item.call, text))
 
