@@ -28,6 +28,7 @@ from afterbay.store.database import open_database
 from afterbay.store.keys import SqliteKeys
 from afterbay.store.lookup import one_request
 from afterbay.store.request_log import SqliteRequestLog
+from afterbay.store.responses import SqliteResponses
 from afterbay.telemetry.metrics import Metrics
 from afterbay.telemetry.otel import open_tracer
 
@@ -77,11 +78,17 @@ class RunningGateway:
         sinks = [self.metrics.observe_all] + ([tracer.observe_all] if tracer is not None else [])
         self._tracer = tracer
         self.log = SqliteRequestLog(self._database, retention_s=float(snapshot.state.retention), sinks=sinks)
+        self._responses = SqliteResponses(self._database, retention_s=float(snapshot.state.retention))
         self.metrics.watch_log(lambda: self.log.depth, lambda: self.log.spilled, lambda: self.log.dropped)
         self.local = LocalModels(said, progress)
         clock = LoopClock(asyncio.get_running_loop())
         self.context = Context(
-            self._fleet(snapshot), clock, SystemEntropy(), self.log, secrets.randbits(63) if seed is None else seed
+            self._fleet(snapshot),
+            clock,
+            SystemEntropy(),
+            self.log,
+            self._responses,
+            secrets.randbits(63) if seed is None else seed,
         )
         self.metrics.open_streams.set_function(lambda: self.context.open_streams)
         pages = Pages(self.context, self.why_not_ready, self.metrics.render, self._find_record)
@@ -150,6 +157,7 @@ class RunningGateway:
         await asyncio.to_thread(self.log.close)
         if self._tracer is not None:
             await asyncio.to_thread(self._tracer.close)
+        await asyncio.to_thread(self._responses.close)
         self.keys.close()
 
     def _fleet(self, snapshot: Snapshot) -> Fleet:

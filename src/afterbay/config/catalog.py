@@ -41,8 +41,12 @@ _MODELS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType({"azure": ("openai"
 """Clouds serve the models of others: whose rows describe them."""
 
 
+RESPONSES = "openai.responses"
+
+
 class Row(msgspec.Struct, frozen=True):
-    """A provider. `prices` is its list's id in genai-prices; `key_variables` are tried in order."""
+    """A provider. `prices` is its list's id in genai-prices; `key_variables` are tried in order.
+    `responses`: it has OpenAI's Responses beside chat completions."""
 
     name: str
     protocol: Protocol
@@ -52,6 +56,7 @@ class Row(msgspec.Struct, frozen=True):
     key_variables: tuple[str, ...] = ()
     prices: str | None = None
     models: tuple[str, ...] = ()
+    responses: bool = False
 
 
 class LocalModel(msgspec.Struct, frozen=True):

@@ -96,8 +96,11 @@ class ProviderConfig(Section, frozen=True):
         ),
     ] = None
     api: Annotated[
-        Literal["chat", "responses"],
-        Doc(description="Which OpenAI endpoint to use where the client's protocol doesn't decide."),
+        Literal["chat", "responses", "responses_only"],
+        Doc(
+            description="Which OpenAI endpoint to use where the client's protocol doesn't decide. "
+            "`responses_only`: for clients of chat completions, too."
+        ),
     ] = "chat"
     api_key: Annotated[str | None, Doc(description='The key, best as "${VARIABLE}".')] = None
     api_keys: Annotated[tuple[str, ...], Doc(description="Several keys, used in turn.")] = ()

@@ -31,7 +31,6 @@ class Provider(msgspec.Struct, frozen=True):
     base_url: str
     chat_dialect: str | None
     embed_dialect: str | None
-    api: str = "chat"
     keys: tuple[Secret, ...] = ()
     headers: Mapping[str, str] = {}
     proxy: str | None = None

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from afterbay.config.addresses import vertex_base_url
-from afterbay.config.catalog import CHAT_DIALECT, EMBED_DIALECT, Row, catalog, host_of
+from afterbay.config.catalog import CHAT_DIALECT, EMBED_DIALECT, RESPONSES, Row, catalog, host_of
 from afterbay.config.load import Document
 from afterbay.config.problem import Problem, child, did_you_mean
 from afterbay.config.schema import Protocol, ProviderConfig
@@ -183,13 +183,14 @@ def _provider(
     name: str, config: ProviderConfig, protocol: Protocol, base_url: str, row: Row | None, vendor: str = ""
 ) -> Provider:
     keys = ([config.api_key] if config.api_key else []) + [key for key in config.api_keys if key]
+    dialect, also = _spoken(config.api, protocol, has_both=row is not None and row.responses)
     return Provider(
         name=name,
         kind=protocol,
         base_url=base_url.rstrip("/"),
-        chat_dialect=CHAT_DIALECT[protocol],
+        chat_dialect=dialect,
+        also_speaks=also,
         embed_dialect=EMBED_DIALECT[protocol],
-        api=config.api,
         keys=tuple(Secret(key) for key in dict.fromkeys(keys)),
         headers=dict(config.headers),
         proxy=config.proxy,
@@ -201,6 +202,17 @@ def _provider(
         slots=config.slots,
         vendor=row.name if row is not None else vendor,
     )
+
+
+def _spoken(api: str, protocol: Protocol, *, has_both: bool) -> tuple[str, tuple[str, ...]]:
+    """What a provider is asked in, and what else it takes from clients of it. `has_both`: it is known to have OpenAI's
+    Responses beside chat completions; of a host that is not, only a wish (`api`) tells."""
+    chat = CHAT_DIALECT[protocol]
+    if chat != "openai.chat" or protocol == "llamacpp":
+        return chat, ()
+    if api == "responses_only":
+        return RESPONSES, ()
+    return (RESPONSES, (chat,)) if api == "responses" else (chat, (RESPONSES,) if has_both else ())
 
 
 def _check_urls(document: Document, path: str, config: ProviderConfig, problems: list[Problem]) -> None:

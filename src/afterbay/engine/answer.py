@@ -24,6 +24,7 @@ _ASKS_FOR_A_FORM: Mapping[str, tuple[bytes, ...]] = MappingProxyType(
     {
         "openai.chat": (b'"response_format"',),
         "anthropic.messages": (b'"output_config"', b'"output_format"'),
+        "openai.responses": (b'"format"',),
         "gemini": (b"esponseMimeType", b"esponse_mime_type"),
     }
 )

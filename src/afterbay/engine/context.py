@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import TypeAlias
 
 import msgspec
 
 from afterbay.config.snapshot import Snapshot
 from afterbay.core.chance import draw
-from afterbay.core.decision import Decision, Record
+from afterbay.core.decision import Decision, Record, Target
 from afterbay.core.errors import ClientMistake
 from afterbay.core.message import Text, ToolResult, ToolUse
 from afterbay.core.request import ChatRequest, EmbedRequest
 from afterbay.engine.fleet import Fleet
 from afterbay.policy.plan import Route
 from afterbay.policy.quantity import estimate_text
-from afterbay.ports import Clock, Entropy, Key, RequestLog
+from afterbay.ports import Clock, Entropy, Key, RequestLog, Responses
 from afterbay.wire.dialect import Dialect, Head
 from afterbay.wire.features import features
 from afterbay.wire.registry import EMBED_DIALECTS, EMBEDS_AS
@@ -24,11 +25,14 @@ from afterbay.wire.registry import EMBED_DIALECTS, EMBEDS_AS
 class Context:
     """The engine's surroundings. `fleet` is swapped whole by a reload; a request keeps the one it began with."""
 
-    def __init__(self, fleet: Fleet, clock: Clock, entropy: Entropy, log: RequestLog, seed: int) -> None:
+    def __init__(
+        self, fleet: Fleet, clock: Clock, entropy: Entropy, log: RequestLog, responses: Responses, seed: int
+    ) -> None:
         self.fleet = fleet
         self.clock = clock
         self.entropy = entropy
         self.log = log
+        self.responses = responses
         self.seed = seed
         self.open_streams = 0
         """Streams that are being sent now."""
@@ -51,6 +55,10 @@ class Call(msgspec.Struct, frozen=True):
     path: str = ""
 
 
+Keep: TypeAlias = Callable[[Target, str, bytes], Awaitable[None]]
+"""Keeps an answer: (who gave it, its id, the answer in the client's protocol; empty: its provider keeps it)."""
+
+
 class Turn:
     """The state of one chat request on its way through the stages."""
 
@@ -67,6 +75,14 @@ class Turn:
         self.decision: Decision | None = None
         self.deadline_s = float("inf")
         self.drops = False
+        self.keep: Keep | None = None
+        """What is done with a good answer before its end is sent."""
+        self.kept_by = ""
+        """The provider that keeps what this request continues: no other one can go on."""
+        self.continues_unknown = ""
+        """The response that this request continues and that is not known here."""
+        self.asked = call.body
+        """The client's own body, where `call` has one that says more."""
         self.warnings: list[str] = []
         self.input_tokens = len(call.body) // 4
         self.response_bytes = 0
@@ -154,7 +170,7 @@ class Turn:
         """What a renderer needs to know; `begun`: as in `Head`."""
         include = self._request.include_usage if self._request is not None else False
         seed, created_s = self.call.id.removeprefix("req_"), int(self.call.received_at)
-        return Head(seed, model, created_s, include, self.input_tokens, begun)
+        return Head(seed, model, created_s, include, self.input_tokens, begun, self.asked)
 
     def stage(self, name: str, began_s: float) -> float:
         """Notes how long a stage took; returns the time now."""

@@ -19,6 +19,7 @@ from afterbay.policy.attempts import Attempts, SetAlarm
 from afterbay.ports import UpstreamResponse
 from afterbay.wire.dialect import Dialect
 from afterbay.wire.framing import splitter_for
+from afterbay.wire.openai_responses.render import kept_answer
 from afterbay.wire.proofs import outgoing
 from afterbay.wire.registry import DIALECTS
 
@@ -130,11 +131,19 @@ class Exchange:
 
     async def _end_stream(self, delivery: Delivery) -> None:
         self.before_write()
-        if not self._relays:
+        if self._relays:
+            await self._keep(b"")
+        else:
             renderer = delivery.renderer()
-            await delivery.write(renderer.finish(self.note()))
+            end = renderer.finish(self.note())
+            await self._keep(kept_answer(renderer))
+            await delivery.write(end)
             self.turn.lost(sorted(renderer.losses))
         await delivery.reply.end()
+
+    async def _keep(self, answer: bytes) -> None:
+        if self.turn.keep is not None:
+            await self.turn.keep(self.target, self.meter.id, answer)
 
     async def _deliver_whole(self, delivery: Delivery) -> None:
         try:
@@ -175,7 +184,9 @@ class Exchange:
         if turn.stream:
             renderer = delivery.renderer(self.meter.model)
             await delivery.open_stream(self.target)
-            await delivery.write(renderer.render(self._events) + renderer.finish(self.note()))
+            said = renderer.render(self._events) + renderer.finish(self.note())
+            await self._keep(kept_answer(renderer))
+            await delivery.write(said)
             turn.lost(sorted(renderer.losses))
             await delivery.reply.end()
             return
@@ -184,6 +195,7 @@ class Exchange:
             head = turn.head(self.meter.model or self.target.name)
             body, losses = turn.call.dialect.render_answer(fold(self._events), head, self.note())
             turn.lost(losses)
+        await self._keep(b"" if self._relays else body)
         headers = whole_headers(turn, self.target, len(self._machine.attempts), self.cost_picousd())
         await delivery.send_whole(200, headers, body)
 

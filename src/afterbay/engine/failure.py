@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from afterbay.core.decision import Attempt
-from afterbay.core.errors import ErrorKind, GatewayError, ProviderError, Upstream
+from afterbay.core.errors import ClientMistake, ErrorKind, GatewayError, ProviderError, Upstream
 from afterbay.engine.attempt import GaveUp
 from afterbay.policy.retry import clamp_wait
 
@@ -98,4 +98,14 @@ def _all_failed(attempts: list[Attempt], last: ProviderError, longest_wait_s: fl
         kind="overloaded" if full else "server",
         code="all_targets_failed",
         retry_after_s=clamp_wait(last.retry_after_s, longest_wait_s) if full else None,
+    )
+
+
+def not_found(response_id: str) -> ClientMistake:
+    """The error that OpenAI's API gives for a response that it does not have."""
+    return ClientMistake(
+        f"Previous response with id '{response_id[:80]}' not found.",
+        code="previous_response_not_found",
+        param="previous_response_id",
+        remedy="Send the turns so far as `input`; a response that was asked for with `store: false` is not kept.",
     )

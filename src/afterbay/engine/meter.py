@@ -31,7 +31,8 @@ class Meter:
         self.usage: Usage | None = None
         self.finish: FinishReason | None = None
         self.error: ProviderError | None = None
-        self.model = ""
+        self.id = self.model = ""
+        """What the provider called its answer, and the model of it."""
         self.has_output = False
         self.doubts = False
         """Whether the provider told a usage that cannot be: it is estimated then, as if it had told none."""
@@ -67,7 +68,7 @@ class Meter:
             case Failed():
                 self.error = event.error
             case Started():
-                self.model = event.model or self.model
+                self.id, self.model = event.id or self.id, event.model or self.model
             case Extra():
                 self.extras.add(event.kind)
             case ReasoningSignature():  # output that the client waits for

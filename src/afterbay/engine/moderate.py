@@ -47,7 +47,7 @@ async def serve_moderations(context: Context, call: Call, reply: Reply) -> None:
     await serve(Turn(context, call, "moderations"), reply, ModerateExchange, prepare)
 
 
-def prepare(turn: Turn) -> None:
+async def prepare(turn: Turn) -> None:
     """Finds out who is to judge: the model that is named and configured, else the moderation model of a provider.
 
     Raises:

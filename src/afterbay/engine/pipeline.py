@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
 import msgspec
 
@@ -30,6 +31,8 @@ LAST_WORD_S = 5.0
 MODEL_CHARS = 1024
 """Longest name of a model that a client may ask for."""
 
+Prepare: TypeAlias = Callable[[Turn], Awaitable[None]]
+
 logger = logging.getLogger("afterbay.engine")
 
 
@@ -48,7 +51,7 @@ async def serve_chat(context: Context, call: Call, reply: Reply) -> None:
     await serve(Turn(context, call, "chat"), reply, Exchange)
 
 
-async def serve(turn: Turn, reply: Reply, make: MakeTry, prepares: Callable[[Turn], None] | None = None) -> None:
+async def serve(turn: Turn, reply: Reply, make: MakeTry, prepares: Prepare | None = None) -> None:
     """Takes one request through its stages. Every error is told to the client. `prepares`: in place of `prepare`.
 
     Raises:
@@ -58,7 +61,10 @@ async def serve(turn: Turn, reply: Reply, make: MakeTry, prepares: Callable[[Tur
     delivery = Delivery(turn, reply)
     driver: Driver | None = None
     try:
-        (prepares or prepare)(turn)
+        if prepares is None:
+            prepare(turn)
+        else:
+            await prepares(turn)
         turn.decision = choose(turn)
         driver = Driver(turn, delivery, make)
         if turn.stream:

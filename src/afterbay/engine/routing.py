@@ -8,8 +8,9 @@ from types import MappingProxyType
 import msgspec
 
 from afterbay.core.decision import Decision
-from afterbay.core.errors import ClientMistake, NotBuilt
+from afterbay.core.errors import ClientMistake
 from afterbay.engine.context import Turn
+from afterbay.engine.failure import not_found
 from afterbay.policy.facts import prompt_text, read_facts
 from afterbay.policy.names import Found, look_up
 from afterbay.policy.plan import Limits, Route
@@ -35,35 +36,15 @@ def choose(turn: Turn) -> Decision:
     try:
         decision = decide(ask, snapshot, turn.route, _CANNOT, world, now, turn.draw)
     except ClientMistake as error:
+        if turn.continues_unknown and "previous_response_id" in (error.param or ""):
+            raise not_found(turn.continues_unknown) from None
         if error.code != "unsupported_field" or not turn.route.drop_unsupported or ask.features is None:
             raise
         turn.drops = True
         kept = msgspec.structs.replace(ask, features=frozenset())
         decision = decide(kept, snapshot, turn.route, _CANNOT, world, now, turn.draw)
     turn.stage("route", now)
-    return _without_responses(turn, decision)
-
-
-def _without_responses(turn: Turn, decision: Decision) -> Decision:
-    """Leaves out targets that are to be spoken to in OpenAI's Responses protocol, which is not built yet.
-
-    `api: responses` counts where the client's protocol does not decide: a chat completions client has decided.
-
-    Raises:
-        NotBuilt: 501, no other target is left.
-    """
-    if turn.call.dialect.name == "openai.chat":
-        return decision
-    providers = turn.snapshot.providers
-    targets = tuple(target for target in decision.targets if providers[target.provider].api != "responses")
-    if not targets:
-        raise NotBuilt(
-            f"'{turn.model}' is set to `api: responses`, which is not built yet.",
-            code="not_built",
-            param="model",
-            remedy="Set `api: chat` for its provider.",
-        )
-    return decision if len(targets) == len(decision.targets) else msgspec.structs.replace(decision, targets=targets)
+    return decision
 
 
 def _ask(turn: Turn, found: Found, route: Route) -> Ask:
@@ -83,6 +64,7 @@ def _ask(turn: Turn, found: Found, route: Route) -> Ask:
         task=call.headers.get("x-afterbay-task"),
         allowed_models=call.key.models if call.key is not None else frozenset(),
         residency=call.headers.get("x-afterbay-residency"),
+        kept_by=turn.kept_by,
     )
 
 

@@ -16,6 +16,7 @@ from afterbay.engine.delivery import error_headers
 from afterbay.engine.embed import serve_embeddings
 from afterbay.engine.moderate import serve_moderations
 from afterbay.engine.pipeline import serve_chat
+from afterbay.engine.responses import serve_responses
 from afterbay.http.body import check_head, read_body
 from afterbay.http.identity import identify, is_loopback, require_admin, require_local
 from afterbay.http.pages import Pages
@@ -29,6 +30,7 @@ logger = logging.getLogger("afterbay.http")
 Serve: TypeAlias = Callable[[Context, Call, Reply], Awaitable[None]]
 _SERVE: Mapping[str, Serve] = {
     "chat": serve_chat,
+    "responses": serve_responses,
     "embeddings": serve_embeddings,
     "count_tokens": serve_count,
     "moderations": serve_moderations,

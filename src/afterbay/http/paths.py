@@ -16,6 +16,7 @@ from afterbay.wire.registry import DIALECTS
 
 Operation: TypeAlias = Literal[
     "chat",
+    "responses",
     "embeddings",
     "count_tokens",
     "moderations",
@@ -45,6 +46,7 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 _EXACT: dict[str, Endpoint] = {
     "/v1/chat/completions": Endpoint("chat", "POST"),
+    "/v1/responses": Endpoint("responses", "POST", "openai.responses"),
     "/v1/messages": Endpoint("chat", "POST", "anthropic.messages"),
     "/v1/messages/count_tokens": Endpoint("count_tokens", "POST", "anthropic.messages"),
     "/v1/embeddings": Endpoint("embeddings", "POST"),

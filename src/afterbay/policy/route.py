@@ -34,7 +34,7 @@ SOFT = frozenset({"reasoning", "parallel_tool_calls"})
 class Ask(msgspec.Struct, frozen=True):
     """What a request needs. `features` None: not looked at, since every target relays the client's own dialect.
 
-    `unreadable`: why the body can be relayed only.
+    `unreadable`: why the body can be relayed only. `kept_by`: the one provider that keeps what the request continues.
     """
 
     requested: str
@@ -48,6 +48,7 @@ class Ask(msgspec.Struct, frozen=True):
     task: str | None = None
     allowed_models: frozenset[str] = frozenset()
     residency: str | None = None
+    kept_by: str = ""
 
 
 class World(msgspec.Struct, frozen=True):
@@ -197,6 +198,8 @@ def _why_not(ask: Ask, route: Route, target: Target, alias: str, dialect_cannot:
     """The hard filter that removes a target; None if it may serve."""
     if ask.allowed_models and not ask.allowed_models & {alias, ask.requested, target.id, route.name}:
         return f"key: this key may not use '{alias}'"
+    if ask.kept_by and target.provider != ask.kept_by:
+        return f"state: what this request continues is kept by {ask.kept_by}"
     for wanted in route.compliance:
         reason = _compliance_gap(target, wanted)
         if reason is not None:

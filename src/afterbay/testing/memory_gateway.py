@@ -28,10 +28,11 @@ from afterbay.engine.embed import serve_embeddings
 from afterbay.engine.fleet import Fleet
 from afterbay.engine.moderate import serve_moderations
 from afterbay.engine.pipeline import serve_chat
+from afterbay.engine.responses import serve_responses
 from afterbay.http.paths import Endpoint, dialect_of, find
 from afterbay.policy.plan import Alias, Limits, Route
 from afterbay.ports import Key
-from afterbay.store.memory import MemoryRequestLog
+from afterbay.store.memory import MemoryRequestLog, MemoryResponses
 from afterbay.testing.fakes import MemoryReply, ScriptedUpstream
 from afterbay.wire.proofs import NATIVE
 
@@ -42,6 +43,7 @@ NOON_S = 1_770_000_000.0
 
 _SERVE: Mapping[str, Any] = {
     "chat": serve_chat,
+    "responses": serve_responses,
     "embeddings": serve_embeddings,
     "count_tokens": serve_count,
     "moderations": serve_moderations,
@@ -127,7 +129,9 @@ class MemoryGateway:
         self.log = MemoryRequestLog()
         self.entropy = FixedEntropy()
         fleet = Fleet(plan, lambda provider, _: upstreams[provider.name], self._direct)
-        self.context = Context(fleet, VirtualClock(), self.entropy, self.log, seed)
+        clock = VirtualClock()
+        self.responses = MemoryResponses(now=clock.utc)
+        self.context = Context(fleet, clock, self.entropy, self.log, self.responses, seed)
 
     @property
     def records(self) -> list[Record]:

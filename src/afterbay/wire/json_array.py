@@ -60,6 +60,8 @@ class Splitter:
     def _scan(self, data: bytes) -> list[int]:
         """Where items end in `data`. The depth counts braces and the brackets inside them, not the array's own."""
         ends: list[int] = []
+        if not data:
+            return ends
         at = 1 if self._escaped else 0
         self._escaped = False
         while (found := (_IN_STRING if self._in_string else _SIGN).search(data, at)) is not None:

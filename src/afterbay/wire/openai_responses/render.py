@@ -73,6 +73,8 @@ class Renderer:
         self._finish: FinishReason | None = None
         self._hot = b""  # start of a delta of the live text part, b"" when text may not go straight out
         self._pieces: list[str] = []  # of that part
+        self.answer = b""
+        """The whole response object, once the stream has ended."""
 
     def render(self, events: Sequence[Event]) -> bytes:
         """The bytes of these events."""
@@ -104,7 +106,8 @@ class Renderer:
             self._steps(item.end(status if item is self._items[-1] else "completed"), out)
         output = [item.shown() for item in self._items]
         response = self._frame.show(status, output, self._usage, reason, note=note)
-        self._steps([(f"response.{status}", {"response": response})], out)
+        self.answer = _encode(response)
+        self._steps([(f"response.{status}", {"response": msgspec.Raw(self.answer)})], out)
         return b"".join(out)
 
     def fail(self, error: GatewayError) -> bytes:
@@ -247,6 +250,11 @@ class Renderer:
             self.losses.add("tool_call.arguments")
         elif event.arguments:
             self._steps(item.add(event.arguments), out)
+
+
+def kept_answer(renderer: object) -> bytes:
+    """The response object that a stream ended with; empty for a renderer of another protocol."""
+    return renderer.answer if isinstance(renderer, Renderer) else b""
 
 
 def render_answer(reply: Reply, head: Head, note: Mapping[str, object] | None = None) -> tuple[bytes, tuple[str, ...]]:
