@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -76,6 +76,107 @@ class Upstream(Protocol):
 
     async def close(self) -> None:
         """Ends all connections."""
+
+
+class Closed(msgspec.Struct, frozen=True):
+    """A WebSocket's end as its other side told it. `code` 1005: it gave none; 1006: the connection broke."""
+
+    code: int
+    reason: str = ""
+
+
+Message: TypeAlias = str | bytes
+"""One whole message of a WebSocket: text or binary."""
+
+
+class Socket(Protocol):
+    """One WebSocket, seen from either of its ends. One task receives, one sends."""
+
+    async def receive(self) -> Message | Closed:
+        """The next message, or the end; nothing follows the end. Nothing more is read before the next call."""
+
+    async def send(self, message: Message) -> None:
+        """Sends a message, and waits while the other side reads too slowly.
+
+        Raises:
+            TransportError: the connection is gone; `receive` tells how it ended.
+        """
+
+    async def close(self, code: int, reason: str) -> None:
+        """Says goodbye, if there is still somebody to say it to. Call it last, whatever happened; once is enough."""
+
+
+class UpstreamSocket(Socket, Protocol):
+    """A WebSocket to a provider. `subprotocol` is what the provider chose of those offered."""
+
+    subprotocol: str | None
+
+
+class ClientSocket(Socket, Protocol):
+    """A WebSocket that a client asks for. It is accepted or refused once."""
+
+    async def accept(self, subprotocol: str | None, headers: Mapping[str, str]) -> None:
+        """Opens it."""
+
+    async def refuse(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        """Answers the request for it like any other HTTP request."""
+
+
+class SocketRefused(Exception):
+    """A provider answered a request for a WebSocket with something else. `body` is the beginning of its answer."""
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        super().__init__(f"it answered with status {status}")
+        self.status, self.headers, self.body = status, headers, body
+
+
+@runtime_checkable
+class Passage(Protocol):
+    """A provider that takes any request below its address. An `Upstream` may be one; the engine inside is none.
+
+    `path` follows the address and may have a query. The credentials are added and win over `headers`.
+    """
+
+    async def open(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes | AsyncIterator[bytes],
+        connect_s: float,
+    ) -> UpstreamResponse:
+        """Sends a request and waits for the response's headers. A body that comes in pieces is read as it is sent.
+
+        The gateway's own secrets are made unreadable in the answer, with their length kept.
+
+        Raises:
+            TransportError: no connection within `connect_s` seconds, or it broke before the headers.
+        """
+
+    async def connect(
+        self, path: str, headers: Mapping[str, str], subprotocols: Sequence[str], message_bytes: int, connect_s: float
+    ) -> UpstreamSocket:
+        """Opens a WebSocket whose messages have at most `message_bytes`.
+
+        Raises:
+            SocketRefused: the provider answered, and does not want to.
+            TransportError: no connection within `connect_s` seconds, or it broke before the answer.
+        """
+
+
+class RequestBody(Protocol):
+    """A client's body that is still coming."""
+
+    is_over: bool
+    """Whether all of it was read."""
+
+    async def read(self) -> bytes:
+        """The next bytes as they come; empty at the end. Nothing more is read before the next call.
+
+        Raises:
+            ClientMistake: it is too large, or too slow.
+            ClientGone: the client hung up.
+        """
 
 
 class Reply(Protocol):

@@ -345,6 +345,10 @@ class LimitsConfig(Section, frozen=True):
     event_bytes: Annotated[Count, Doc(description="Largest single event of a stream.")] = 16 * 1024 * 1024
     body_timeout: Annotated[Seconds, Doc(description="Until a request's body has arrived.")] = Seconds(60)
     drain: Annotated[Seconds, Doc(description="How long open streams may go on after SIGTERM.")] = Seconds(600)
+    socket_idle: Annotated[
+        Seconds, Doc(description="How long a WebSocket may stay open on which nothing moves, either way.")
+    ] = Seconds(600)
+    socket_total: Annotated[Seconds, Doc(description="How long a WebSocket may stay open at all.")] = Seconds(7200)
     retry_after: Annotated[Seconds, Doc(description="The longest Retry-After of a provider that is believed.")] = (
         Seconds(300)
     )

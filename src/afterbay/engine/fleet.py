@@ -10,7 +10,7 @@ from afterbay.config.snapshot import Provider, Snapshot
 from afterbay.core.decision import Target
 from afterbay.policy.plan import Alias
 from afterbay.policy.route import World
-from afterbay.ports import Upstream
+from afterbay.ports import Passage, Upstream
 
 MakeUpstream = Callable[[Provider, str], Upstream]
 """(provider, model name) -> its connections. The name matters to the embedded engine: each model is its own process."""
@@ -39,10 +39,17 @@ class Fleet:
     def upstream(self, target: Target) -> Upstream:
         """The connections to a target's provider, made at the first use."""
         provider = self.snapshot.providers[target.provider]
-        key = target.id if provider.is_embedded else target.provider
+        return self._made(target.id if provider.is_embedded else target.provider, provider, target.name)
+
+    def passage(self, provider: Provider) -> Passage | None:
+        """The way to any endpoint of a provider; None: what stands there takes no raw requests."""
+        upstream = None if provider.is_embedded else self._made(provider.name, provider, "")
+        return upstream if isinstance(upstream, Passage) else None
+
+    def _made(self, key: str, provider: Provider, model: str) -> Upstream:
         upstream = self._upstreams.get(key)
         if upstream is None:
-            upstream = self._upstreams[key] = self._make_upstream(provider, target.name)
+            upstream = self._upstreams[key] = self._make_upstream(provider, model)
         return upstream
 
     def enter(self) -> None:

@@ -29,7 +29,7 @@ def choose(turn: Turn) -> Decision:
     context, snapshot = turn.context, turn.snapshot
     now = context.clock.monotonic()
     found = look_up(snapshot, turn.model, turn.fleet.direct)
-    turn.route = _shortened(route_of(snapshot, found, snapshot.defaults), turn)
+    turn.route = shortened(route_of(snapshot, found, snapshot.defaults), turn)
     turn.deadline_s = turn.call.received_s + turn.route.limits.total_s
     ask = _ASK.get(turn.record.operation, _ask)(turn, found, turn.route)
     world = turn.fleet.world()
@@ -108,7 +108,7 @@ def _needs_features(turn: Turn, found: Found, route: Route) -> bool:
     return target is not None and (target.dialect_for(name) != name or bool(target.cannot))
 
 
-def _shortened(route: Route, turn: Turn) -> Route:
+def shortened(route: Route, turn: Turn) -> Route:
     """The route with the total time that the client asked for, which may only shorten it.
 
     Raises:

@@ -201,7 +201,7 @@ def _why_not(ask: Ask, route: Route, target: Target, alias: str, dialect_cannot:
     if ask.kept_by and target.provider != ask.kept_by:
         return f"state: what this request continues is kept by {ask.kept_by}"
     for wanted in route.compliance:
-        reason = _compliance_gap(target, wanted)
+        reason = compliance_gap(target, wanted)
         if reason is not None:
             return reason
     if ask.residency is not None and target.region != ask.residency:
@@ -218,7 +218,8 @@ def _why_not(ask: Ask, route: Route, target: Target, alias: str, dialect_cannot:
     return None
 
 
-def _compliance_gap(target: Target, wanted: Compliance) -> str | None:
+def compliance_gap(target: Target, wanted: Compliance) -> str | None:
+    """What a target lacks of a set of demands; None: nothing."""
     missing = wanted.require - target.compliance
     if missing:
         return f"compliance: it lacks {', '.join(sorted(missing))}"

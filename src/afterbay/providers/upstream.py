@@ -7,13 +7,11 @@ this file. Redirects are never followed: they could carry a key to another host.
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import ssl
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextvars import ContextVar
-from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote, urlsplit
 from weakref import WeakSet
@@ -22,9 +20,13 @@ import aiohttp
 from yarl import URL
 
 from afterbay.config.snapshot import Provider
-from afterbay.ports import TransportError, UpstreamResponse
+from afterbay.ports import SocketRefused, TransportError, UpstreamResponse, UpstreamSocket
 from afterbay.providers.auth import key_headers
+from afterbay.providers.broken import broken, unsent
+from afterbay.providers.raw import RawResponse, clean_headers, cut
 from afterbay.providers.signer import Signer
+from afterbay.providers.socket import HttpSocket, refuse
+from afterbay.wire.anthropic_messages.build import HEADERS
 
 _URLS = 512
 _KEY_REST_S = 60.0
@@ -40,18 +42,13 @@ _REDACTED = b"[redacted]"
 
 _SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
 
+_NOT_AUTOMATIC = ("accept", "content-type")
+_HABITS = ("user-agent", *HEADERS)
+"""What a request has unless its client says otherwise."""
+_NOT_RAW = frozenset({*_HABITS, "content-type"})
+
 _is_reused: ContextVar[bool] = ContextVar("is_reused", default=False)
 """Whether the request of this task went over a connection that had served another one before."""
-
-
-_NAMES: Mapping[type[BaseException], str] = MappingProxyType(
-    {
-        aiohttp.ClientConnectorDNSError: "the host name was not found",
-        aiohttp.ClientPayloadError: "the body ended before its end",
-        aiohttp.ServerDisconnectedError: "the server hung up",
-        aiohttp.ServerTimeoutError: "the server was silent for too long",
-    }
-)
 
 
 class HttpResponse:
@@ -70,7 +67,7 @@ class HttpResponse:
         try:
             data = await self._response.content.readany()
         except (aiohttp.ClientError, OSError) as error:
-            raise _broken(error) from error
+            raise broken(error) from error
         return self._clean(data)
 
     async def read_all(self, limit_bytes: int) -> bytes:
@@ -86,7 +83,7 @@ class HttpResponse:
                 if content.at_eof():
                     break
         except (aiohttp.ClientError, OSError) as error:
-            raise _broken(error) from error
+            raise broken(error) from error
         return self._clean(b"".join(pieces))
 
     def _clean(self, data: bytes) -> bytes:
@@ -118,6 +115,7 @@ class HttpUpstream:
         self._urls: dict[str, URL] = {}
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
         self._session: aiohttp.ClientSession | None = None
+        self._lone: aiohttp.ClientSession | None = None
         fixed = {"content-type": "application/json", "accept-encoding": "identity", "user-agent": "afterbay", **basic}
         keys: list[str | None] = [secret.reveal() for secret in provider.keys]
         self._headers = [
@@ -136,66 +134,153 @@ class HttpUpstream:
         sent = {**own, **headers} if headers else own
         if self._signer is not None:
             sent = sent | await self._signer.sign(str(self._url(path)), body, sent)
-        try:
-            response = await self._send(session, path, body, sent, connect_s)
-        except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
-            late = isinstance(error, aiohttp.ConnectionTimeoutError)
-            what = "no connection" + (" to its proxy" if isinstance(error, aiohttp.ClientProxyConnectionError) else "")
-            why = f"{what} within connect = {connect_s:g} s" if late else f"{what}: {_name(error)}"
-            raise TransportError(why, connected=False) from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise TransportError(f"the connection broke: {_name(error)}", connected=True) from error
-        if response.status in (401, 403) and len(self._headers) > 1:
-            self._resting_until[key] = asyncio.get_running_loop().time() + _KEY_REST_S
+        response = await self._request(session, "POST", self._url(path), body, sent, connect_s)
+        self._judge(key, response.status)
         return HttpResponse(response, self._secrets)
 
-    async def _send(
-        self, session: aiohttp.ClientSession, path: str, body: bytes, headers: Mapping[str, str], connect_s: float
+    async def open(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes | AsyncIterator[bytes],
+        connect_s: float,
+    ) -> UpstreamResponse:
+        """Sends any request. See `afterbay.ports.Passage.open`.
+
+        A body in pieces cannot be sent again, so it goes over a connection of its own: a kept one may be stale.
+        """
+        session = (self._session or self._open()) if isinstance(body, bytes) else self._lone_session(connect_s)
+        key = self._next_key()
+        url, sent = self._raw_url(path), self._raw_headers(key, headers)
+        response = await self._request(session, method, url, body or None, sent, connect_s)
+        self._judge(key, response.status)
+        return RawResponse(response, self._secrets)
+
+    async def connect(
+        self, path: str, headers: Mapping[str, str], subprotocols: Sequence[str], message_bytes: int, connect_s: float
+    ) -> UpstreamSocket:
+        """Opens a WebSocket. See `afterbay.ports.Passage.connect`."""
+        session = self._lone_session(connect_s)
+        key = self._next_key()
+        url, sent = self._raw_url(path), self._raw_headers(key, headers)
+        try:
+            socket = await session.ws_connect(
+                url,
+                protocols=subprotocols,
+                headers=sent,
+                proxy=self._provider.proxy,
+                timeout=aiohttp.ClientWSTimeout(ws_receive=None, ws_close=None),
+                autoclose=False,
+                compress=0,
+                max_msg_size=message_bytes,
+            )
+        except SocketRefused as refused:
+            self._judge(key, refused.status)
+            headers_back = clean_headers(refused.headers, self._secrets)
+            raise SocketRefused(refused.status, headers_back, cut(refused.body, self._secrets)) from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise unsent(error, connect_s) from error
+        return HttpSocket(socket, self._secrets)
+
+    def _raw_headers(self, key: int, headers: Mapping[str, str]) -> dict[str, str]:
+        """A client's headers under the provider's own: credentials and what the configuration sets win."""
+        own = self._headers[key]
+        set_here = {name.lower() for name in self._provider.headers}
+        habits = {name: own[name] for name in _HABITS if name in own and name not in set_here}
+        fixed = {name: value for name, value in own.items() if name not in _NOT_RAW or name in set_here}
+        return {**habits, **headers, **fixed}
+
+    def _raw_url(self, path: str) -> URL:
+        """The address of a client's own path; at this provider, whatever the path is.
+
+        Raises:
+            ValueError: it would be elsewhere. Who lets paths through has checked them: this is the second lock.
+        """
+        url, base = URL(self._base + path, encoded=True), URL(self._base, encoded=True)
+        root = base.raw_path.rstrip("/")
+        below = url.raw_path == root or url.raw_path.startswith(f"{root}/") or not root
+        if url.origin() != base.origin() or url.user is not None or not below:
+            raise ValueError("a path that leaves the provider's address")
+        return url
+
+    def _judge(self, key: int, status: int) -> None:
+        """Lets a key rest that the provider refuses, where there are others."""
+        if status in (401, 403) and len(self._headers) > 1:
+            self._resting_until[key] = asyncio.get_running_loop().time() + _KEY_REST_S
+
+    async def _request(
+        self,
+        session: aiohttp.ClientSession,
+        method: str,
+        url: URL,
+        body: bytes | AsyncIterator[bytes] | None,
+        headers: Mapping[str, str],
+        connect_s: float,
     ) -> aiohttp.ClientResponse:
         """Sends a request; again where a kept connection was closed by the provider while it lay idle.
 
         Such a connection breaks at once and without a byte of an answer. A request that broke later, or on a connection
         of its own, may have been worked on: it is for the attempts to decide what then.
+
+        Raises:
+            TransportError: there is no answer.
         """
         loop = asyncio.get_running_loop()
-        began_s = loop.time()
-        for tries_left in range(STALE_TRIES, -1, -1):
+        began_s, tries_left = loop.time(), STALE_TRIES
+        while True:
             try:
-                return await session.post(
-                    self._url(path),
+                return await session.request(
+                    method,
+                    url,
                     data=body,
                     headers=headers,
                     timeout=self._timeout(connect_s),
                     allow_redirects=False,
+                    raise_for_status=False,
+                    skip_auto_headers=_NOT_AUTOMATIC,
                     proxy=self._provider.proxy,
                 )
-            except aiohttp.ClientConnectorError:
-                raise
-            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            except (aiohttp.ClientError, OSError) as error:
+                stale = isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
+                if isinstance(error, aiohttp.ClientConnectorError) or not stale:
+                    raise unsent(error, connect_s) from error
                 if not tries_left or not _is_reused.get() or loop.time() - began_s > STALE_S:
-                    raise
-        raise AssertionError("the last try returns or raises")
+                    raise unsent(error, connect_s) from error
+                tries_left -= 1
 
     async def close(self) -> None:
         """Ends all connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        sessions, self._session, self._lone = (self._session, self._lone), None, None
+        for session in sessions:
+            if session is not None:
+                await session.close()
 
     def _open(self) -> aiohttp.ClientSession:
+        self._session = self._new_session({"keepalive_timeout": 30})
+        return self._session
+
+    def _lone_session(self, connect_s: float) -> aiohttp.ClientSession:
+        """For what has a connection of its own: uploads and WebSockets. `concurrent` bounds them by themselves."""
+        if self._lone is None:
+            timeout = self._timeout(connect_s)
+            self._lone = self._new_session({"force_close": True}, timeout=timeout, raise_for_status=refuse)
+        return self._lone
+
+    def _new_session(self, connections: Mapping[str, Any], **options: Any) -> aiohttp.ClientSession:
         provider = self._provider
         context: ssl.SSLContext | bool = True
         if provider.ca_file is not None:
             context = ssl.create_default_context(cafile=provider.ca_file)
-        connector = _Connector(limit=provider.concurrent or 0, ssl=context, keepalive_timeout=30)
-        self._session = aiohttp.ClientSession(
+        connector = _Connector(limit=provider.concurrent or 0, ssl=context, **connections)
+        return aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             skip_auto_headers=("accept",),
             trust_env=False,
+            **options,
         )
-        return self._session
 
     def _url(self, path: str) -> URL:
         url = self._urls.get(path)
@@ -259,19 +344,3 @@ def _secrets(provider: Provider) -> tuple[bytes, ...]:
             found += [password, unquote(password)]
             found += _without_login(url or "")[1]["authorization"].split()[1:]
     return tuple({one.encode() for one in found if len(one) >= SECRET_CHARS})
-
-
-def _broken(error: BaseException) -> TransportError:
-    return TransportError(f"the connection broke while reading: {_name(error)}", connected=True)
-
-
-def _name(error: BaseException) -> str:
-    """What happened, without addresses: they are the operator's business, not the client's."""
-    for kind, text in _NAMES.items():
-        if isinstance(error, kind):
-            return text
-    inner = error.__cause__ or error
-    if isinstance(inner, ssl.SSLError):
-        return f"TLS: {inner.reason or 'failed'}"
-    number = getattr(inner, "errno", None)  # asyncio's own text has the address in it
-    return os.strerror(number) if isinstance(number, int) and number > 0 else type(error).__name__
