@@ -1,4 +1,4 @@
-"""One client's connection, with bounds on the head of a request.
+"""One client's connection, with bounds on the head of a request, and its change into a WebSocket.
 
 uvicorn bounds neither how large a request's head may grow nor how long it may take, and httptools joins the pieces of a
 header anew for each read: one stranger without a key could fill the memory, keep a core busy, and hold any number of
@@ -8,14 +8,20 @@ connections open without ever asking anything.
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 HEAD_BYTES: Final = 64 * 1024
 """Longest head of a request: its line and its headers."""
 HEAD_S: Final = 10.0
 """So long a head may take, from the connection's start or from its own first byte."""
+
+SOCKET_HEADERS: Final = 128
+SOCKET_LINE_BYTES: Final = 8 * 1024
+"""Most headers, and the longest line, of a request for a WebSocket: what the library behind it takes."""
 
 _TOO_LARGE: Final = b"The head of the request is larger than %d bytes." % HEAD_BYTES
 
@@ -82,12 +88,32 @@ class BoundedProtocol(HttpToolsProtocol):
         else:
             super().send_400_response(msg)
 
-    def _refuse(self) -> None:
-        head = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
-        head += b"content-length: %d\r\nconnection: close\r\n\r\n" % len(_TOO_LARGE)
+    def handle_websocket_upgrade(self) -> None:
+        """Hands the connection to the WebSocket protocol, unless that would leave it without an answer for ever.
+
+        Another request that is still being answered would never learn that its client left; and of a head that it
+        refuses to read, the library behind the WebSocket protocol says nothing.
+        """
+        method, lines = self.scope["method"], [self.url, *(value for _, value in self.headers)]
+        names = {name for name, _ in self.headers}
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._answer(b"400 Bad Request", b"A WebSocket cannot be asked for while a request is being answered.")
+        elif len(lines) > SOCKET_HEADERS or max(map(len, lines)) > SOCKET_LINE_BYTES - 200:
+            self._answer(b"431 Request Header Fields Too Large", b"The head of the request is too large.")
+        elif method != "GET" or names & {b"content-length", b"transfer-encoding"}:
+            self._answer(b"400 Bad Request", b"A WebSocket is asked for by a GET without a body.")
+        else:
+            super().handle_websocket_upgrade()
+
+    def _answer(self, status: bytes, text: bytes) -> None:
+        head = b"HTTP/1.1 %s\r\ncontent-type: text/plain; charset=utf-8\r\n" % status
+        head += b"content-length: %d\r\nconnection: close\r\n\r\n" % len(text)
         if not self.transport.is_closing():
-            self.transport.write(head + _TOO_LARGE)
+            self.transport.write(head + text)
             self.transport.close()
+
+    def _refuse(self) -> None:
+        self._answer(b"431 Request Header Fields Too Large", _TOO_LARGE)
 
     def _arm(self) -> None:
         self._head_timer = self.loop.call_later(HEAD_S, self._late)
@@ -104,3 +130,27 @@ class BoundedProtocol(HttpToolsProtocol):
             self._arm()
         elif not self.transport.is_closing():
             self.transport.close()
+
+
+_quiet = logging.getLogger("uvicorn.error.websocket")
+_quiet.setLevel(logging.ERROR)
+"""uvicorn writes the query of every WebSocket to its log, and there may be a key in it."""
+
+
+class SocketProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket, which may go on while the gateway drains, as any answer may. Then its task is cancelled."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.logger = _quiet
+
+    def shutdown(self) -> None:
+        """The server begins to stop. A WebSocket that is not open yet is refused."""
+        if not self.handshake_complete or self.close_sent:
+            super().shutdown()
+
+    async def send(self, message: Any) -> None:
+        """As uvicorn's; it would take an answer other than a WebSocket for none."""
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True

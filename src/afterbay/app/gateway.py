@@ -142,7 +142,8 @@ class RunningGateway:
         if not self._replays:
             self.local.begin(wanted_models(loaded.snapshot))
         self.context.fleet = self._fleet(loaded.snapshot)
-        self._own(old.retire(old.snapshot.defaults.limits.total_s), "retire the old configuration")
+        longest_s = max(old.snapshot.defaults.limits.total_s, float(old.snapshot.limits.socket_total))
+        self._own(old.retire(longest_s), "retire the old configuration")
         note = "; `state` changes only with a restart" if changed_state else ""
         return f"configuration {loaded.snapshot.hash[:12]} is in force{note}"
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import uvicorn
 
-from afterbay.app.connection import BoundedProtocol
+from afterbay.app.connection import BoundedProtocol, SocketProtocol
 from afterbay.app.gateway import RunningGateway, Wrap
 from afterbay.app.local_models import Progress
 from afterbay.config.problem import ConfigError
@@ -23,6 +23,10 @@ from afterbay.http.identity import is_loopback
 
 logger = logging.getLogger("afterbay.app")
 
+PING_S, PONG_S = 20.0, 60.0
+"""How often the client of a WebSocket is asked whether it is there, and how long it may take to say so.
+
+A client may be behind with what it was sent, or kept from sending by a provider that does not take it."""
 END_S = 5.0
 """How long requests that were cut off have to close what they opened."""
 
@@ -180,7 +184,11 @@ def http_server(gateway: RunningGateway, said: Callable[[str], None] = logger.in
     config = uvicorn.Config(
         gateway.application,
         http=BoundedProtocol,
-        ws="none",
+        ws=SocketProtocol,
+        ws_max_size=gateway.snapshot.limits.event_bytes,
+        ws_ping_interval=PING_S,
+        ws_ping_timeout=PONG_S,
+        ws_per_message_deflate=False,
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -20,7 +20,8 @@ from afterbay.engine.responses import serve_responses
 from afterbay.http.body import check_head, read_body
 from afterbay.http.identity import identify, is_loopback, require_admin, require_local
 from afterbay.http.pages import Pages
-from afterbay.http.paths import Endpoint, dialect_of, find
+from afterbay.http.passthrough import RawEndpoints, is_raw
+from afterbay.http.paths import Endpoint, dialect_of, find, instead_of
 from afterbay.http.reply import AsgiReply, Receive, Send
 from afterbay.ports import ClientGone, Key, Keys, Reply
 from afterbay.wire.registry import DIALECTS
@@ -45,16 +46,18 @@ class Gateway:
         self._keys = keys
         self._pages = pages
         self._admin_key = admin_key
+        self._raw = RawEndpoints(context, keys)
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
-        """One ASGI connection: an HTTP request, the lifespan; a WebSocket is refused."""
-        if scope["type"] == "http":
+        """One ASGI connection: an HTTP request, a WebSocket, the lifespan."""
+        if scope["type"] == "http" and not is_raw(scope):
             await self._http(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._raw.http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._raw.socket(scope, receive, send)
         elif scope["type"] == "lifespan":
             await _lifespan(receive, send)
-        elif scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1000, "reason": "not built"})
 
     async def _http(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         clock = self._context.clock
@@ -116,7 +119,7 @@ class Gateway:
         elif endpoint.operation not in ("live", "ready", "index"):
             key = identify(self._keys, headers, query)
         if endpoint.operation == "not_built":
-            raise NotBuilt(f"{endpoint.argument} is not built yet.", code="not_built")
+            raise NotBuilt(f"{endpoint.argument} is not built yet.", code="not_built", remedy=instead_of(path))
         if scope["method"] != endpoint.method and not (scope["method"] == "HEAD" and endpoint.method == "GET"):
             raise ClientMistake(
                 f"{path[:200]} takes {endpoint.method}, not {scope['method'][:20]}.",

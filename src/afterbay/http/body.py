@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from afterbay.core.errors import ClientMistake
 from afterbay.http.reply import Receive
@@ -16,9 +16,7 @@ def check_head(headers: Mapping[str, str], limit_bytes: int) -> None:
     Raises:
         ClientMistake: 413 too large; 415 compressed.
     """
-    length = headers.get("content-length")
-    if length is not None and length.isdigit() and int(length) > limit_bytes:
-        raise too_large(limit_bytes)
+    check_length(headers, limit_bytes)
     encoding = headers.get("content-encoding", "identity")
     if encoding not in ("", "identity"):
         raise ClientMistake(
@@ -28,6 +26,17 @@ def check_head(headers: Mapping[str, str], limit_bytes: int) -> None:
             param="content-encoding",
             remedy="Send it uncompressed.",
         )
+
+
+def check_length(headers: Mapping[str, str], limit_bytes: int) -> None:
+    """Refuses a body by the length that its client announces.
+
+    Raises:
+        ClientMistake: 413 too large.
+    """
+    length = headers.get("content-length")
+    if length is not None and length.isdigit() and int(length) > limit_bytes:
+        raise too_large(limit_bytes)
 
 
 def too_large(limit_bytes: int) -> ClientMistake:
@@ -63,6 +72,36 @@ async def read_body(receive: Receive, limit_bytes: int, within_s: float) -> byte
         message = await _next(receive, end_s - loop.time())
         pieces.append(message["body"])
         size += len(message["body"])
+
+
+class StreamedBody:
+    """Implements `ports.RequestBody`: a body that is read as fast as somebody takes it.
+
+    Only the time spent waiting for the client counts against `within_s`. `over` is called once all of it was read.
+    """
+
+    def __init__(self, receive: Receive, limit_bytes: int, within_s: float, over: Callable[[], None]) -> None:
+        self.is_over = False
+        self._receive, self._limit_bytes, self._left_s, self._over = receive, limit_bytes, within_s, over
+        self._size = 0
+
+    async def read(self) -> bytes:
+        """The next bytes; empty at the end."""
+        loop = asyncio.get_running_loop()
+        while not self.is_over:
+            began_s = loop.time()
+            message = await _next(self._receive, self._left_s)
+            self._left_s -= loop.time() - began_s
+            piece = message["body"]
+            self._size += len(piece)
+            if self._size > self._limit_bytes:
+                raise too_large(self._limit_bytes)
+            if not message["more_body"]:
+                self.is_over = True
+                self._over()
+            if piece:
+                return piece
+        return b""
 
 
 async def _next(receive: Receive, within_s: float) -> dict[str, bytes]:

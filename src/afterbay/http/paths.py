@@ -65,7 +65,6 @@ _NOT_BUILT = (
     "/v1/batches",
     "/v1/messages/batches",
     "/v1/feedback",
-    "/passthrough",
     "/admin",
     "/ui",
     "/openapi.json",
@@ -103,6 +102,12 @@ def find(path: str) -> Endpoint | None:
             dialect = "anthropic.messages" if prefix.startswith("/v1/messages") else "openai.chat"
             return Endpoint("not_built", "*", dialect, path)
     return None
+
+
+def instead_of(path: str) -> str | None:
+    """What to do without an endpoint that is not built: a provider's own is there. None: there is nothing like it."""
+    wanted = next((one for one in ("/v1/files", "/v1/batches", "/v1/messages/batches") if path.startswith(one)), None)
+    return f"A provider's own is there: /passthrough/{{provider}}{wanted}." if wanted is not None else None
 
 
 def _gemini(asked: Asked) -> Endpoint:

@@ -1,0 +1,330 @@
+"""Raw requests: any endpoint of a provider, under the provider's own credentials. Bytes pass both ways as they come.
+
+    admit    which provider, may this key, which path and headers           -> Admitted
+    _Passing the body up, the answer down, under the default route's times
+    close    the one record, as for every request
+
+Nothing is translated, tried again, or sent elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Literal
+
+import msgspec
+
+from afterbay.config.snapshot import Provider
+from afterbay.core.decision import Attempt, Outcome, Target
+from afterbay.core.errors import (
+    Capacity,
+    ClientMistake,
+    GatewayError,
+    NotBuilt,
+    PolicyRefusal,
+    Upstream,
+    kind_of_status,
+)
+from afterbay.core.words import closest
+from afterbay.engine.attempt import SHUTTING_DOWN
+from afterbay.engine.close import close
+from afterbay.engine.context import Call, Context, Turn
+from afterbay.engine.delivery import Delivery, base_headers
+from afterbay.engine.pipeline import MODEL_CHARS, fail
+from afterbay.engine.routing import shortened
+from afterbay.engine.tap import Tap, priced
+from afterbay.engine.watchdog import Watchdog
+from afterbay.policy import passage as rules
+from afterbay.policy.route import compliance_gap
+from afterbay.ports import ClientGone, Passage, Reply, RequestBody, TransportError, UpstreamResponse
+
+OPERATION = "passthrough"
+AT_ONCE_BYTES = 1 << 18
+"""A body up to this size is sent whole, over a kept connection; a larger one is sent as it comes."""
+
+
+class Raw(msgspec.Struct, frozen=True):
+    """A raw request as HTTP brought it. `rest` is the path after the provider's name, still encoded; `secret` is the
+    key that the client showed."""
+
+    method: str
+    provider: str
+    rest: str
+    secret: str | None = None
+
+
+class Admitted(msgspec.Struct, frozen=True):
+    """A raw request that may go upstream, and how."""
+
+    provider: Provider
+    passage: Passage
+    path: str
+    headers: dict[str, str]
+
+
+def admit(turn: Turn, raw: Raw) -> Admitted:
+    """Decides whether a raw request may go upstream, and as what.
+
+    Raises:
+        ClientMistake: 404 no such provider; 400 it is the engine inside, or the path is not plain; 405.
+        PolicyRefusal: 403, the key or a policy forbids it.
+        NotBuilt: 501, what stands there takes no raw requests.
+    """
+    turn.model = raw.rest[:MODEL_CHARS]
+    turn.record.rule = raw.method[:20]
+    snapshot = turn.snapshot
+    provider = snapshot.providers.get(raw.provider)
+    if provider is None:
+        raise _unknown(raw.provider, [name for name, one in snapshot.providers.items() if not one.is_embedded])
+    turn.record.provider = provider.name
+    if provider.is_embedded:
+        raise ClientMistake(
+            f"'{provider.name}' is the engine inside this gateway: there is nothing to pass through to.",
+            code="wrong_operation",
+            remedy="Use /v1/chat/completions, /v1/messages or /v1/embeddings.",
+        )
+    if turn.call.key is not None:
+        rules.check_key(turn.call.key.models, provider.name, snapshot.aliases.keys() | snapshot.routes.keys())
+    _check_policies(turn, provider)
+    if raw.method not in rules.METHODS:
+        text = f"{raw.method[:20]} does not pass through."
+        raise ClientMistake(text, status=405, code="method_not_allowed")
+    rules.check_rest(raw.rest)
+    turn.route = shortened(snapshot.defaults, turn)
+    turn.deadline_s = turn.call.received_s + turn.route.limits.total_s
+    passage = turn.fleet.passage(provider)
+    if passage is None:
+        text = f"'{provider.name}' takes no raw requests here."
+        raise NotBuilt(text, code="not_built", remedy="Use /v1, or a gateway that neither records nor replays.")
+    path = rules.below(_path_of(provider.base_url), raw.rest) + rules.query_up(turn.call.query, raw.secret)
+    return Admitted(provider, passage, path, rules.headers_up(turn.call.headers, raw.secret))
+
+
+def _path_of(url: str) -> str:
+    return "/" + url.partition("://")[2].partition("/")[2]
+
+
+def _unknown(name: str, known: list[str]) -> ClientMistake:
+    near = closest(name, known)
+    return ClientMistake(
+        f"There is no provider called '{name[:200]}'.",
+        status=404,
+        kind="not_found",
+        code="unknown_provider",
+        remedy=f"The nearest names are: {', '.join(near)}." if near else "No provider is configured.",
+    )
+
+
+def _check_policies(turn: Turn, provider: Provider) -> None:
+    """What holds for every request holds for raw ones.
+
+    Raises:
+        PolicyRefusal: the provider does not meet it.
+    """
+    target = Target(provider.name, "", provider.name, "", "", region=provider.region, compliance=provider.compliance)
+    gaps = [compliance_gap(target, wanted) for wanted in turn.snapshot.defaults.compliance]
+    residency = turn.call.headers.get("x-afterbay-residency")
+    if residency is not None and provider.region != residency:
+        gaps.append(f"residency: {residency} asked, it is in {provider.region or 'an unknown region'}")
+    gap = next((one for one in gaps if one is not None), None)
+    if gap is not None:
+        raise PolicyRefusal(f"A policy keeps requests from '{provider.name}' ({gap}).", code="policy_no_candidate")
+
+
+async def serve_passthrough(context: Context, call: Call, raw: Raw, body: RequestBody, reply: Reply) -> None:
+    """Serves one raw HTTP request. Every error is told to the client, while there is still a status to tell it by.
+
+    Raises:
+        ClientGone, asyncio.CancelledError: nobody listens any more; the record is written all the same.
+    """
+    turn = Turn(context, call, OPERATION)
+    delivery = Delivery(turn, reply)
+    passing: _Passing | None = None
+    try:
+        admitted = admit(turn, raw)
+        with Watchdog(asyncio.get_running_loop()) as dog:
+            passing = _Passing(turn, raw, admitted, body, reply, dog)
+            await passing.run()
+        turn.record.outcome = "ok" if turn.record.status < 400 else kind_of_status(turn.record.status)
+    except (ClientGone, asyncio.CancelledError) as left:
+        served = passing is not None and passing.is_done
+        if served or reply.gone or isinstance(left, ClientGone):
+            turn.record.outcome = "ok" if served else "client_closed"
+            raise
+        await fail(turn, delivery, None, Capacity(SHUTTING_DOWN, code="shutting_down"))
+    except Exception as error:  # the root of the request: whatever it is, the client is told
+        await fail(turn, delivery, None, error)
+    finally:
+        if passing is not None:
+            passing.settle()
+        close(turn, None)
+
+
+class _Passing:
+    """One raw request on its way."""
+
+    def __init__(
+        self, turn: Turn, raw: Raw, admitted: Admitted, body: RequestBody, reply: Reply, dog: Watchdog
+    ) -> None:
+        self.is_done = False
+        self._turn, self._raw, self._to, self._body, self._reply, self._dog = turn, raw, admitted, body, reply, dog
+        self._clock = turn.context.clock
+        self._limits = turn.route.limits
+        self._sent_bytes = 0
+        self._broken_body: Exception | None = None
+        self._tap: Tap | None = None
+        self._attempt: Attempt | None = None
+
+    async def run(self) -> None:
+        """Sends the request and passes the answer on.
+
+        Raises:
+            GatewayError: the body is not right, the provider gave no answer, or the time is over.
+            ClientGone: the client hung up.
+        """
+        try:
+            await self._exchange()
+        except asyncio.CancelledError:
+            if not self._dog.calm():
+                raise
+            raise self._late() from None
+        except TransportError as error:
+            if self._broken_body is not None:
+                raise self._broken_body from None
+            kind: Literal["cut", "connection"] = "cut" if self._reply.started else "connection"
+            self._note(kind)
+            text, remedy = f"{self._to.provider.name}: {error}", "The provider failed; try again."
+            raise Upstream(text, kind=kind, remedy=remedy) from error
+        if self._dog.barked and not self._dog.calm():
+            raise asyncio.CancelledError
+
+    async def _exchange(self) -> None:
+        self._dog.set(self._turn.deadline_s)
+        head = await self._gather()
+        whole = self._body.is_over
+        headers = dict(self._to.headers)
+        length = self._turn.call.headers.get("content-length")
+        if not whole and length is not None:
+            headers["content-length"] = length
+        now = self._clock.monotonic()
+        self._attempt = Attempt(1, f"{self._to.provider.name}/{OPERATION}", "primary", now - self._turn.call.received_s)
+        self._turn.record.attempts = [self._attempt]
+        self._wait(self._limits.first_token_s)
+        body = head if whole else self._pieces(head)
+        response = await self._to.passage.open(self._raw.method, self._to.path, headers, body, self._limits.connect_s)
+        try:
+            await self._deliver(response)
+        finally:
+            response.close()
+
+    async def _gather(self) -> bytes:
+        """The beginning of the body, or all of it where that is little."""
+        pieces, size = list[bytes](), 0
+        while size <= AT_ONCE_BYTES and (piece := await self._body.read()):
+            pieces.append(piece)
+            size += len(piece)
+            if self._body.is_over:
+                break
+        self._sent_bytes = size
+        return b"".join(pieces)
+
+    async def _pieces(self, head: bytes) -> AsyncIterator[bytes]:
+        """The body as it comes. It is read only as fast as the provider takes it, and its client has limits of its own.
+
+        It is the client library that runs this: it makes one error of all errors, so they are kept.
+        """
+        yield head
+        try:
+            while True:
+                self._dog.due_s = self._turn.deadline_s
+                piece = await self._body.read()
+                self._wait(self._limits.first_token_s)
+                if not piece:
+                    return
+                self._sent_bytes += len(piece)
+                yield piece
+        except (ClientGone, GatewayError) as error:
+            self._broken_body = error
+            raise
+
+    async def _deliver(self, response: UpstreamResponse) -> None:
+        turn, reply, now = self._turn, self._reply, self._clock.monotonic()
+        assert self._attempt is not None, "an answer is to an attempt"  # noqa: S101
+        turn.record.status = self._attempt.status = response.status
+        self._attempt.headers_s = now - turn.call.received_s
+        self._tap = Tap(self._raw.rest, response.status, response.headers)
+        headers = answer_headers(turn, self._to.provider, response.headers, response.status)
+        if not self._body.is_over:
+            headers["connection"] = "close"  # the rest of the body is not read
+        await reply.start(response.status, headers)
+        self._wait(self._limits.between_tokens_s)
+        while data := await response.read():
+            if self._attempt.first_token_s is None:
+                self._attempt.first_token_s = turn.record.ttft_s = self._clock.monotonic() - turn.call.received_s
+            self._dog.due_s = turn.deadline_s  # while the client reads, the provider is not late
+            turn.response_bytes += len(data)
+            await reply.write(data)
+            self._tap.feed(data)
+            self._wait(self._limits.between_tokens_s)
+        await reply.end()
+        self.is_done = True
+        self._tap.end()
+        self._note("ok" if response.status < 400 else "error")
+
+    def _wait(self, seconds: float) -> None:
+        self._dog.set(min(self._clock.monotonic() + seconds, self._turn.deadline_s))
+
+    def _late(self) -> Upstream:
+        """The time is over: all of it, or the provider's to begin, or to go on."""
+        self._note("timeout")
+        name = self._to.provider.name
+        if self._clock.monotonic() >= self._turn.deadline_s:
+            text, code = "The request's time is over", "deadline_exceeded"
+            return Upstream(text, status=504, kind="timeout", code=code, remedy="Raise timeouts.total.")
+        if self._reply.started:
+            text, code = f"{name}: nothing came for {self._limits.between_tokens_s:g} s", "timeout_between_tokens"
+            return Upstream(text, status=504, kind="timeout", code=code, remedy="Raise timeouts.between_tokens.")
+        text, code = f"{name}: no answer within {self._limits.first_token_s:g} s", "timeout_first_token"
+        return Upstream(text, status=504, kind="timeout", code=code, remedy="Raise timeouts.first_token.")
+
+    def _note(self, outcome: Outcome) -> None:
+        if self._attempt is not None and self._attempt.outcome is None:
+            self._attempt.outcome = outcome
+            self._attempt.ended_s = self._clock.monotonic() - self._turn.call.received_s
+
+    def settle(self) -> None:
+        """Fills the record with what is known at the end, whatever the end was."""
+        record, tap = self._turn.record, self._tap
+        record.request_bytes = self._sent_bytes
+        self._note("client_closed" if self._reply.gone else "cancelled")
+        if tap is None or self._attempt is None:
+            return
+        record.usage = self._attempt.usage = tap.usage
+        model = tap.model[:MODEL_CHARS]
+        if not model:
+            return
+        record.upstream_model = model
+        target = priced(self._turn.snapshot, self._turn.fleet, self._to.provider.name, model)
+        cost = target.cost_picousd(tap.usage) if target is not None else None
+        record.cost_picousd = self._attempt.cost_picousd = cost
+
+
+def answer_headers(turn: Turn, provider: Provider, theirs: Mapping[str, str], status: int) -> dict[str, str]:
+    """The headers of a raw answer: the provider's, as far as they may pass, and the gateway's own."""
+    headers = rules.headers_down(theirs, status)
+    for name in ("location", "x-goog-upload-url"):
+        if name in theirs:
+            address = rules.back(theirs[name], provider.base_url, provider.name)
+            if address is not None:
+                headers[name] = address if name == "location" else _absolute(turn, address)
+            else:
+                turn.warnings.append(f"{name} left out: it leads away from {provider.name}")
+    if "x-request-id" in theirs:
+        headers["x-afterbay-upstream-request-id"] = theirs["x-request-id"]
+    return {**headers, **base_headers(turn), "x-afterbay-provider": provider.name, "x-afterbay-attempts": "1"}
+
+
+def _absolute(turn: Turn, path: str) -> str:
+    """Google's clients take this one address only whole; they put their own scheme and host in it."""
+    return f"http://{turn.call.headers.get('host', 'localhost')}{path}"
