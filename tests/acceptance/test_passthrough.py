@@ -23,7 +23,7 @@ from google import genai
 
 from afterbay.testing.live import LiveGateway
 
-BODY_BYTES = 8 * 1024 * 1024
+BODY_BYTES = 48 * 1024 * 1024
 LIMITS = {"body_bytes": BODY_BYTES, "body_timeout": "1s"}
 TIMEOUTS = {"first_token": "1s", "between_tokens": "1s"}
 AUDIO = bytes(range(256)) * 64
@@ -159,18 +159,21 @@ def test_openai_images_and_chat_with_usage_and_cost(
     assert (record.usage.total, record.cost_picousd) == (15, 20_000_000)
 
 
-def test_anthropic_files_and_batches(gateway: LiveGateway, provider: RawProvider) -> None:
+def test_anthropic_files(gateway: LiveGateway, provider: RawProvider) -> None:
     async def files(request: web.Request, seen: Seen) -> web.StreamResponse:
         return web.json_response({"data": [], "has_more": False, "first_id": None, "last_id": None})
 
     provider.handlers["/v1/files"] = files
     client = anthropic.Anthropic(base_url=f"{gateway.url}/passthrough/anthropic", api_key="sk-client-canary-987")
-    assert client.beta.files.list().data == []
+    client = client.with_options(default_headers={"anthropic-version": "2025-01-01"})
+    assert client.beta.files.list(betas=["files-api-2025-04-14"]).data == []
     headers = provider.seen[-1].headers
     assert headers["x-api-key"] == PROVIDER_KEY
     assert "authorization" not in headers
     assert "files-api" in headers["anthropic-beta"]
-    assert headers["anthropic-version"] == "2023-06-01"
+    assert headers["anthropic-version"] == "2025-01-01", "the client's counts"
+    assert httpx.get(f"{gateway.url}/passthrough/anthropic/v1/files").status_code == 200
+    assert provider.seen[-1].headers["anthropic-version"] == "2023-06-01", "and else ours"
 
 
 def test_google_uploads_come_back_here(gateway: LiveGateway, provider: RawProvider) -> None:
@@ -182,14 +185,14 @@ def test_google_uploads_come_back_here(gateway: LiveGateway, provider: RawProvid
         address = f"{provider.url}{request.path}?upload_id=7&key={PROVIDER_KEY}"
         return web.json_response({}, headers={"x-goog-upload-url": address, "x-goog-upload-status": "active"})
 
-    provider.handlers["/upload/v1beta/files"] = start
+    provider.handlers["/upload/v1/files"] = start
     client = genai.Client(
         api_key="sk-client-canary-987", http_options={"base_url": f"{gateway.url}/passthrough/google"}
     )
     made = client.files.upload(file=io.BytesIO(b"hello"), config={"mime_type": "text/plain"})
     assert made.name == "files/a"
     assert provider.seen[-1].body == b"hello"
-    assert provider.seen[-1].path == "/upload/v1beta/files?upload_id=7"
+    assert provider.seen[-1].path == "/upload/v1/files?upload_id=7"
     assert provider.seen[-1].headers["x-goog-api-key"] == PROVIDER_KEY
 
 
@@ -214,7 +217,17 @@ def test_methods_that_repeat_secrets_or_that_nobody_knows_do_not(
 
 @pytest.mark.parametrize(
     "path",
-    ["/../x", "/v1/../../x", "/v1/%2e%2e/x", "/v1/%252e%252e/x", "/v1/..%2fx", "/v1/..%5cx", "/v1//evil", "//evil", "/\\e"],
+    [
+        "/../x",
+        "/v1/../../x",
+        "/v1/%2e%2e/x",
+        "/v1/%252e%252e/x",
+        "/v1/..%2fx",
+        "/v1/..%5cx",
+        "/v1//evil",
+        "//evil",
+        "/\\e",
+    ],
 )
 def test_hostile_paths_reach_nobody(gateway: LiveGateway, provider: RawProvider, path: str) -> None:
     before = len(provider.seen)
@@ -227,11 +240,17 @@ def test_hostile_paths_reach_nobody(gateway: LiveGateway, provider: RawProvider,
     assert len(provider.seen) == before
 
 
-def test_credentials_are_exchanged_and_never_met(gateway: LiveGateway, http: httpx.Client, provider: RawProvider) -> None:
+def test_credentials_are_exchanged_and_never_met(
+    gateway: LiveGateway, http: httpx.Client, provider: RawProvider
+) -> None:
     shown = "sk-client-canary-987"
     names = ("authorization", "x-api-key", "x-goog-api-key", "api-key", "cookie", "proxy-authorization", "x-other")
     headers = {name: f"Bearer {shown}" for name in names}
-    for provider_name, header in (("openai", "authorization"), ("anthropic", "x-api-key"), ("google", "x-goog-api-key")):
+    for provider_name, header in (
+        ("openai", "authorization"),
+        ("anthropic", "x-api-key"),
+        ("google", "x-goog-api-key"),
+    ):
         answer = http.get(f"/passthrough/{provider_name}/v1/x?key={shown}&a=b", headers=headers)
         assert answer.status_code == 200
         seen = provider.seen[-1]
@@ -312,9 +331,7 @@ def test_bodies_that_are_too_large_or_too_slow_are_refused(http: httpx.Client, g
     assert last(gateway, "/v1/x").outcome == "body_timeout"
 
 
-def test_an_upload_is_read_only_as_fast_as_the_provider_takes_it(
-    gateway: LiveGateway, provider: RawProvider
-) -> None:
+def test_an_upload_is_read_only_as_fast_as_the_provider_takes_it(gateway: LiveGateway, provider: RawProvider) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
     async def lazy(request: web.Request, seen: Seen) -> web.StreamResponse:
@@ -373,9 +390,7 @@ def test_an_answer_is_read_only_as_fast_as_the_client_reads(gateway: LiveGateway
     assert last(gateway, "/v1/flood").outcome == "client_closed"
 
 
-def test_a_client_that_hangs_up_takes_the_provider_s_work_with_it(
-    gateway: LiveGateway, provider: RawProvider
-) -> None:
+def test_a_client_that_hangs_up_takes_the_provider_s_work_with_it(gateway: LiveGateway, provider: RawProvider) -> None:
     async def silent(request: web.Request, seen: Seen) -> web.StreamResponse:
         await asyncio.sleep(30)
         return web.json_response({})
@@ -400,7 +415,9 @@ def test_a_client_that_hangs_up_in_its_upload_ends_it(gateway: LiveGateway, prov
     before = len(provider.seen)
     at = urlsplit(gateway.url)
     with socket.create_connection((str(at.hostname), int(at.port or 0)), timeout=10) as client:
-        client.sendall(b"POST /passthrough/openai/v1/upload HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2000000\r\n\r\n")
+        client.sendall(
+            b"POST /passthrough/openai/v1/upload HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2000000\r\n\r\n"
+        )
         client.sendall(b"x" * 1_000_000)
         provider.wait(lambda: len(provider.seen) > before)
     provider.wait(lambda: provider.seen[-1].gone)
@@ -471,9 +488,9 @@ def test_errors_are_in_the_provider_s_own_shape(http: httpx.Client, gateway: Liv
 
 def test_keys_hold(provider: RawProvider) -> None:
     with LiveGateway(configuration(provider)) as gateway:
-        free = gateway.create_key("free").secret
-        bound = gateway.create_key("bound", ("gpt",)).secret
-        whole = gateway.create_key("whole", ("openai/*",)).secret
+        free = gateway.create_key("free").secret.reveal()
+        bound = gateway.create_key("bound", ("gpt",)).secret.reveal()
+        whole = gateway.create_key("whole", ("openai/*",)).secret.reveal()
         gateway.call(lambda one: asyncio.to_thread(one.keys.refresh_if_changed))
         for secret, status in ((free, 200), (bound, 403), (whole, 200), ("ab-nothing", 401), (None, 401)):
             headers = {"authorization": f"Bearer {secret}"} if secret else {}

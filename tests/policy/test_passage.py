@@ -81,7 +81,9 @@ def test_a_plain_path_passes(rest: str) -> None:
     passage.check_rest(rest)
 
 
-_pieces = st.sampled_from(["/", "..", ".", "%2e", "%2f", "%5c", "%25", "2e", "a", ";", "\\", ":", "@", "v1", "?", "#", "%0a"])
+_pieces = st.sampled_from(
+    ["/", "..", ".", "%2e", "%2f", "%5c", "%25", "2e", "a", ";", "\\", ":", "@", "v1", "?", "#", "%0a"]
+)
 
 
 @given(st.lists(_pieces, max_size=12).map("".join), st.sampled_from(BASES))
@@ -268,7 +270,9 @@ def test_a_path_that_leads_back_leads_to_the_same_place() -> None:
         assert base + passage.below(urlsplit(base).path, rest) == f"{base}/files/a"
 
 
-@pytest.mark.parametrize("models", [frozenset({"gpt"}), frozenset({"open"}), frozenset({"openai/gpt"}), frozenset({"*"})])
+@pytest.mark.parametrize(
+    "models", [frozenset({"gpt"}), frozenset({"open"}), frozenset({"openai/gpt"}), frozenset({"*"})]
+)
 def test_a_limited_key_may_not_pass(models: frozenset[str]) -> None:
     with pytest.raises(PolicyRefusal) as refused:
         passage.check_key(models, "openai", ())
