@@ -213,7 +213,7 @@ def test_an_unsupported_field_is_named(gateway: LiveGateway) -> None:
         ("GET", "/admin/v1/keys", 501),
         ("GET", "/ui", 501),
         ("GET", "/openapi.json", 501),
-        ("POST", "/passthrough/up/v1/audio", 501),
+        ("POST", "/passthrough", 404),
     ],
 )
 @pytest.mark.usefixtures("untouched")

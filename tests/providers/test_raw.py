@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +15,7 @@ SECRETS = (KEY, b"pass word/+=!")
 
 def chunked(data: bytes, cuts: list[int]) -> list[bytes]:
     at = sorted({0, len(data), *(one % (len(data) + 1) for one in cuts)})
-    return [data[a:b] for a, b in zip(at, at[1:], strict=False)]
+    return [data[a:b] for a, b in itertools.pairwise(at)]
 
 
 @given(
