@@ -114,8 +114,10 @@ class _Tunnel:
             end = await self._pump(upstream)
         finally:
             self._settle(end)
-            await _close(self._client, end.to_client)
-            await _close(upstream, end.to_provider)
+            try:
+                await _close(self._client, end.to_client)
+            finally:
+                await _close(upstream, end.to_provider)
 
     async def _connect(self, subprotocols: Sequence[str]) -> UpstreamSocket:
         limits, name = self._turn.route.limits, self._to.provider.name
