@@ -137,7 +137,7 @@ class Passage(Protocol):
     `path` follows the address and may have a query. The credentials are added and win over `headers`.
     """
 
-    async def open(
+    async def send(
         self,
         method: str,
         path: str,

@@ -212,7 +212,7 @@ class _Passing:
         self._turn.record.attempts = [self._attempt]
         self._wait(self._limits.first_token_s)
         body = head if whole else self._pieces(head)
-        response = await self._to.passage.open(self._raw.method, self._to.path, headers, body, self._limits.connect_s)
+        response = await self._to.passage.send(self._raw.method, self._to.path, headers, body, self._limits.connect_s)
         try:
             await self._deliver(response)
         finally:

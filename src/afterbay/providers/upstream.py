@@ -138,7 +138,7 @@ class HttpUpstream:
         self._judge(key, response.status)
         return HttpResponse(response, self._secrets)
 
-    async def open(
+    async def send(
         self,
         method: str,
         path: str,
@@ -146,7 +146,7 @@ class HttpUpstream:
         body: bytes | AsyncIterator[bytes],
         connect_s: float,
     ) -> UpstreamResponse:
-        """Sends any request. See `afterbay.ports.Passage.open`.
+        """Sends any request. See `afterbay.ports.Passage.send`.
 
         A body in pieces cannot be sent again, so it goes over a connection of its own: a kept one may be stale.
         """

@@ -115,7 +115,7 @@ class ScriptedPassage(ScriptedUpstream):
         self.offered: list[tuple[str, ...]] = []
         self._sockets = list(sockets)
 
-    async def open(
+    async def send(
         self,
         method: str,
         path: str,
