@@ -116,10 +116,14 @@ class ClientSocket(Socket, Protocol):
     """A WebSocket that a client asks for. It is accepted or refused once."""
 
     async def accept(self, subprotocol: str | None, headers: Mapping[str, str]) -> None:
-        """Opens it."""
+        """Opens it.
+
+        Raises:
+            ClientGone: the client hung up before.
+        """
 
     async def refuse(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        """Answers the request for it like any other HTTP request."""
+        """Answers the request for it like any other HTTP request, if anybody still waits for that."""
 
 
 class SocketRefused(Exception):

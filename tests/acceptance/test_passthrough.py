@@ -280,13 +280,19 @@ def test_the_provider_s_key_does_not_come_back(http: httpx.Client, provider: Raw
 
 def test_compressed_answers_errors_and_ranges_pass_as_they_are(http: httpx.Client, provider: RawProvider) -> None:
     async def odd(request: web.Request, seen: Seen) -> web.StreamResponse:
-        headers = {"content-encoding": "x-odd", "content-range": "bytes 0-3/9", "x-ratelimit-remaining": "1"}
+        headers = {
+            "content-disposition": "attachment; filename=中文.txt",
+            "content-encoding": "x-odd",
+            "content-range": "bytes 0-3/9",
+            "x-ratelimit-remaining": "1",
+        }
         return web.Response(status=206, body=b"\x00\x01\x02\xff", headers={**headers, "retry-after": "7"})
 
     provider.handlers["/v1/odd"] = odd
     answer = http.get("/passthrough/openai/v1/odd", headers={"range": "bytes=0-3"})
     assert (answer.status_code, answer.content) == (206, b"\x00\x01\x02\xff")
     assert answer.headers["content-encoding"] == "x-odd"
+    assert dict(answer.headers.raw)[b"content-disposition"] == "attachment; filename=中文.txt".encode()
     assert (answer.headers["retry-after"], answer.headers["content-range"]) == ("7", "bytes 0-3/9")
     assert provider.seen[-1].headers["range"] == "bytes=0-3"
 

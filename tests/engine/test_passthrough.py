@@ -341,14 +341,15 @@ def test_a_client_is_not_let_in_before_the_provider_is_there(
 def test_trouble_at_any_await_of_a_tunnel_closes_both_sides(how: How, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("CRITICAL")
 
-    def case(at: int) -> tuple[ScriptedSocket, ScriptedSocket, MemoryGateway, Interrupted]:
+    def case(at: int) -> tuple[ScriptedSocket, ScriptedSocket, MemoryGateway, Interrupted, Any]:
         client = ScriptedSocket("a", Wait(2.0), "b", HANG)
         provider = ScriptedSocket(Wait(1.0), "x", Wait(3.0), Closed(1000))
-        one, trouble, _ = tunnelled(client, provider, at, how)
-        return client, provider, one, trouble
+        one, trouble, end = tunnelled(client, provider, at, how)
+        return client, provider, one, trouble, end
 
     for at in range(1, case(0)[3].points + 1):
-        client, provider, one, trouble = case(at)
+        client, provider, one, trouble, end = case(at)
+        assert end is None or isinstance(end, asyncio.CancelledError | OSError), f"await {at}: {end!r}"
         assert trouble.done
         assert one.record.outcome
         assert one.context.open_streams == one.context.fleet._in_flight == 0

@@ -30,7 +30,7 @@ from afterbay.core.words import closest
 from afterbay.engine.attempt import SHUTTING_DOWN
 from afterbay.engine.close import close
 from afterbay.engine.context import Call, Context, Turn
-from afterbay.engine.delivery import Delivery, base_headers
+from afterbay.engine.delivery import Delivery, base_headers, header_text
 from afterbay.engine.pipeline import MODEL_CHARS, fail
 from afterbay.engine.routing import shortened
 from afterbay.engine.tap import Tap, priced
@@ -321,8 +321,13 @@ def answer_headers(turn: Turn, provider: Provider, theirs: Mapping[str, str], st
             else:
                 turn.warnings.append(f"{name} left out: it leads away from {provider.name}")
     if "x-request-id" in theirs:
-        headers["x-afterbay-upstream-request-id"] = theirs["x-request-id"]
-    return {**headers, **base_headers(turn), "x-afterbay-provider": provider.name, "x-afterbay-attempts": "1"}
+        headers["x-afterbay-upstream-request-id"] = header_text(theirs["x-request-id"])
+    return {
+        **headers,
+        **base_headers(turn),
+        "x-afterbay-provider": header_text(provider.name),
+        "x-afterbay-attempts": "1",
+    }
 
 
 def _absolute(turn: Turn, path: str) -> str:

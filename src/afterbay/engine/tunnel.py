@@ -18,9 +18,9 @@ from afterbay.core.decision import Attempt, Outcome
 from afterbay.core.errors import GatewayError, Internal, Upstream, kind_of_status
 from afterbay.engine.close import close
 from afterbay.engine.context import Call, Context, Turn
-from afterbay.engine.delivery import base_headers, error_headers
+from afterbay.engine.delivery import base_headers, error_headers, header_text
 from afterbay.engine.passthrough import OPERATION, Admitted, Raw, admit, answer_headers
-from afterbay.ports import ClientSocket, Closed, Socket, SocketRefused, TransportError, UpstreamSocket
+from afterbay.ports import ClientGone, ClientSocket, Closed, Socket, SocketRefused, TransportError, UpstreamSocket
 
 logger = logging.getLogger("afterbay.engine")
 
@@ -58,6 +58,8 @@ async def serve_tunnel(
         turn.record.status, turn.record.outcome = refused.status, kind_of_status(refused.status)
         turn.response_bytes = len(refused.body)
         await _refuse_like(turn, admitted, client, refused)
+    except ClientGone:
+        turn.record.outcome = "client_closed"
     except Exception as error:  # the root of the request: whatever it is, the client is told
         await _refuse(turn, client, error)
     finally:
@@ -70,6 +72,8 @@ async def _refuse(turn: Turn, client: ClientSocket, error: Exception) -> None:
         error = Internal("The gateway made a mistake while serving this request.", code="internal_error")
     turn.record.outcome, turn.record.error = error.code or error.kind, error.message[:1000]
     turn.record.status = error.status
+    if turn.streams:
+        return  # it was let in, and has been told by the close code
     body = turn.call.dialect.render_error(error, turn.call.id)
     headers = {**base_headers(turn), "content-type": "application/json", **error_headers(error)}
     await client.refuse(error.status, headers, body)
@@ -104,14 +108,24 @@ class _Tunnel:
         turn, record = self._turn, self._turn.record
         record.attempts = [self._attempt]
         upstream = await self._connect(subprotocols)
-        end = _shutdown()
+        end = _ended("gateway", RESTART, "the gateway ends")
         try:
-            headers = {**base_headers(turn), "x-afterbay-provider": self._to.provider.name, "x-afterbay-attempts": "1"}
-            await self._client.accept(upstream.subprotocol, headers)
+            headers = {
+                **base_headers(turn),
+                "x-afterbay-provider": header_text(self._to.provider.name),
+                "x-afterbay-attempts": "1",
+            }
             record.status = self._attempt.status = 101
             turn.stream = turn.streams = True
             turn.context.open_streams += 1
+            await self._client.accept(upstream.subprotocol, headers)
             end = await self._pump(upstream)
+        except ClientGone:
+            end = _End("client", Closed(ABNORMAL), Closed(ABNORMAL))
+            raise
+        except Exception:
+            end = _ended("gateway", FAULT, "a fault of the gateway")
+            raise
         finally:
             self._settle(end)
             try:
@@ -221,9 +235,9 @@ def sendable(closed: Closed) -> Closed:
     return Closed(code if known or 3000 <= code <= 4999 else FAULT, reason)
 
 
-def _shutdown() -> _End:
-    told = Closed(RESTART, "the gateway ends")
-    return _End("gateway", told, Closed(GOING_AWAY, "the gateway ends"))
+def _ended(by: str, code: int, reason: str) -> _End:
+    """An end that is neither side's: the client learns what happened, the provider that the client goes."""
+    return _End(by, Closed(code, reason), Closed(GOING_AWAY, reason))
 
 
 def _size(message: str | bytes) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
 from afterbay.http.reply import Receive, Send
-from afterbay.ports import Closed, Message, TransportError
+from afterbay.ports import ClientGone, Closed, Message, TransportError
 
 REFUSED = 1008
 NO_CODE, ABNORMAL = 1005, 1006
@@ -23,17 +24,21 @@ class AsgiSocket:
 
     async def accept(self, subprotocol: str | None, headers: Mapping[str, str]) -> None:
         """Opens it."""
-        await self._send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": _raw(headers)})
+        try:
+            await self._send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": _raw(headers)})
+        except OSError as error:  # how ASGI servers say that nobody listens
+            raise ClientGone from error
 
     async def refuse(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """Answers with a status, or closes where the server has no way to say one."""
         self._is_open = False
-        if not self._can_answer:
-            await self._send({"type": "websocket.close", "code": REFUSED, "reason": ""})
-            return
         sent = _raw({**headers, "content-length": str(len(body))})
-        await self._send({"type": "websocket.http.response.start", "status": status, "headers": sent})
-        await self._send({"type": "websocket.http.response.body", "body": body, "more_body": False})
+        with contextlib.suppress(OSError):
+            if not self._can_answer:
+                await self._send({"type": "websocket.close", "code": REFUSED, "reason": ""})
+                return
+            await self._send({"type": "websocket.http.response.start", "status": status, "headers": sent})
+            await self._send({"type": "websocket.http.response.body", "body": body, "more_body": False})
 
     async def receive(self) -> Message | Closed:
         """The next message, or the end."""
@@ -55,7 +60,7 @@ class AsgiSocket:
         kind = "text" if isinstance(message, str) else "bytes"
         try:
             await self._send({"type": "websocket.send", kind: message})
-        except OSError as error:  # how ASGI servers say that nobody listens
+        except OSError as error:
             raise TransportError("the client hung up", connected=True) from error
 
     async def close(self, code: int, reason: str) -> None:
@@ -63,10 +68,8 @@ class AsgiSocket:
         if not self._is_open:
             return
         self._is_open = False
-        try:
+        with contextlib.suppress(OSError, RuntimeError):  # it is closed already
             await self._send({"type": "websocket.close", "code": code, "reason": reason})
-        except (OSError, RuntimeError):  # it is closed already
-            return
 
 
 def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:

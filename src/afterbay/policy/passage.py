@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from urllib.parse import unquote, unquote_plus, urlsplit
+from urllib.parse import quote, unquote, unquote_plus, urlsplit
 
 from afterbay.core.errors import ClientMistake, PolicyRefusal
 
@@ -128,7 +128,11 @@ def headers_down(headers: Mapping[str, str], status: int) -> dict[str, str]:
     left_out = _HOP_BY_HOP | _NOT_DOWN | named
     if status in (204, 304):
         left_out |= {"content-length"}  # what a body would have had
-    kept = {n: v for n, v in headers.items() if n not in left_out and not n.startswith(_DOWN_PREFIXES)}
+    kept = {
+        name: value
+        for name, value in headers.items()
+        if name not in left_out and not name.startswith(_DOWN_PREFIXES) and not _UNPRINTABLE.search(value)
+    }
     # A provider's file is not a page of this gateway's, whatever it claims to be.
     return {**kept, "x-content-type-options": "nosniff", "content-security-policy": "sandbox"}
 
@@ -153,7 +157,7 @@ def back(address: str, base_url: str, provider: str) -> str | None:
     root = base.path.rstrip("/")
     if found.path != root and not found.path.startswith(root + "/"):
         return None
-    return f"{PREFIX}{provider}{found.path}{query}"
+    return f"{PREFIX}{quote(provider, safe='')}{found.path}{query}"
 
 
 def _port(parts: object) -> int | None:

@@ -33,10 +33,11 @@ def cut_text(text: str, secrets: Sequence[bytes]) -> str:
 
 
 def clean_headers(headers: Mapping[str, str], secrets: Sequence[bytes]) -> dict[str, str]:
-    """Headers with names in lower case, without the secrets; those that came several times are joined."""
+    """Headers without the secrets; names in lower case, a character a byte, those that came several times joined."""
     found: dict[str, str] = {}
     for name, value in headers.items():
-        name, value = name.lower(), cut_text(value, secrets)
+        # aiohttp reads them as UTF-8 where it can; ASGI wants a character for each byte
+        name, value = name.lower(), cut(value.encode("utf-8", "surrogateescape"), secrets).decode("latin-1")
         found[name] = f"{found[name]}, {value}" if name in found else value
     return found
 
