@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TypeAlias
 
 import pytest
@@ -157,3 +157,46 @@ async def test_a_login_in_the_address_is_told_unless_a_key_stands_in_its_place(k
     server.close()
     told = re.findall(rb"(?i)authorization: (.+)\r", heads[0])
     assert told == [f"Bearer {KEY}".encode() if key else b"Basic bWU6cGFzcy93b3Jk"]
+
+
+class Signing:
+    """A signer that notes over what it signs."""
+
+    def __init__(self) -> None:
+        self.over: list[tuple[str, bytes]] = []
+
+    async def sign(self, url: str, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:
+        self.over.append((url, body))
+        return {"authorization": "Bearer signed-canary-0123"}
+
+
+async def test_raw_requests_are_signed_whole_and_the_signature_does_not_come_back() -> None:
+    async def serve(number: int, request: int, writer: asyncio.StreamWriter) -> bool:
+        body = b"your token signed-canary-0123"
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        return True
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"one"
+        yield b"two"
+
+    async with provider(serve) as (upstream, _):
+        signer = upstream._signer = Signing()
+        response = await upstream.send("PUT", "/files?a=b", {"content-length": "6"}, pieces(), 1.0)
+        got = await response.read_all(1000)
+        response.close()
+    assert [(url.partition("/v1")[2], body) for url, body in signer.over] == [("/files?a=b", b"onetwo")]
+    assert got == b"your token [redacted]*********"[: len(got)]
+    assert len(got) == 29
+
+
+@pytest.mark.parametrize("path", ["@evil.example/", ":1@evil.example/", ".evil.example/", "evil"])
+async def test_a_path_that_would_change_the_host_is_the_second_lock_s(path: str) -> None:
+    async def serve(number: int, request: int, writer: asyncio.StreamWriter) -> bool:
+        raise AssertionError("nobody is asked")
+
+    async with provider(serve) as (upstream, seen):
+        upstream._base = upstream._base.removesuffix("/v1")
+        with pytest.raises(ValueError):
+            await upstream.send("GET", path, {}, b"", 1.0)
+    assert seen == []

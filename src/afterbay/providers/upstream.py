@@ -150,20 +150,23 @@ class HttpUpstream:
 
         A body in pieces cannot be sent again, so it goes over a connection of its own: a kept one may be stale.
         """
+        if self._signer is not None and not isinstance(body, bytes):
+            body = b"".join([piece async for piece in body])  # a signature is over the whole
+            headers = {name: value for name, value in headers.items() if name != "content-length"}
         session = (self._session or self._open()) if isinstance(body, bytes) else self._lone_session(connect_s)
-        key = self._next_key()
-        url, sent = self._raw_url(path), self._raw_headers(key, headers)
+        key, url = self._next_key(), self._raw_url(path)
+        sent, secrets = await self._raw_headers(key, url, body if isinstance(body, bytes) else b"", headers)
         response = await self._request(session, method, url, body or None, sent, connect_s)
         self._judge(key, response.status)
-        return RawResponse(response, self._secrets)
+        return RawResponse(response, secrets)
 
     async def connect(
         self, path: str, headers: Mapping[str, str], subprotocols: Sequence[str], message_bytes: int, connect_s: float
     ) -> UpstreamSocket:
         """Opens a WebSocket. See `afterbay.ports.Passage.connect`."""
         session = self._lone_session(connect_s)
-        key = self._next_key()
-        url, sent = self._raw_url(path), self._raw_headers(key, headers)
+        key, url = self._next_key(), self._raw_url(path)
+        sent, secrets = await self._raw_headers(key, url, b"", headers)
         try:
             socket = await session.ws_connect(
                 url,
@@ -177,19 +180,29 @@ class HttpUpstream:
             )
         except SocketRefused as refused:
             self._judge(key, refused.status)
-            headers_back = clean_headers(refused.headers, self._secrets)
-            raise SocketRefused(refused.status, headers_back, cut(refused.body, self._secrets)) from None
+            headers_back = clean_headers(refused.headers, secrets)
+            raise SocketRefused(refused.status, headers_back, cut(refused.body, secrets)) from None
         except (aiohttp.ClientError, OSError) as error:
             raise unsent(error, connect_s) from error
-        return HttpSocket(socket, self._secrets)
+        return HttpSocket(socket, secrets)
 
-    def _raw_headers(self, key: int, headers: Mapping[str, str]) -> dict[str, str]:
-        """A client's headers under the provider's own: credentials and what the configuration sets win."""
+    async def _raw_headers(
+        self, key: int, url: URL, body: bytes, headers: Mapping[str, str]
+    ) -> tuple[dict[str, str], tuple[bytes, ...]]:
+        """A client's headers under the provider's own, and what must not come back of them.
+
+        Credentials and what the configuration sets win.
+        """
         own = self._headers[key]
         set_here = {name.lower() for name in self._provider.headers}
         habits = {name: own[name] for name in _HABITS if name in own and name not in set_here}
         fixed = {name: value for name, value in own.items() if name not in _NOT_RAW or name in set_here}
-        return {**habits, **headers, **fixed}
+        sent = {**habits, **headers, **fixed}
+        if self._signer is None:
+            return sent, self._secrets
+        signed = await self._signer.sign(str(url), body, sent)
+        shown = [value.rpartition(" ")[2] for name, value in signed.items() if _SECRET_HEADER.search(name)]
+        return sent | signed, (*self._secrets, *(one.encode() for one in shown if len(one) >= SECRET_CHARS))
 
     def _raw_url(self, path: str) -> URL:
         """The address of a client's own path; at this provider, whatever the path is.
