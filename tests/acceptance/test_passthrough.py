@@ -260,6 +260,14 @@ def test_credentials_are_exchanged_and_never_met(
         assert seen.path.endswith("?a=b")
 
 
+def test_headers_that_come_several_times_all_go(gateway: LiveGateway, provider: RawProvider) -> None:
+    headers = [("anthropic-beta", "a"), ("anthropic-beta", "b"), ("connection", "x-one"), ("connection", "x-two")]
+    answer = httpx.get(f"{gateway.url}/passthrough/anthropic/v1/x", headers=[*headers, ("x-one", "1"), ("x-two", "2")])
+    assert answer.status_code == 200
+    assert provider.seen[-1].headers["anthropic-beta"] == "a, b"
+    assert not {"x-one", "x-two"} & provider.seen[-1].headers.keys()
+
+
 @pytest.mark.parametrize("status", [200, 401, 500])
 def test_the_provider_s_key_does_not_come_back(http: httpx.Client, provider: RawProvider, status: int) -> None:
     async def quoting(request: web.Request, seen: Seen) -> web.StreamResponse:

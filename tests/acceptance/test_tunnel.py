@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import socket
 import threading
 import time
@@ -261,6 +262,27 @@ async def test_a_provider_that_is_not_there_is_a_502() -> None:
         assert gateway.records(1)[0].attempts[0].outcome == "connection"
 
 
+async def test_a_provider_s_proxy_holds_for_sockets_and_requests(provider: RawProvider) -> None:
+    document = configuration(provider)
+    document["providers"]["openai"] |= {"base_url": "http://provider.invalid/v1", "proxy": provider.url}
+    with LiveGateway(document) as gateway:
+        end = gateway.url.replace("http", "ws") + "/passthrough/openai/v1/echo"
+        async with websockets.connect(end) as client:
+            await client.send("hi")
+            assert await client.recv() == "hi"
+    assert provider.seen[-1].headers["host"] == "provider.invalid"
+
+
+async def test_no_key_of_a_client_gets_into_the_log(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", "uvicorn")
+    caplog.set_level("DEBUG", "afterbay")
+    async with websockets.connect(f"{url}/echo?key={SHOWN}", logger=logging.getLogger("nobody")) as client:
+        await client.send("hi")
+        await client.recv()
+    said = [record for record in caplog.records if record.name.startswith(("uvicorn", "afterbay"))]
+    assert not any(SHOWN in record.getMessage() for record in said if record.levelno > logging.DEBUG)
+
+
 @pytest.mark.parametrize("origin", ["https://page.example", "null"])
 async def test_a_web_page_may_not_open_one_at_an_open_gateway(url: str, provider: RawProvider, origin: str) -> None:
     before = len(provider.seen)
@@ -357,7 +379,10 @@ async def test_idle_and_old_sockets_are_closed(provider: RawProvider) -> None:
                     await client.send("hi")
                     await client.recv()
                     await asyncio.sleep(0.05)
-            assert (client.close_code, client.close_reason) == (1001, "open for 1 s (limits.socket_total)")
+            assert (client.close_code, client.close_reason) == (
+                1001,
+                "open for 1 s (limits.socket_total, x-afterbay-timeout-ms)",
+            )
         record = [one for one in gateway.records(2) if one.requested_model == "/v1/echo"][-1]
         assert (record.outcome, record.attempts[0].outcome) == ("socket_total", "timeout")
         await asyncio.to_thread(provider.wait, lambda: provider.seen[-1].closed == (1001, ""))

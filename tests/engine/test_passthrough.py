@@ -303,6 +303,19 @@ def test_idle_is_counted_from_the_last_message_either_way_and_old_is_old() -> No
     assert (one.record.outcome, one.record.duration_s) == ("socket_total", 100.0)
 
 
+def test_a_client_may_shorten_its_socket_s_time() -> None:
+    client = ScriptedSocket(*[step for _ in range(50) for step in (Wait(10.0), "a")])
+
+    async def main() -> MemoryGateway:
+        one = gateway(ScriptedPassage(sockets=[ScriptedSocket(HANG)]))
+        call = one.call(b"", headers={"x-afterbay-timeout-ms": "15000"})
+        await serve_tunnel(one.context, call, Raw("GET", "up", "/v1/realtime"), (), client)
+        return one
+
+    record = run(main()).record
+    assert (record.outcome, record.duration_s) == ("socket_total", 15.0)
+
+
 def test_who_takes_nothing_any_more_is_idle() -> None:
     client, provider = ScriptedSocket("a", HANG, stuck=1), ScriptedSocket("x", "y", "z", HANG)
     one, _, _ = tunnelled(client, provider)

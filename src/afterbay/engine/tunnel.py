@@ -94,6 +94,8 @@ class _Tunnel:
         self._clock = turn.context.clock
         limits = turn.snapshot.limits
         self._idle_s, self._total_s = float(limits.socket_idle), float(limits.socket_total)
+        if "x-afterbay-timeout-ms" in turn.call.headers:
+            self._total_s = min(self._total_s, turn.route.limits.total_s)
         self._moved_s = self._clock.monotonic()
         self._up = self._down = 0
         self._attempt = Attempt(1, f"{admitted.provider.name}/{OPERATION}", "primary", self._now())
@@ -195,7 +197,7 @@ class _Tunnel:
                 break
             await asyncio.sleep(due_s - now)
         old = now >= end_s
-        text = f"open for {self._total_s:g} s (limits.socket_total)" if old else ""
+        text = f"open for {self._total_s:g} s (limits.socket_total, x-afterbay-timeout-ms)" if old else ""
         told = Closed(GOING_AWAY, text or f"idle for {self._idle_s:g} s (limits.socket_idle)")
         return _End("total" if old else "idle", told, told)
 

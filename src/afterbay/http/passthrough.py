@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -95,7 +95,7 @@ class RawEndpoints:
         clock = self._context.clock
         received_s, received_at = clock.monotonic(), clock.utc()
         call_id = request_id(int(received_at * 1000), self._context.entropy.bits(80))
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = _joined(scope["headers"])
         query: str = scope["query_string"].decode("latin-1")
         if secret_of(headers, query) is None:
             headers |= otherwise
@@ -123,6 +123,15 @@ class RawEndpoints:
         if "anthropic-version" in headers:
             return DIALECTS["anthropic.messages"]
         return DIALECTS["gemini" if "x-goog-api-key" in headers else "openai.chat"]
+
+
+def _joined(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers by name; those that came several times as one list (RFC 9110 5.3), so that none is lost."""
+    headers: dict[str, str] = {}
+    for name_bytes, value_bytes in raw:
+        name, value = name_bytes.decode("latin-1"), value_bytes.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
 
 
 def _no_socket(path: str) -> ClientMistake:
