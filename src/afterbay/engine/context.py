@@ -53,6 +53,7 @@ class Call(msgspec.Struct, frozen=True):
     path_stream: bool | None = None
     query: str = ""
     path: str = ""
+    method: str = "POST"
 
 
 Keep: TypeAlias = Callable[[Target, str, bytes], Awaitable[None]]

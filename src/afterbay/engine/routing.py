@@ -73,9 +73,9 @@ def _ask_vectors(turn: Turn, found: Found, route: Route) -> Ask:
     return _ask_plain(turn, found, EMBEDS_AS[turn.call.dialect.name], frozenset(request.foreign), embeds=True)
 
 
-def _ask_judgement(turn: Turn, found: Found, route: Route) -> Ask:
-    """No protocol but its own has it, as if it were a field that the others lack."""
-    return _ask_plain(turn, found, turn.call.dialect.name, frozenset({"moderations"}))
+def _ask_own(turn: Turn, found: Found, route: Route) -> Ask:
+    """No protocol but the client's has the operation, as if it were a field that the others lack."""
+    return _ask_plain(turn, found, turn.call.dialect.name, frozenset({turn.record.operation}))
 
 
 def _ask_plain(turn: Turn, found: Found, dialect: str, features: frozenset[str], *, embeds: bool = False) -> Ask:
@@ -92,7 +92,7 @@ def _ask_plain(turn: Turn, found: Found, dialect: str, features: frozenset[str],
 
 
 _ASK: Mapping[str, Callable[[Turn, Found, Route], Ask]] = MappingProxyType(
-    {"embeddings": _ask_vectors, "moderations": _ask_judgement}
+    {"embeddings": _ask_vectors, "moderations": _ask_own, "compaction": _ask_own}
 )
 """What an operation other than chat needs of a target."""
 

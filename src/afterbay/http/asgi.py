@@ -14,7 +14,8 @@ from afterbay.engine.context import Call, Context
 from afterbay.engine.count import serve_count
 from afterbay.engine.delivery import error_headers
 from afterbay.engine.embed import serve_embeddings
-from afterbay.engine.moderate import serve_moderations
+from afterbay.engine.kept import serve_kept
+from afterbay.engine.only_relayed import serve_compaction, serve_moderations
 from afterbay.engine.pipeline import serve_chat
 from afterbay.engine.responses import serve_responses
 from afterbay.http.body import check_head, read_body
@@ -35,6 +36,8 @@ _SERVE: Mapping[str, Serve] = {
     "embeddings": serve_embeddings,
     "count_tokens": serve_count,
     "moderations": serve_moderations,
+    "compaction": serve_compaction,
+    "response": serve_kept,
 }
 
 
@@ -78,7 +81,7 @@ class Gateway:
             limits = self._context.fleet.snapshot.limits
             check_head(headers, limits.body_bytes)
             body = await read_body(receive, limits.body_bytes, float(limits.body_timeout))
-            call = _call(call_id, endpoint, path, query, headers, body, key, received_s, received_at)
+            call = _call(call_id, endpoint, scope, query, headers, body, key, received_s, received_at)
             reply.watch()
             await serve(self._context, call, reply)
         except ClientGone:
@@ -120,9 +123,9 @@ class Gateway:
             key = identify(self._keys, headers, query)
         if endpoint.operation == "not_built":
             raise NotBuilt(f"{endpoint.argument} is not built yet.", code="not_built", remedy=instead_of(path))
-        if scope["method"] != endpoint.method and not (scope["method"] == "HEAD" and endpoint.method == "GET"):
+        if scope["method"] not in endpoint.method.split() and (scope["method"], endpoint.method) != ("HEAD", "GET"):
             raise ClientMistake(
-                f"{path[:200]} takes {endpoint.method}, not {scope['method'][:20]}.",
+                f"{path[:200]} takes {endpoint.method.replace(' ', ' or ')}, not {scope['method'][:20]}.",
                 status=405,
                 code="method_not_allowed",
             )
@@ -159,7 +162,7 @@ class Gateway:
 def _call(
     call_id: str,
     endpoint: Endpoint,
-    path: str,
+    scope: Mapping[str, Any],
     query: str,
     headers: Mapping[str, str],
     body: bytes,
@@ -167,9 +170,19 @@ def _call(
     received_s: float,
     received_at: float,
 ) -> Call:
-    dialect = dialect_of(endpoint, query)
     return Call(
-        call_id, dialect, body, headers, received_s, received_at, key, endpoint.model, endpoint.stream, query, path
+        id=call_id,
+        dialect=dialect_of(endpoint, query),
+        body=body,
+        headers=headers,
+        received_s=received_s,
+        received_at=received_at,
+        key=key,
+        path_model=endpoint.model,
+        path_stream=endpoint.stream,
+        query=query,
+        path=scope["path"],
+        method=scope["method"],
     )
 
 

@@ -26,7 +26,8 @@ from afterbay.engine.context import Call, Context
 from afterbay.engine.count import serve_count
 from afterbay.engine.embed import serve_embeddings
 from afterbay.engine.fleet import Fleet
-from afterbay.engine.moderate import serve_moderations
+from afterbay.engine.kept import serve_kept
+from afterbay.engine.only_relayed import serve_compaction, serve_moderations
 from afterbay.engine.pipeline import serve_chat
 from afterbay.engine.responses import serve_responses
 from afterbay.http.paths import Endpoint, dialect_of, find
@@ -47,6 +48,8 @@ _SERVE: Mapping[str, Any] = {
     "embeddings": serve_embeddings,
     "count_tokens": serve_count,
     "moderations": serve_moderations,
+    "compaction": serve_compaction,
+    "response": serve_kept,
 }
 
 
@@ -152,6 +155,7 @@ class MemoryGateway:
         key: Key | None = None,
         query: str = "",
         path: str = "",
+        method: str = "POST",
     ) -> Call:
         """A request that arrives now; `path` where it says model and method, as Gemini's does."""
         clock = self.context.clock
@@ -159,7 +163,8 @@ class MemoryGateway:
         endpoint = (find(path) if path else None) or Endpoint("chat", "POST", dialect)
         spoken = dialect_of(endpoint, query)
         now, at = clock.monotonic(), clock.utc()
-        return Call(call_id, spoken, body, headers or {}, now, at, key, endpoint.model, endpoint.stream, query, path)
+        model, stream = endpoint.model, endpoint.stream
+        return Call(call_id, spoken, body, headers or {}, now, at, key, model, stream, query, path, method)
 
     async def chat(
         self,
@@ -171,11 +176,12 @@ class MemoryGateway:
         key: Key | None = None,
         query: str = "",
         path: str = "",
+        method: str = "POST",
         operation: str = "chat",
     ) -> MemoryReply:
         """Serves one request and gives back what the client got."""
         reply = reply if reply is not None else MemoryReply()
-        await _SERVE[operation](self.context, self.call(body, dialect, headers, key, query, path), reply)
+        await _SERVE[operation](self.context, self.call(body, dialect, headers, key, query, path, method), reply)
         return reply
 
     def _direct(self, plan: Snapshot, provider: str, model: str) -> Target | None:

@@ -15,6 +15,7 @@ from afterbay.wire.dialect import Built, Dialect
 from afterbay.wire.gemini import count as gemini_count
 from afterbay.wire.gemini import embeddings as gemini_embeddings
 from afterbay.wire.gemini import paths as gemini_paths
+from afterbay.wire.openai_responses import count as responses_count
 
 
 class EmbedDialect(msgspec.Struct, frozen=True):
@@ -80,6 +81,13 @@ COUNTERS: Mapping[str, Counter] = MappingProxyType(
             anthropic_count.parse_count_answer,
             anthropic_count.render_count_answer,
             lambda path, model: anthropic_count.PATH,
+        ),
+        "openai.responses": Counter(
+            responses_count.parse_count_request,
+            responses_count.build_count_request,
+            responses_count.parse_count_answer,
+            responses_count.render_count_answer,
+            lambda path, model: responses_count.PATH,
         ),
         "gemini": Counter(
             gemini_count.parse_count_request,

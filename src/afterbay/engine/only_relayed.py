@@ -1,6 +1,12 @@
-"""OpenAI's moderations: relayed to a provider that has them. There is nothing to translate: no two judge alike."""
+"""What only a provider of the client's own protocol can do: moderations, the compaction of a conversation.
+
+There is nothing to translate: no two judge alike, and a compacted conversation is its maker's secret. The body goes as
+it is, the answer comes back as it is.
+"""
 
 from __future__ import annotations
+
+import contextlib
 
 import msgspec
 
@@ -10,17 +16,14 @@ from afterbay.core.usage import Usage
 from afterbay.engine.context import Call, Context, Turn
 from afterbay.engine.delivery import Delivery, whole_headers
 from afterbay.engine.exchange import read_failure
-from afterbay.engine.outbound import relayed_body
+from afterbay.engine.meter import Meter
+from afterbay.engine.outbound import addressed, forwarded, relayed_body
 from afterbay.engine.pipeline import check_name, serve
 from afterbay.engine.stream import ProviderFailure
 from afterbay.engine.watchdog import Watchdog
 from afterbay.policy.attempts import Attempts
 from afterbay.ports import Reply
 from afterbay.wire.decoding import decode_object, mistake
-from afterbay.wire.registry import DIALECTS
-
-DIALECT = "openai.chat"
-"""Whose errors it has; only providers of this dialect are asked."""
 
 MODERATORS = ("openai", "mistral")
 """Vendors with `/v1/moderations`, in the order of preference where the request names no configured model.
@@ -34,20 +37,33 @@ class _Peek(msgspec.Struct):
     model: str | None = None
 
 
-class _Answer(msgspec.Struct):
-    results: list[msgspec.Raw]
+class _Operation(msgspec.Struct, frozen=True):
+    """`path` follows a provider's address, `field` is the list that every answer holds."""
 
+    path: str
+    field: str
+
+
+_OPERATIONS = {
+    "moderations": _Operation("/moderations", "results"),
+    "compaction": _Operation("/responses/compact", "output"),
+}
 
 _peek = msgspec.json.Decoder(_Peek).decode
-_answer = msgspec.json.Decoder(_Answer).decode
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 async def serve_moderations(context: Context, call: Call, reply: Reply) -> None:
     """Serves one request for a judgement. See `afterbay.engine.pipeline.serve`."""
-    await serve(Turn(context, call, "moderations"), reply, ModerateExchange, prepare)
+    await serve(Turn(context, call, "moderations"), reply, RelayedExchange, find_moderator)
 
 
-async def prepare(turn: Turn) -> None:
+async def serve_compaction(context: Context, call: Call, reply: Reply) -> None:
+    """Serves one request to compact a conversation of OpenAI's Responses. See `afterbay.engine.pipeline.serve`."""
+    await serve(Turn(context, call, "compaction"), reply, RelayedExchange)
+
+
+async def find_moderator(turn: Turn) -> None:
     """Finds out who is to judge: the model that is named and configured, else the moderation model of a provider.
 
     Raises:
@@ -86,8 +102,8 @@ def _moderator(turn: Turn) -> str:
     )
 
 
-class ModerateExchange:
-    """One attempt to have something judged by one target."""
+class RelayedExchange:
+    """One attempt at one target, of its client's own protocol."""
 
     def __init__(self, turn: Turn, target: Target, machine: Attempts, dog: Watchdog) -> None:
         self.turn = turn
@@ -96,56 +112,70 @@ class ModerateExchange:
         self.last_output_s: float | None = None
         self._machine = machine
         self._dog = dog
+        self._usage: Usage | None = None
 
     async def run(self, connect_s: float, delivery: Delivery) -> None:
         """Makes the attempt.
 
         Raises:
-            ProviderFailure: the target answered with an error, or with something else than a judgement.
+            ProviderFailure: the target answered with an error, or with something else than was asked for.
             TransportError: no connection, or it broke.
         """
         turn, target = self.turn, self.target
+        operation, dialect = _OPERATIONS[turn.record.operation], turn.call.dialect
         has_model = _peek(turn.call.body).model is not None
         body = relayed_body(turn, target) if has_model else turn.call.body
-        response = await turn.fleet.upstream(target).post("/moderations", body, {}, connect_s)
+        path, body = addressed(turn, target, operation.path, body)
+        headers = forwarded(turn.call, dialect.name)
+        response = await turn.fleet.upstream(target).post(path, body, headers, connect_s)
         try:
             self._machine.headers(turn.context.clock.monotonic(), response.status)
             self.is_reading = True
             if response.status != 200:
-                raise await read_failure(response, DIALECTS[DIALECT], relays=True)
+                raise await read_failure(response, dialect, relays=True)
             answer = await response.read_all(turn.snapshot.limits.answer_bytes)
         finally:
             response.close()
-        try:
-            _answer(answer)
-        except (ValueError, RecursionError) as error:
-            text = f"its answer is no judgement: {error}"[:300]
-            raise ProviderFailure(ProviderError("server", text, code="bad_answer")) from None
+        self._read(answer, operation)
         self._machine.first_output(turn.context.clock.monotonic())
         self._dog.due_s = turn.deadline_s  # a client that reads slowly is not the target's delay
         headers = whole_headers(turn, target, len(self._machine.attempts), self.cost_picousd())
         await delivery.send_whole(200, headers, answer)
 
+    def _read(self, answer: bytes, operation: _Operation) -> None:
+        """Looks whether it is an answer, and what it used, where it says so."""
+        try:
+            if not bytes(_fields(answer).get(operation.field, b"")).lstrip().startswith(b"["):
+                raise ValueError(f"it has no `{operation.field}`")
+        except (ValueError, RecursionError) as error:
+            text = f"its answer is none to this: {error}"[:300]
+            raise ProviderFailure(ProviderError("server", text, code="bad_answer")) from None
+        if operation.field == "output":
+            meter = Meter()
+            with contextlib.suppress(ValueError, RecursionError):
+                meter.see(self.turn.call.dialect.parse_answer(answer, ""))
+            self._usage = meter.usage
+
     async def deliver_spare(self, delivery: Delivery) -> None:
-        """A judgement is never a spare: it is one, or an error."""
-        raise AssertionError("a judgement has no spare")
+        """Such an answer is never a spare: it is one, or an error."""
+        raise AssertionError("there is no spare")
 
     async def complete_late(self, delivery: Delivery) -> bool:
-        """Judgements come whole or not at all."""
+        """Such answers come whole or not at all."""
         return False
 
     def usage(self) -> Usage | None:
-        """No provider counts tokens here."""
-        return None
+        """What it used, where the provider says so. Moderations have no count."""
+        return self._usage
 
     def cost_picousd(self) -> int | None:
-        """Not known: no list has a price for it (OpenAI asks none)."""
-        return None
+        """What it cost; None: not known. No list has a price for moderations (OpenAI asks none)."""
+        return self.target.cost_picousd(self._usage)
 
     def is_whole(self) -> bool:
         """An answer is sent at once, or not at all."""
         return False
 
     def finish(self) -> str | None:
-        """Judgements have no finish reason."""
+        """Such answers have no finish reason."""
         return None
