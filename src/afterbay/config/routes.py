@@ -58,6 +58,9 @@ def resolve_route(
         drop_unsupported=merged.unsupported == "drop",
         ask_usage=merged.usage == "ask",
         compliance=_compliance(document, where("compliance"), merged, problems),
+        tool_repair=merged.tool_repair or base.tool_repair,
+        tool_reask=merged.tool_reask == 1,
+        tool_order={name: frozenset(needs) for name, needs in merged.tool_order.items()},
     )
 
 

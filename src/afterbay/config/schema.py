@@ -246,6 +246,18 @@ class RouteConfig(Section, frozen=True):
     compliance: Annotated[str | None, Doc(description="A set under `policies.compliance` that targets must meet.")] = (
         None
     )
+    tool_repair: Annotated[
+        Literal["off", "translated", "all"] | None,
+        Doc(description="Which answers' tool calls are checked and repaired. Default: translated."),
+    ] = None
+    tool_reask: Annotated[
+        Literal[0, 1] | None,
+        Doc(description="How often the model is asked again for a call that stays invalid. Default: 0."),
+    ] = None
+    tool_order: Annotated[
+        dict[str, tuple[str, ...]],
+        Doc(description="Tools that need another's result, such as `book: [search]`: never called beside it."),
+    ] = {}
     max_attempts: Annotated[
         Count | None, Doc(description="Attempts a request may make, all targets together. Default 5.")
     ] = None

@@ -75,7 +75,7 @@ Outcome: TypeAlias = Literal[
     "cancelled",
     "client_closed",
 ]
-Why: TypeAlias = Literal["primary", "retry", "fallback", "hedge", "resume"]
+Why: TypeAlias = Literal["primary", "retry", "fallback", "hedge", "resume", "repair"]
 
 
 class Attempt(msgspec.Struct):
@@ -100,6 +100,8 @@ class Record(msgspec.Struct):
 
     `outcome` is `ok`, the error code shown to the client, or `client_closed`. `cost_picousd` is the sum over attempts;
     None: the price of an attempt is unknown (never 0). `received_at` is UTC seconds, durations are monotonic seconds.
+    `tool_calls` counts the calls that were looked at by what became of them (`wire.toolcalls.filter.Outcome`): it
+    feeds a metric; what the log's table keeps are the warnings, a line a call.
     """
 
     id: str
@@ -132,3 +134,4 @@ class Record(msgspec.Struct):
     tags: dict[str, str] = {}
     traceparent: str | None = None
     config_hash: str = ""
+    tool_calls: dict[str, int] = {}

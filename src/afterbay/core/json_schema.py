@@ -6,13 +6,35 @@ a stranger into the gateway's network. So nothing is fetched, wherever a schema 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn
+
+import msgspec
 
 if TYPE_CHECKING:
     from jsonschema_rs import Validator
 
 REGEX_BYTES = 1 << 20
 """A pattern that compiles to more makes the schema invalid, where patterns are to be linear."""
+
+CACHED_SCHEMA_BYTES = 64 * 1024
+"""A longer schema is compiled each time: clients choose schemas, and 256 long ones would fill the memory."""
+
+
+def validator_of(schema: bytes) -> Validator | None:
+    """A validator for a schema's JSON text; None for a schema that is none, or that may not be judged here: the
+    provider takes or refuses it."""
+    return _cached(schema) if len(schema) <= CACHED_SCHEMA_BYTES else _compile(schema)
+
+
+def _compile(schema: bytes) -> Validator | None:
+    try:
+        return compile_schema(msgspec.json.decode(schema), linear_patterns=True)
+    except (ValueError, RecursionError):
+        return None
+
+
+_cached = lru_cache(maxsize=256)(_compile)
 
 
 def compile_schema(schema: Any, *, linear_patterns: bool = False) -> Validator:

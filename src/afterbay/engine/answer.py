@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import msgspec
 
 from afterbay.core.event import Event, fold
-from afterbay.core.json_schema import compile_schema
+from afterbay.core.json_schema import validator_of
 from afterbay.core.request import ResponseFormat
 from afterbay.engine.context import Turn
 from afterbay.engine.meter import Meter
-
-if TYPE_CHECKING:
-    from jsonschema_rs import Validator
 
 Verdict = tuple[Literal["empty", "invalid", "refusal"], str]
 
@@ -29,9 +25,6 @@ _ASKS_FOR_A_FORM: Mapping[str, tuple[bytes, ...]] = MappingProxyType(
     }
 )
 """What a body holds, by its dialect, if it asks for a form of the answer: found without parsing it."""
-
-CACHED_SCHEMA_BYTES = 64 * 1024
-"""A longer schema is compiled each time: clients choose schemas, and 256 long ones would fill the memory."""
 
 
 def judge(turn: Turn, events: list[Event], meter: Meter) -> Verdict | None:
@@ -77,7 +70,7 @@ def _misfit(text: str, wanted: ResponseFormat) -> str | None:
 
 
 def _schema_error(schema: bytes, value: object) -> str | None:
-    validator = _cached(schema) if len(schema) <= CACHED_SCHEMA_BYTES else _compile(schema)
+    validator = validator_of(schema)
     if validator is None:
         return None
     import jsonschema_rs  # loaded already, by what made the validator
@@ -87,15 +80,3 @@ def _schema_error(schema: bytes, value: object) -> str | None:
     except jsonschema_rs.ValidationError as error:
         return f"the answer does not fit the schema: {error.message}"[:300]
     return None
-
-
-def _compile(schema: bytes) -> Validator | None:
-    """A compiled validator; None for a schema that is none, or that may not be judged here: the provider takes or
-    refuses it."""
-    try:
-        return compile_schema(msgspec.json.decode(schema), linear_patterns=True)
-    except (ValueError, RecursionError):
-        return None
-
-
-_cached = lru_cache(maxsize=256)(_compile)

@@ -121,7 +121,7 @@ class Driver:
     def is_served(self) -> bool:
         """Whether a client that hung up took a whole answer with it: OpenAI's SDK leaves at `[DONE]`, before HTTP's
         own end."""
-        done = self.machine.state == "done" and self.machine.attempts[-1].outcome == "ok"
+        done = self.machine.state == "done" and self.machine.current.outcome == "ok"
         return done or (self.machine.state == "committed" and self.exchanges[-1].is_whole())
 
     async def _act(self, actions: list[Action], dog: Watchdog) -> list[Action]:

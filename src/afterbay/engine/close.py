@@ -32,8 +32,10 @@ def close(turn: Turn, driver: Driver | None) -> None:
 def _settle(turn: Turn, driver: Driver) -> None:
     record, attempts = turn.record, driver.machine.attempts
     record.attempts = attempts
-    known = True
-    for attempt, exchange in zip(attempts, driver.exchanges, strict=False):
+    repairs = [attempt for attempt in attempts if attempt.why == "repair"]  # they have their usage already
+    known = all(attempt.cost_picousd is not None for attempt in repairs)
+    tried = [attempt for attempt in attempts if attempt.why != "repair"]
+    for attempt, exchange in zip(tried, driver.exchanges, strict=False):
         attempt.usage, attempt.cost_picousd = exchange.usage(), exchange.cost_picousd()
         if attempt.usage is None and attempt.outcome in ("error", "rate_limit", "connection"):
             attempt.cost_picousd = 0  # providers do not bill an error
@@ -49,7 +51,7 @@ def _settle(turn: Turn, driver: Driver) -> None:
     record.finish = winner.finish()
     record.usage = _sum([attempt.usage for attempt in attempts if attempt.usage is not None])
     record.cost_picousd = sum(attempt.cost_picousd or 0 for attempt in attempts) if known else None
-    record.ttft_s = attempts[-1].first_token_s
+    record.ttft_s = tried[-1].first_token_s
 
 
 def _sum(found: list[Usage]) -> Usage | None:

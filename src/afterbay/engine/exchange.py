@@ -9,6 +9,7 @@ from afterbay.core.errors import ProviderError
 from afterbay.core.event import Event, TextDelta, fold
 from afterbay.core.usage import Usage, microusd
 from afterbay.engine.answer import judge
+from afterbay.engine.calls import Calls, rules_for
 from afterbay.engine.context import Turn
 from afterbay.engine.delivery import Delivery, Unusable, whole_headers
 from afterbay.engine.meter import Meter
@@ -71,6 +72,7 @@ class Exchange:
         self._pump: Pump | None = None
         self._whole = b""
         self._events: list[Event] = []
+        self._calls: Calls | None = None
 
     async def run(self, connect_s: float, delivery: Delivery) -> None:
         """Makes the attempt.
@@ -82,6 +84,9 @@ class Exchange:
             ClientGone: the client hung up.
         """
         outbound = prepare(self.turn, self.target)
+        rules = rules_for(self.turn, self.target, outbound.names, relays=self._relays)
+        if rules is not None:
+            self._calls = Calls(self.turn, self.target, self._dialect, self._machine, rules)
         upstream = self.turn.fleet.upstream(self.target)
         response = await upstream.post(outbound.path, outbound.body, outbound.headers, connect_s)
         try:
@@ -91,13 +96,16 @@ class Exchange:
                 raise await read_failure(response, self._dialect, self._relays)
             kind = response.headers.get("content-type", "")
             if self.turn.stream and self._is_stream(kind):
-                self._relays = delivery.relays = self._relays and self._is_framed_alike(kind)
+                passes = self._relays and self._calls is None and self._is_framed_alike(kind)
+                self._relays = delivery.relays = passes
                 await self._stream(response, delivery, outbound.hides_usage)
             else:
                 self._whole = await response.read_all(self.turn.snapshot.limits.answer_bytes)
                 await self._deliver_whole(delivery)
         finally:
             response.close()
+            if self._calls is not None:
+                self._calls.report()
 
     def _is_stream(self, kind: str) -> bool:
         """Whether an answer of this content type comes in events. JSON is a whole one, unless it is Gemini's array."""
@@ -112,7 +120,17 @@ class Exchange:
         seed = self.turn.call.id.removeprefix("req_")
         splitter = splitter_for(response.headers.get("content-type", ""), limit)
         self._pump = Pump(
-            self._dialect, seed, self._relays, splitter, limit, self.meter, delivery, self, hides_usage, self._outgoing
+            self._dialect,
+            seed,
+            self._relays,
+            splitter,
+            limit,
+            self.meter,
+            delivery,
+            self,
+            hides_usage,
+            self._outgoing,
+            self._calls,
         )
         await self._pump.run(response, self.target)
         await self._end_stream(delivery)
@@ -134,6 +152,8 @@ class Exchange:
         if self._relays:
             await self._keep(b"")
         else:
+            if self._calls is not None and self._pump is not None:
+                await self._pump.end_calls(self._calls)
             renderer = delivery.renderer()
             end = renderer.finish(self.note())
             await self._keep(kept_answer(renderer))
@@ -180,22 +200,25 @@ class Exchange:
             await self._send_whole(delivery)
 
     async def _send_whole(self, delivery: Delivery) -> None:
-        turn = self.turn
+        turn, events = self.turn, self._events
+        if self._calls is not None:
+            events = await self._calls.check(events)
         if turn.stream:
             renderer = delivery.renderer(self.meter.model)
             await delivery.open_stream(self.target)
-            said = renderer.render(self._events) + renderer.finish(self.note())
+            said = renderer.render(events) + renderer.finish(self.note())
             await self._keep(kept_answer(renderer))
             await delivery.write(said)
             turn.lost(sorted(renderer.losses))
             await delivery.reply.end()
             return
         body = self._whole
-        if not self._relays:
+        rewritten = not self._relays or (self._calls is not None and self._calls.changed)
+        if rewritten:
             head = turn.head(self.meter.model or self.target.name)
-            body, losses = turn.call.dialect.render_answer(fold(self._events), head, self.note())
+            body, losses = turn.call.dialect.render_answer(fold(events), head, self.note())
             turn.lost(losses)
-        await self._keep(b"" if self._relays else body)
+        await self._keep(body if rewritten else b"")
         headers = whole_headers(turn, self.target, len(self._machine.attempts), self.cost_picousd())
         await delivery.send_whole(200, headers, body)
 

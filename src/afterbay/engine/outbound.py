@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import unquote_plus
 
 import msgspec
 
 from afterbay.core.decision import Target
+from afterbay.core.request import ChatRequest
 from afterbay.engine.context import Call, Turn
 from afterbay.policy.route import SOFT, lacks
 from afterbay.wire import openai_chat
@@ -18,6 +20,7 @@ from afterbay.wire.openai_chat.relay import ask_for_usage
 from afterbay.wire.proofs import admitted, without_foreign
 from afterbay.wire.registry import DIALECTS
 from afterbay.wire.splice import rename_model, replace_model
+from afterbay.wire.toolcalls.names import renamed as rename
 
 FORWARDED = {"anthropic.messages": ("anthropic-version", "anthropic-beta")}
 """Client headers that a relay passes on verbatim, by dialect. No other header of a client ever goes upstream."""
@@ -26,13 +29,16 @@ FORWARDED = {"anthropic.messages": ("anthropic-version", "anthropic-beta")}
 class Outbound(msgspec.Struct, frozen=True):
     """A request to a provider, without address and credentials.
 
-    `hides_usage`: the stream will tell its usage, and the client did not ask for it.
+    `hides_usage`: the stream will tell its usage, and the client did not ask for it. `names`: tools that were renamed
+    for the target, as sent -> the client's name. `losses` names what was left out or set.
     """
 
     path: str
     body: bytes
     headers: dict[str, str]
     hides_usage: bool = False
+    names: Mapping[str, str] = {}
+    losses: tuple[str, ...] = ()
 
 
 def prepare(turn: Turn, target: Target) -> Outbound:
@@ -52,16 +58,35 @@ def prepare(turn: Turn, target: Target) -> Outbound:
         path = call.dialect.relay_path(call.path, target.name) + query_of(call.query)
         path, body = addressed(turn, target, path, asking or body)
         return Outbound(path, body, forwarded(call, spoken), asking is not None)
-    request = strip(turn.request, lacking) if lacking else turn.request
-    request, left_out = admitted(request, call.dialect.name, target.maker)
-    built = DIALECTS[spoken].build_request(request, target.name)
-    turn.warnings += [_warning(name) for name in (*sorted(lacking), *left_out, *built.losses)]
-    path, body = addressed(turn, target, built.path, built.body)
-    return Outbound(path, body, built.headers)
+    outbound = rebuild(turn, target, turn.request)
+    turn.warnings += [_warning(name) for name in outbound.losses]
+    return outbound
 
 
-def addressed(turn: Turn, target: Target, path: str, body: bytes) -> tuple[str, bytes]:
+def rebuild(turn: Turn, target: Target, request: ChatRequest) -> Outbound:
+    """A request built anew for this target, without what it lacks, its tools by names that its dialect takes.
+
+    That calls come one at a time is no loss where the target cannot be told: `afterbay.engine.calls` sees to it.
+    """
+    lacking, client = _lacking(turn, target), turn.call.dialect.name
+    dialect = DIALECTS[target.dialect_for(client)]
+    stripped = strip(request, lacking) if lacking else request
+    seen, left_out = admitted(stripped, client, target.maker)
+    renamed, names = rename(seen, dialect.tool_name) if seen.tools else (seen, {})
+    built = dialect.build_request(renamed, target.name)
+    kept = request.tools and request.parallel_tool_calls is False
+    losses = (*sorted(lacking), *left_out, *built.losses)
+    losses = tuple(name for name in losses if not (kept and name == "parallel_tool_calls"))
+    path, body = addressed(turn, target, built.path, built.body, streams=turn.stream and request.stream)
+    return Outbound(path, body, built.headers, names=names, losses=losses)
+
+
+def addressed(
+    turn: Turn, target: Target, path: str, body: bytes, *, streams: bool | None = None
+) -> tuple[str, bytes]:
     """Path and body as the target's provider wants them: a dialect knows the path of its inventor.
+
+    `streams` None: as the client asked.
 
     Raises:
         ClientMistake: the model's name cannot stand in the provider's address.
@@ -69,7 +94,7 @@ def addressed(turn: Turn, target: Target, path: str, body: bytes) -> tuple[str, 
     provider = turn.snapshot.providers[target.provider]
     if provider.kind == "vertex" and path.startswith(MESSAGES_PATH):
         body = for_vertex(body, counts=path.startswith(count.PATH))
-    return provider.path_of(path, target.name, stream=turn.stream), body
+    return provider.path_of(path, target.name, stream=turn.stream if streams is None else streams), body
 
 
 def relayed_body(turn: Turn, target: Target) -> bytes:

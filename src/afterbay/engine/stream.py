@@ -17,6 +17,7 @@ import msgspec
 from afterbay.core.decision import Target
 from afterbay.core.errors import ProviderError
 from afterbay.core.event import Event, Failed
+from afterbay.engine.calls import Calls
 from afterbay.engine.delivery import Delivery, Unusable
 from afterbay.engine.meter import Meter
 from afterbay.ports import TransportError, UpstreamResponse
@@ -79,6 +80,7 @@ class Pump:
         pace: Pace,
         hides_usage: bool = False,
         outgoing: Callable[[list[Event]], list[Event]] = list,
+        calls: Calls | None = None,
     ) -> None:
         self._splitter = splitter
         self._parser = dialect.stream_parser(seed)
@@ -93,6 +95,7 @@ class Pump:
         self._committed = False
         self._hides_usage = hides_usage
         self._outgoing = outgoing
+        self._calls = calls
 
     async def run(self, response: UpstreamResponse, target: Target) -> None:
         """Reads to the end.
@@ -111,6 +114,8 @@ class Pump:
                 if raw:
                     await self._take(raw, sse, target)
         await self._take_rest(target)
+        if self._calls is not None and self._committed:
+            await self.end_calls(self._calls)
         if self._meter.error is None and not self._parser.is_complete:
             raise ProviderFailure(ProviderError("cut", "the stream ended before the answer did"))
         if not self._committed:
@@ -121,6 +126,12 @@ class Pump:
     def is_complete(self) -> bool:
         """Whether the answer has come to its end, though perhaps not the connection."""
         return self._committed and self._parser.is_complete and self._meter.error is None
+
+    async def end_calls(self, calls: Calls) -> None:
+        """Sends what is still held of tool calls."""
+        rest = calls.close()
+        if rest:
+            await self._send(self._delivery.renderer().render(rest), progress=True)
 
     async def _read(self, response: UpstreamResponse) -> bytes:
         """The next bytes. A connection that breaks after the answer's end has brought everything that counts."""
@@ -186,6 +197,10 @@ class Pump:
         `progress`: there was an event other than a ping, be it one without a meaning of its own (a block ends).
         """
         error = self._meter.error
+        if self._calls is not None:
+            events = self._calls.push(events)
+            if error is not None:
+                events += self._calls.close()
         if error is not None and not self._relays:
             events = [event for event in events if type(event) is not Failed]  # the one error event is `fail`'s
         if not self._committed:
@@ -209,6 +224,10 @@ class Pump:
         else:
             chunk = raw if self._relays else self._delivery.renderer().render(events)
             await self._send(chunk, progress=progress)
+        if self._calls is not None and self._calls.wants:
+            self._pace.before_write()
+            events = await self._calls.ask()
+            await self._send(self._delivery.renderer().render(events), progress=True)
         if error is not None:
             raise ProviderFailure(error, shown=self._relays)
 

@@ -11,6 +11,9 @@ Theory of operation
     A whole answer that is empty or not valid is kept as a spare: if no target does better, it is still the answer. Of
     two spares the later one is kept, but never an empty one instead of one that says something.
 
+    A repair is a second request to the target of a committed attempt, about the tool calls of its answer. It is in the
+    log and counts as an attempt, and changes no state: whatever becomes of it, the answer goes on.
+
 States and signals (everything else is a mistake of the driver)
 
     state      begin     first_output   ended ok   ended bad            alarm                  client_left, broke
@@ -92,6 +95,7 @@ class Attempts:
     ) -> None:
         self.state: State = "new"
         self.attempts: list[Attempt] = []
+        self._running = 0
         self._targets = targets
         self._limits = limits
         self._fallback_on = fallback_on
@@ -111,14 +115,27 @@ class Attempts:
 
     def headers(self, now: float, status: int) -> None:
         """The upstream answered with this status; only noted."""
-        self.attempts[-1].headers_s = now - self._started_s
-        self.attempts[-1].status = status
+        self.current.headers_s = now - self._started_s
+        self.current.status = status
 
     def first_output(self, now: float) -> list[Action]:
         """The first output is about to go to the client: from here on there is no way back."""
         self.state = "committed"
-        self.attempts[-1].first_token_s = now - self._started_s
+        self.current.first_token_s = now - self._started_s
         return [self._alarm(now + self._limits.between_tokens_s)]
+
+    @property
+    def current(self) -> Attempt:
+        """The attempt that runs, or ran last. A repair is none of its own: it belongs to the attempt before it."""
+        return self.attempts[self._running]
+
+    def repair(self, now: float) -> Attempt | None:
+        """Notes a further request to the running attempt's target, about tool calls of its answer. The caller makes
+        it, within the request's time, and closes it; None: no attempt or no time is left."""
+        if self.state != "committed" or len(self.attempts) >= self._limits.max_attempts or now >= self._deadline_s:
+            return None
+        self.attempts.append(Attempt(len(self.attempts), self.current.target, "repair", now - self._started_s))
+        return self.attempts[-1]
 
     def ended(self, now: float) -> list[Action]:
         """The running attempt gave a complete and valid answer."""
@@ -175,7 +192,7 @@ class Attempts:
             return []
         self._close(now, "client_closed", None)
         self.state = "done"
-        return [Cancel(len(self.attempts) - 1)]
+        return [Cancel(self._running)]
 
     def broke(self, now: float, why: str) -> list[Action]:
         """The driver itself failed, or found the request to be wrong: nothing more is tried."""
@@ -191,7 +208,7 @@ class Attempts:
         name = "total" if over else "between_tokens" if committed else "first_token"
         limit = getattr(self._limits, f"{name}_s")
         error = ProviderError("timeout", f"no output within {name} = {limit:g} s", code=f"timeout_{name}")
-        number = len(self.attempts) - 1
+        number = self._running
         self._close(now, "timeout", error)
         if committed:
             self.state = "done"
@@ -211,7 +228,8 @@ class Attempts:
         self.state = "running"
         target = self._targets[index]
         self.attempts.append(Attempt(len(self.attempts), target.id, why, now - self._started_s))
-        start = Start(len(self.attempts) - 1, target, self._limits.connect_s)
+        self._running = len(self.attempts) - 1
+        start = Start(self._running, target, self._limits.connect_s)
         return [self._alarm(now + self._limits.first_token_s), start]
 
     def _come_back(self, now: float, error: ProviderError) -> list[Action]:
@@ -235,7 +253,7 @@ class Attempts:
         return SetAlarm(min(at_s, self._deadline_s))
 
     def _close(self, now: float, outcome: Outcome, error: ProviderError | None) -> None:
-        attempt = self.attempts[-1]
+        attempt = self.current
         attempt.ended_s, attempt.outcome = now - self._started_s, outcome
         if error is not None:
             self._last = error

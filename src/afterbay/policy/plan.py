@@ -9,6 +9,7 @@ import msgspec
 
 from afterbay.core.decision import Target
 
+ToolRepair: TypeAlias = Literal["off", "translated", "all"]
 FallbackOn: TypeAlias = Literal["error", "timeout", "rate_limit", "invalid", "empty", "refusal"]
 
 
@@ -55,7 +56,7 @@ class Compliance(msgspec.Struct, frozen=True):
 class Route(msgspec.Struct, frozen=True):
     """How a request is served: a named route, or the defaults for a request by alias.
 
-    `fallback` None: the alias's own list holds.
+    `fallback` None: the alias's own list holds. `tool_order`: tool -> tools whose result it needs.
     """
 
     name: str
@@ -70,6 +71,9 @@ class Route(msgspec.Struct, frozen=True):
     drop_unsupported: bool = False
     ask_usage: bool = False
     compliance: tuple[Compliance, ...] = ()
+    tool_repair: ToolRepair = "translated"
+    tool_reask: bool = False
+    tool_order: Mapping[str, frozenset[str]] = {}
 
 
 class Plan(Protocol):

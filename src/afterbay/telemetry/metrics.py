@@ -85,6 +85,9 @@ class Metrics:
         self._ttft = histogram(
             "gen_ai_server_time_to_first_token_seconds", "To the first output of a model.", genai, TTFT_BUCKETS_S
         )
+        self._tool_calls = counter(
+            "afterbay_tool_calls", "Tool calls that were looked at, by what became of them.", ("verdict",)
+        )
         self._reloads = counter("afterbay_config_reloads", "Configuration reloads.", ("result",))
         self.open_streams = gauge("afterbay_open_streams", "Streams being sent now.")
         """Read from whoever serves them (`set_function`)."""
@@ -147,6 +150,8 @@ class Metrics:
                 series.unpriced.inc()
         if record.cost_picousd:
             series.cost.inc(max(0, record.cost_picousd) * _USD)
+        for verdict, count in record.tool_calls.items():
+            self._tool_calls.labels(self._code(verdict)).inc(count)
         for attempt in record.attempts:
             tried = self._tried.get((attempt.target, attempt.why, attempt.outcome))
             (tried or self._make_tried(attempt)).inc()

@@ -108,6 +108,8 @@ class Dialect(msgspec.Struct, frozen=True):
     render_error     (error, request id) -> body
     stream_type      content type of a client's stream
     streams_json     whether a provider's stream may be a JSON array
+    tool_name        what the name of a tool must match whole; others are renamed (`afterbay.wire.toolcalls.names`).
+                     The default is OpenAI's, and no provider's is narrower
     """
 
     name: str
@@ -123,3 +125,4 @@ class Dialect(msgspec.Struct, frozen=True):
     render_error: Callable[[GatewayError, str], bytes]
     stream_type: str = EVENT_STREAM
     streams_json: bool = False
+    tool_name: str = r"[a-zA-Z0-9_-]{1,64}"

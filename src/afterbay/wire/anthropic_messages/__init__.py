@@ -21,6 +21,9 @@ DIALECT = Dialect(
     render_answer=render_answer,
     parse_error=parse_error,
     render_error=render_error,
+    tool_name=r"[a-zA-Z0-9_-]{1,128}",
 )
+"""The dialect, whole. A tool's name: "String should match pattern '^[a-zA-Z0-9_-]{1,128}$'" (the API's own words,
+modelcontextprotocol/modelcontextprotocol#1345)."""
 
 __all__ = ["DIALECT"]

@@ -11,6 +11,7 @@ Where the protocol is narrower than the canonical request (`Built.losses` names 
   it, and it is left out beside the last. Of `temperature` and `top_p` the first is sent: newer models refuse both.
 - Newer models take no sampling fields at all and no thinking budget: they think adaptively.
 - A prefill (the last turn is the assistant's) ends without white space. Stop sequences are not blank.
+- A tool is `strict` only if its schema is in the part that the API takes for that.
 - The objects of an answer's schema are closed (`additionalProperties: false`), which the API demands.
 - Tool ids are rewritten to the pattern that is allowed, the same id always to the same.
 - Arguments that are no JSON object go as `{"_raw_arguments": text}`; `parse_request` takes them out again.
@@ -31,6 +32,7 @@ from afterbay.core.message import Audio, Document, Image, Message, Part, Refusal
 from afterbay.core.request import ChatRequest, Reasoning, Sampling, ToolSpec
 from afterbay.wire.anthropic_messages.request import RAW_ARGUMENTS
 from afterbay.wire.dialect import Built
+from afterbay.wire.toolcalls.strict import fits_anthropic
 
 DEFAULT_MAX_TOKENS = 4096
 """Sent when the client set no limit: Claude 3's maximum, the lowest of any model (model overview, November 2026)."""
@@ -114,7 +116,7 @@ def conversation(request: ChatRequest, model: str, losses: dict[str, None]) -> _
     if system:
         body["system"] = _content(system)
     if request.tools:
-        body["tools"] = [_tool(tool) for tool in request.tools]
+        body["tools"] = [_tool(tool, losses) for tool in request.tools]
     _choice(request, body, losses)
     return body
 
@@ -273,7 +275,7 @@ def _input(arguments: str) -> Any:
     return msgspec.Raw(text.encode())
 
 
-def _tool(tool: ToolSpec) -> _Json:
+def _tool(tool: ToolSpec, losses: dict[str, None]) -> _Json:
     spec: _Json = {"name": tool.name}
     if tool.description is not None:
         spec["description"] = tool.description
@@ -281,7 +283,9 @@ def _tool(tool: ToolSpec) -> _Json:
     if _SCHEMA.decode(tool.schema).type is msgspec.UNSET:  # `type` is required here, in OpenAI's dialect it is not
         schema = {"type": "object", **msgspec.json.decode(tool.schema)}
     spec["input_schema"] = schema
-    if tool.strict is not None:
+    if tool.strict and not fits_anthropic(tool.schema):
+        losses["tools.strict"] = None  # "For 'object' type, 'additionalProperties' must be explicitly set to false"
+    elif tool.strict is not None:
         spec["strict"] = tool.strict
     return spec
 

@@ -39,8 +39,11 @@ DIALECT = Dialect(
     parse_error=parse_error,
     render_error=render_error,
     streams_json=True,
+    tool_name=r"[a-zA-Z_][a-zA-Z0-9_.-]{0,63}",
 )
-"""The dialect, whole."""
+"""The dialect, whole. A tool's name: "must start with a letter or an underscore", letters, digits, underscores, dots
+and dashes, "a maximum length of 64": what all of Google's references agree on (generativelanguage v1beta and Vertex
+`FunctionDeclaration.name`, November 2026; newer ones allow colons and 128)."""
 
 ARRAY_DIALECT = msgspec.structs.replace(DIALECT, renderer=ArrayRenderer, stream_type="application/json; charset=UTF-8")
 """The same to a client that asks for a stream without `alt=sse`."""

@@ -20,9 +20,10 @@ from afterbay.core.message import (
     ToolResult,
     ToolUse,
 )
-from afterbay.core.request import ChatRequest, ResponseFormat
+from afterbay.core.request import ChatRequest, ResponseFormat, ToolSpec
 from afterbay.wire.dialect import Built
 from afterbay.wire.openai_fields import digest, parameters, reasoning_effort, shorten
+from afterbay.wire.toolcalls.strict import fits_openai
 
 _encode = msgspec.json.Encoder().encode
 
@@ -91,7 +92,7 @@ def _build_tools(request: ChatRequest, body: dict[str, Any], losses: list[str]) 
                     "name": tool.name,
                     **({"description": tool.description} if tool.description is not None else {}),
                     "parameters": parameters(tool.schema),
-                    **({"strict": tool.strict} if tool.strict is not None else {}),
+                    **_strict(tool, losses),
                 },
             }
             for tool in request.tools
@@ -108,6 +109,16 @@ def _build_tools(request: ChatRequest, body: dict[str, Any], losses: list[str]) 
         return
     named = {"type": "function", "function": {"name": choice.name}}
     body["tool_choice"] = named if choice.mode == "tool" else choice.mode
+
+
+def _strict(tool: ToolSpec, losses: list[str]) -> dict[str, bool]:
+    """Strictness, unless OpenAI would refuse it ("'additionalProperties' is required to be supplied")."""
+    if tool.strict is None:
+        return {}
+    if tool.strict and not fits_openai(tool.schema):
+        losses.append("tools.strict")
+        return {}
+    return {"strict": tool.strict}
 
 
 def _format(wanted: ResponseFormat) -> dict[str, Any]:

@@ -44,9 +44,7 @@ def _names(request: ChatRequest) -> dict[str, None]:
     names = dict.fromkeys(tool.name for tool in request.tools)
     for message in request.messages:
         for part in message.parts:
-            if isinstance(part, ToolUse):
-                names[part.name] = None
-            elif isinstance(part, ToolResult) and part.name is not None:
+            if isinstance(part, ToolUse | ToolResult) and part.name is not None:
                 names[part.name] = None
     return names
 

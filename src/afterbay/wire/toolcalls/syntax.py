@@ -171,11 +171,12 @@ class _Reader:
 
     def _separate(self, char: str, before: int) -> None:
         """A comma, or none where a new line or the end of a number or bracket shows that the value is over."""
+        last = self._out[-1][-1]
         if char == ",":
             self._at += 1
-        elif self._out[-1].endswith('"') and "\n" not in self._text[before : self._at]:
-            raise _Refused
-        elif self._open[-1] != "}" and not self._out[-1].endswith(("}", "]", '"')):
+        elif (last == '"' and "\n" not in self._text[before : self._at]) or (
+            last not in '}]"' and self._open[-1] != "}"
+        ):
             raise _Refused
         self._out.append(",")
         self._wants = "item"
@@ -238,9 +239,9 @@ class _Reader:
             if char == quote:
                 break
             if char == "\\":
-                piece, at = self._escape(at)
+                piece, after = self._escape(at)
                 pieces.append(piece)
-                bare, letter = bare or piece == "\\\\", letter or piece[1:] in _LETTERS
+                bare, letter, at = bare or after == at, letter or piece[1:] in _LETTERS, after
                 if bare and letter:  # `C:\\dir\\new`: is it a line's end or a folder?
                     raise _Refused
             else:
