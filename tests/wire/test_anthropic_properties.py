@@ -183,8 +183,9 @@ def conversations(draw: st.DrawFn) -> tuple[Message, ...]:
 def requests(draw: st.DrawFn) -> ChatRequest:
     schema = b'{"type":"object","properties":{"a":{"type":"string"}}}'
     tools = tuple(ToolSpec(name, draw(st.none() | words), schema, draw(st.none() | st.booleans())) for name in "ab")
-    tools = tools if draw(st.booleans()) else ()
     closed = b'{"type":"object","properties":{"a":{"type":"string"}},"additionalProperties":false}'
+    tools = tuple(msgspec.structs.replace(tool, schema=closed) if tool.strict else tool for tool in tools)
+    tools = tools if draw(st.booleans()) else ()
     reasoning = draw(
         st.none()
         | st.builds(Reasoning, st.just("high"))

@@ -141,9 +141,10 @@ CASES = [
         [
             gpt(
                 HI,
-                tools=[{"type": "function", "function": TOOL["function"] | {"strict": True}}],
+                tools=[TOOL],
                 tool_choice={"type": "function", "function": {"name": "weather"}},
                 parallel_tool_calls=False,
+                losses="tools.strict",
             ),
             gemini(
                 said("Hi"),

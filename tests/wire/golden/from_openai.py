@@ -68,6 +68,8 @@ def function_response(call_id: str, name: str, **response: Any) -> dict[str, Any
     return {"functionResponse": {"id": call_id, "name": name, "response": response}}
 
 
+CLOSED: dict[str, object] = {"type": "object", "properties": {}, "additionalProperties": False}
+
 CASES = [
     Case(
         "one system prompt and one question",
@@ -224,13 +226,14 @@ CASES = [
         "parametersJsonSchema: recording 08d2432d7dfd5262.",
     ),
     Case(
-        "tools without parameters, one strict",
+        "tools without parameters, two strict, one of them with a schema for it",
         OPENAI,
         chat(
             HI,
             tools=[
                 {"type": "function", "function": {"name": "a"}},
                 {"type": "function", "function": {"name": "b", "strict": True, "parameters": {"properties": {}}}},
+                {"type": "function", "function": {"name": "c", "strict": True, "parameters": CLOSED}},
             ],
         ),
         [
@@ -238,8 +241,10 @@ CASES = [
                 HI,
                 tools=[
                     {"name": "a", "input_schema": {"type": "object", "properties": {}}},
-                    {"name": "b", "input_schema": {"type": "object", "properties": {}}, "strict": True},
+                    {"name": "b", "input_schema": {"type": "object", "properties": {}}},
+                    {"name": "c", "input_schema": CLOSED, "strict": True},
                 ],
+                losses="tools.strict",
             ),
             gemini(
                 said("Hi"),
@@ -248,6 +253,7 @@ CASES = [
                         "functionDeclarations": [
                             {"name": "a", "parametersJsonSchema": {"type": "object", "properties": {}}},
                             {"name": "b", "parametersJsonSchema": {"properties": {}}},
+                            {"name": "c", "parametersJsonSchema": CLOSED},
                         ]
                     }
                 ],
