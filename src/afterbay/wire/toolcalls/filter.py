@@ -192,6 +192,7 @@ class CallFilter:
         if name is not None:
             event = msgspec.structs.replace(event, name=name)
             self.changed = True
+        self._release_whole(line, out)
         if self.rules.serial and (line.queue or line.late):
             self._drop(event, line, "one call at a time was asked for")
             return
@@ -199,7 +200,6 @@ class CallFilter:
             line.late[event.call] = False
             out.append(event)
             return
-        self._release_whole(line, out)
         call = Call(event)
         line.queue.append(call)
         line.open[event.call] = call

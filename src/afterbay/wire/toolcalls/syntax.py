@@ -264,6 +264,8 @@ class _Reader:
             raise _Refused
         if char == "'":
             return "'", at + 1
+        if char in ("x", "U"):  # Python's escapes, or a folder's name?
+            raise _Refused
         return "\\\\", at
 
 
