@@ -281,13 +281,15 @@ def test_names_that_the_target_refuses_are_changed_and_restored(stream: bool) ->
     assert sent["tool_choice"]["function"]["name"] == sent["tools"][0]["function"]["name"]
 
 
-def test_a_stream_that_breaks_gives_the_arguments_it_had_and_then_the_error() -> None:
+@pytest.mark.parametrize("ends", [(Cut(),), ()])
+def test_a_stream_that_breaks_gives_the_arguments_it_had_and_then_the_error(ends: tuple[Cut, ...]) -> None:
     steps = streamed(OPENAI, ("add", '{"n":12345}')).steps[:2]
-    one = gateway([Script(steps=(*steps, Cut()))])
+    one = gateway([Script(steps=(*steps, *ends))])
     reply = serve(one, ANTHROPIC, body=asked(ANTHROPIC, "add"))
+    assert b'"partial_json":"{\\"n\\"' in reply.body
     assert error(reply.body)
     assert not is_clean(reply.body, ANTHROPIC)
-    assert one.record.outcome != "ok"
+    assert (one.record.outcome != "ok", one.record.tool_calls) == (True, {"cut": 1})
 
 
 def test_an_answer_that_hangs_after_its_end_is_complete_with_its_calls() -> None:

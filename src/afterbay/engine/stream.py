@@ -140,6 +140,8 @@ class Pump:
         except TransportError:
             if self._parser.is_complete:
                 return b""
+            if self._calls is not None and self._committed:
+                await self.end_calls(self._calls)
             raise
 
     async def let_go(self, response: UpstreamResponse) -> None:

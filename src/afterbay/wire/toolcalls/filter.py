@@ -38,6 +38,10 @@ from afterbay.core.json_schema import validator_of
 from afterbay.wire.toolcalls.coercion import coerce, misfit
 from afterbay.wire.toolcalls.order import Named, waiting
 from afterbay.wire.toolcalls.syntax import is_object, repair
+from afterbay.wire.toolcalls.work import MOST_EXPLAINED, MOST_JUDGED, work
+
+NOTES = 20
+"""So many calls of an answer are told one by one."""
 
 HELD_CHARS = 1 << 20
 """As much of an answer's arguments is held back; then they pass unseen, and the verdict says so."""
@@ -340,15 +344,21 @@ class CallFilter:
         validator = validator_of(schema)
         if validator is None:
             return
-        try:
-            problem = misfit(msgspec.json.decode(text), validator)
-            better = coerce(text, validator) if problem is not None else None
-        except (ValueError, RecursionError) as error:
-            problem, better = f"its arguments cannot be judged: {error}"[:200], None
+        value = msgspec.json.decode(text)
+        steps = work(schema, value)
+        if steps > MOST_JUDGED:
+            call.outcome, call.detail = "unseen", "its schema takes too long to check"
+            return
+        if validator.is_valid(value):
+            return
+        problem, better = "its arguments do not fit the schema", None
+        if steps <= MOST_EXPLAINED:
+            problem = misfit(value, validator) or problem
+            better = coerce(text, validator)
         if better is not None:
             call.fitted, changes = better
             call.outcome, call.detail = "coerced", ", ".join(changes)[:300]
-        elif problem is not None:
+        else:
             call.outcome, call.detail, call.problem = "invalid", problem, problem
 
 
@@ -364,4 +374,5 @@ def notes(verdicts: Iterable[Verdict]) -> list[str]:
         "unseen": "tool call not checked",
         "dropped": "tool call dropped",
     }
-    return [f"{words[one.outcome]}: {one.name[:64]}: {one.detail}"[:300] for one in verdicts if one.outcome in words]
+    said = [f"{words[one.outcome]}: {one.name[:64]}: {one.detail}"[:300] for one in verdicts if one.outcome in words]
+    return said if len(said) <= NOTES else [*said[:NOTES], f"tool calls: {len(said) - NOTES} more had something wrong"]
