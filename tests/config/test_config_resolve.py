@@ -549,3 +549,17 @@ def test_an_embedded_model_reads_no_images_and_takes_no_reasoning_effort(snapsho
     direct = direct_target(made, "l", "local")
     assert direct is not None
     assert direct.cannot == made.aliases["a"].targets[0].cannot
+
+
+def test_what_is_done_with_tool_calls_is_said_by_the_route_or_the_defaults(snapshot_of: Build) -> None:
+    text = P + (
+        "models: {a: {provider: p}}\n"
+        "defaults: {tool_repair: all, tool_reask: 1, tool_order: {book: [search, price]}}\n"
+        "routes: {r: {tool_repair: 'off', tool_reask: 0}, s: {tool_order: {x: [y]}}}\n"
+    )
+    made = snapshot_of(text)
+    r, s = made.routes["r"], made.routes["s"]
+    assert (r.tool_repair, r.tool_reask, r.tool_order) == ("off", False, {"book": {"search", "price"}})
+    assert (s.tool_repair, s.tool_reask, s.tool_order) == ("all", True, {"x": {"y"}})
+    plain = snapshot_of(P + "models: {a: {provider: p}}\n").defaults
+    assert (plain.tool_repair, plain.tool_reask, plain.tool_order) == ("translated", False, {})

@@ -268,3 +268,32 @@ def test_headers_are_noted_with_their_time() -> None:
     one = running()
     one.headers(1.5, 200)
     assert (one.attempts[0].headers_s, one.attempts[0].status) == (1.5, 200)
+
+
+def test_a_repair_is_noted_beside_the_committed_attempt_and_changes_nothing_else() -> None:
+    one = running()
+    one.first_output(1.0)
+    noted = one.repair(2.0)
+    assert noted is not None
+    assert (noted.number, noted.target, noted.why, noted.started_s) == (1, "a/m", "repair", 2.0)
+    assert (one.state, one.current) == ("committed", one.attempts[0])
+    assert one.ended(4.0) == [Finish()]
+    assert [(a.outcome, a.ended_s) for a in one.attempts] == [("ok", 4.0), (None, None)]
+
+
+def test_an_error_after_a_repair_is_the_answers_own() -> None:
+    one = running()
+    one.first_output(1.0)
+    one.repair(2.0)
+    assert one.client_left(3.0) == [Cancel(0)]
+    assert [a.outcome for a in one.attempts] == ["client_closed", None]
+
+
+def test_no_repair_before_the_first_output_nor_without_attempts_or_time() -> None:
+    one = running()
+    assert one.repair(1.0) is None
+    one.first_output(1.0)
+    assert one.repair(100.0) is None
+    assert one.repair(2.0) is not None
+    assert one.repair(3.0) is not None
+    assert one.repair(4.0) is None, "three attempts are all there may be"

@@ -125,3 +125,9 @@ def test_two_gateways_in_a_process_do_not_meet(metrics: Metrics) -> None:
 def test_every_metric_has_a_name_of_ours_or_of_the_conventions(metrics: Metrics) -> None:
     assert len(names(metrics)) == 14
     assert all(name.startswith(("afterbay_", "gen_ai_server_")) for name in names(metrics))
+
+
+def test_tool_calls_are_counted_by_what_became_of_them(metrics: Metrics) -> None:
+    metrics.observe(a_record(tool_calls={"ok": 2, "repaired": 1}))
+    metrics.observe(a_record(tool_calls={"ok": 1}))
+    assert samples(metrics, "afterbay_tool_calls_total") == {("ok",): 3.0, ("repaired",): 1.0}

@@ -81,9 +81,7 @@ def rebuild(turn: Turn, target: Target, request: ChatRequest) -> Outbound:
     return Outbound(path, body, built.headers, names=names, losses=losses)
 
 
-def addressed(
-    turn: Turn, target: Target, path: str, body: bytes, *, streams: bool | None = None
-) -> tuple[str, bytes]:
+def addressed(turn: Turn, target: Target, path: str, body: bytes, *, streams: bool | None = None) -> tuple[str, bytes]:
     """Path and body as the target's provider wants them: a dialect knows the path of its inventor.
 
     `streams` None: as the client asked.
