@@ -52,6 +52,7 @@ class Seconds(float):
 
 # Bounds stand on the number itself: msgspec refuses them on a union with None.
 Count: TypeAlias = Annotated[int, msgspec.Meta(gt=0)]
+AtMostOnce: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1)]
 Factor: TypeAlias = Annotated[float, msgspec.Meta(gt=0)]
 Share: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Dollars: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
@@ -251,8 +252,8 @@ class RouteConfig(Section, frozen=True):
         Doc(description="Which answers' tool calls are checked and repaired. Default: translated."),
     ] = None
     tool_reask: Annotated[
-        Literal[0, 1] | None,
-        Doc(description="How often the model is asked again for a call that stays invalid. Default: 0."),
+        AtMostOnce | None,
+        Doc(description="How often (0 or 1) the model is asked again for a call that stays invalid. Default: 0."),
     ] = None
     tool_order: Annotated[
         dict[str, tuple[str, ...]],
