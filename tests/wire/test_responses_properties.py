@@ -217,7 +217,7 @@ def conversations(draw: st.DrawFn) -> tuple[Message, ...]:
 
 @st.composite
 def requests(draw: st.DrawFn) -> ChatRequest:
-    schema = b'{"type":"object","properties":{"a":{"type":"string"}}}'
+    schema = b'{"type":"object","properties":{"a":{"type":"string"}},"required":["a"],"additionalProperties":false}'
     tools = tuple(ToolSpec(name, draw(st.none() | words), schema, draw(st.booleans())) for name in "ab")
     tools = tools if draw(st.booleans()) else ()
     choice = draw(

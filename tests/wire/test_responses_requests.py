@@ -499,16 +499,18 @@ def test_results_stand_before_what_else_the_turn_says() -> None:
 
 
 def test_tools_always_say_whether_they_are_strict() -> None:
-    tools = (ToolSpec("f", "d", b'{"type":"object"}', True), ToolSpec("g"))
+    closed = {"type": "object", "properties": {}, "additionalProperties": False}
+    tools = (ToolSpec("f", "d", json.dumps(closed).encode(), True), ToolSpec("g"), ToolSpec("h", strict=True))
     body, losses = build(ask(tools=tools, tool_choice=ToolChoice("tool", "g"), parallel_tool_calls=False))
     empty = {"type": "object", "properties": {}}
     assert body["tools"] == [
-        {"type": "function", "name": "f", "description": "d", "parameters": empty, "strict": True},
+        {"type": "function", "name": "f", "description": "d", "parameters": closed, "strict": True},
         {"type": "function", "name": "g", "parameters": empty, "strict": False},
+        {"type": "function", "name": "h", "parameters": empty, "strict": False},
     ]
     assert body["tool_choice"] == {"type": "function", "name": "g"}
     assert body["parallel_tool_calls"] is False
-    assert losses == set()
+    assert losses == {"tools.strict"}, "strict mode refuses the last one's schema"
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from afterbay.wire.openai_fields import parameters, reasoning_effort
 from afterbay.wire.openai_responses import proof
 from afterbay.wire.openai_responses.request import LOGPROBS, PROOFS
 from afterbay.wire.openai_responses.writer import write_input
+from afterbay.wire.toolcalls.strict import fits_openai
 
 CANNOT = {
     "n": "the Responses API gives one answer",
@@ -102,7 +103,7 @@ def _reasoning(wanted: Reasoning, losses: list[str]) -> dict[str, Any]:
 
 def _tools(request: ChatRequest, body: dict[str, Any], losses: list[str]) -> None:
     if request.tools:
-        body["tools"] = [_tool(tool) for tool in request.tools]
+        body["tools"] = [_tool(tool, losses) for tool in request.tools]
         if request.parallel_tool_calls is not None:
             body["parallel_tool_calls"] = request.parallel_tool_calls
     choice = request.tool_choice
@@ -116,12 +117,16 @@ def _tools(request: ChatRequest, body: dict[str, Any], losses: list[str]) -> Non
     body["tool_choice"] = {"type": "function", "name": choice.name} if choice.mode == "tool" else choice.mode
 
 
-def _tool(tool: ToolSpec) -> dict[str, Any]:
-    """A function. `strict` is always said: without it OpenAI rewrites the schema as strict, unlike in chat."""
+def _tool(tool: ToolSpec, losses: list[str]) -> dict[str, Any]:
+    """A function. `strict` is always said: without it OpenAI rewrites the schema as strict, unlike in chat. It is
+    false for a schema that strict mode refuses."""
+    strict = bool(tool.strict) and fits_openai(tool.schema)
+    if tool.strict and not strict:
+        losses.append("tools.strict")
     built: dict[str, Any] = {"type": "function", "name": tool.name}
     if tool.description is not None:
         built["description"] = tool.description
-    return built | {"parameters": parameters(tool.schema), "strict": bool(tool.strict)}
+    return built | {"parameters": parameters(tool.schema), "strict": strict}
 
 
 def _format(wanted: ResponseFormat) -> dict[str, Any]:
