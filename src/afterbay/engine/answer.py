@@ -22,6 +22,7 @@ _ASKS_FOR_A_FORM: Mapping[str, tuple[bytes, ...]] = MappingProxyType(
         "anthropic.messages": (b'"output_config"', b'"output_format"'),
         "openai.responses": (b'"format"',),
         "gemini": (b"esponseMimeType", b"esponse_mime_type"),
+        "bedrock.converse": (b'"textFormat"',),
     }
 )
 """What a body holds, by its dialect, if it asks for a form of the answer: found without parsing it."""

@@ -153,7 +153,12 @@ class Pump:
 
     async def _take_rest(self, target: Target) -> None:
         """The last event may lack its blank line: some hosts end so. Half an event, after a cut, is not passed on."""
-        raw, sse = self._splitter.rest()
+        try:
+            raw, sse = self._splitter.rest()
+        except ValueError as error:
+            if self._parser.is_complete:
+                return
+            raise ProviderFailure(ProviderError("server", str(error), code="bad_answer")) from None
         if sse and not self._parser.is_over:
             with contextlib.suppress(_Unreadable):
                 events = self._parse(sse, strict=True)

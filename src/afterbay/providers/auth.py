@@ -16,9 +16,10 @@ _KEY_HEADER: Mapping[str, tuple[str, str]] = MappingProxyType(
         "gemini": ("x-goog-api-key", ""),
         "azure": ("api-key", ""),
         "vertex": ("x-goog-api-key", ""),
+        "bedrock": _BEARER,  # an API key of Bedrock; without one requests are signed
     }
 )
-"""(header, prefix) by provider kind. Sources: the three API references, "Authentication", November 2026;
+"""(header, prefix) by provider kind. Sources: the API references, "Authentication", November 2026;
 for azure and vertex the clients of openai 3.57.0 and google-genai 3.6.1."""
 
 _ALWAYS: Mapping[str, Mapping[str, str]] = MappingProxyType({"anthropic": HEADERS})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from afterbay.wire import json_array, sse
+from afterbay.wire import aws_stream, json_array, sse
 from afterbay.wire.sse import SseEvent
 
 
@@ -19,7 +19,11 @@ class Splitter(Protocol):
         """
 
     def rest(self) -> tuple[bytes, list[SseEvent]]:
-        """What is left at the end of input: raw bytes, and the event that they make."""
+        """What is left at the end of input: raw bytes, and the event that they make.
+
+        Raises:
+            ValueError: as `feed`, which had whole events to give back first.
+        """
 
     def ended(self, rest: bytes) -> bytes:
         """`rest` with the end that an event has, where it lacks one."""
@@ -32,4 +36,6 @@ def splitter_for(content_type: str, limit_bytes: int) -> Splitter:
     """The splitter of a streamed answer; `limit_bytes` bounds one event. What does not say what it is, is SSE."""
     if content_type.startswith("application/json"):
         return json_array.Splitter(limit_bytes)
+    if content_type.startswith(aws_stream.CONTENT_TYPE):
+        return aws_stream.FrameSplitter(limit_bytes)
     return sse.Splitter(limit_bytes)

@@ -9,7 +9,7 @@ import msgspec
 
 from afterbay.core.request import ChatRequest, EmbedRequest
 from afterbay.core.usage import Usage
-from afterbay.wire import anthropic_messages, gemini, openai_chat, openai_embeddings, openai_responses
+from afterbay.wire import anthropic_messages, bedrock, gemini, openai_chat, openai_embeddings, openai_responses
 from afterbay.wire.anthropic_messages import count as anthropic_count
 from afterbay.wire.dialect import Built, Dialect
 from afterbay.wire.gemini import count as gemini_count
@@ -47,7 +47,13 @@ class Counter(msgspec.Struct, frozen=True):
 DIALECTS: Mapping[str, Dialect] = MappingProxyType(
     {
         one.name: one
-        for one in (openai_chat.DIALECT, openai_responses.DIALECT, anthropic_messages.DIALECT, gemini.DIALECT)
+        for one in (
+            openai_chat.DIALECT,
+            openai_responses.DIALECT,
+            anthropic_messages.DIALECT,
+            gemini.DIALECT,
+            bedrock.DIALECT,
+        )
     }
 )
 

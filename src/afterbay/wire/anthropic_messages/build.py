@@ -31,14 +31,12 @@ import msgspec
 from afterbay.core.message import Audio, Document, Image, Message, Part, Refusal, Text, Thinking, ToolResult, ToolUse
 from afterbay.core.request import ChatRequest, Reasoning, Sampling, ToolSpec
 from afterbay.wire.anthropic_messages.request import RAW_ARGUMENTS
+from afterbay.wire.claude import EFFORTS, LEAST_THINKING_TOKENS, NEWER, closed, fits_thinking
 from afterbay.wire.dialect import Built
 from afterbay.wire.toolcalls.strict import fits_anthropic
 
 DEFAULT_MAX_TOKENS = 4096
 """Sent when the client set no limit: Claude 3's maximum, the lowest of any model (model overview, November 2026)."""
-
-LEAST_THINKING_TOKENS = 1024
-"""The smallest `thinking.budget_tokens` (extended thinking page, November 2026)."""
 
 PATH = "/v1/messages"
 HEADERS = {"anthropic-version": "2023-06-01"}
@@ -58,13 +56,7 @@ CANNOT: dict[str, str] = {
 }
 """Features, by the names of `afterbay.wire.features`, that no Messages request can express."""
 
-NEWER = re.compile(r"claude-[a-z]+-(?:4[-.](?:[7-9]|[1-9]\d)|[5-9]|[1-9]\d)(?!\d)")
-"""Models from Opus 4.7 on. They refuse `temperature`, `top_p` and `top_k` ("is deprecated for this model") and a
-thinking budget, in place of which they think adaptively. Source: Anthropic's migration guide, BerriAI/litellm#26444,
-earendil-works/pi#3297."""
-
 _EFFORT = {"minimal": "low"}
-_EFFORTS = frozenset({"minimal", "low", "medium", "high", "xhigh", "max"})
 _BAD_ID = re.compile(r"[^a-zA-Z0-9_-]")
 _IMAGE_STARTS = {"iVBOR": "image/png", "R0lGOD": "image/gif", "UklGR": "image/webp"}
 
@@ -366,39 +358,11 @@ def shape_output(request: ChatRequest, body: _Json, losses: dict[str, None]) -> 
         body["output_config"] = config
 
 
-def closed(schema: bytes, losses: dict[str, None]) -> Any:
-    """The schema with every object closed. The API: "'additionalProperties' must be explicitly set to false"."""
-    tree = msgspec.json.decode(schema)
-    if not _close(tree):
-        return msgspec.Raw(schema)
-    losses["response_format.additionalProperties=false"] = None
-    return tree
-
-
-def _close(node: Any) -> bool:
-    """Closes the objects of a schema in place; whether anything changed."""
-    if not isinstance(node, dict):
-        return False
-    changed = False
-    kind = node.get("type")
-    if kind == "object" or (isinstance(kind, list) and "object" in kind):
-        changed = node.get("additionalProperties") is not False
-        node["additionalProperties"] = False
-    inner: list[Any] = [node.get("items")]
-    for name in ("anyOf", "oneOf", "allOf", "prefixItems"):
-        inner += node[name] if isinstance(node.get(name), list) else ()
-    for name in ("properties", "$defs", "definitions"):
-        inner += node[name].values() if isinstance(node.get(name), dict) else ()
-    for one in inner:
-        changed = _close(one) or changed
-    return changed
-
-
 def _reasoning(reasoning: Reasoning, body: _Json, config: _Json, losses: dict[str, None]) -> None:
     effort, budget = reasoning.effort, reasoning.budget_tokens
     if effort == "none":
         effort, budget = None, 0
-    if effort is not None and effort not in _EFFORTS:  # another host's word (Groq: "default")
+    if effort is not None and effort not in EFFORTS:  # another host's word (Groq: "default")
         losses["reasoning.effort"] = None
     elif effort is not None:
         config["effort"] = _EFFORT.get(effort, effort)
@@ -429,11 +393,6 @@ def _reasoning(reasoning: Reasoning, body: _Json, config: _Json, losses: dict[st
     body["thinking"] = thinking
     if budget != 0:
         for name in ("temperature", "top_k", "top_p"):
-            if name in body and not _fits_thinking(name, body[name]):
+            if name in body and not fits_thinking(name, body[name]):
                 del body[name]
                 losses[name] = None
-
-
-def _fits_thinking(name: str, value: float) -> bool:
-    """Source: extended thinking page, feature compatibility; recordings send a temperature of 1 beside it."""
-    return value == 1 if name == "temperature" else name == "top_p" and value >= 0.95
