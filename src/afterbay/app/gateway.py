@@ -22,6 +22,7 @@ from afterbay.engine.fleet import Fleet
 from afterbay.http.asgi import Gateway
 from afterbay.http.pages import Pages
 from afterbay.ports import Upstream
+from afterbay.providers.aws import aws_signer_for
 from afterbay.providers.tokens import signer_for
 from afterbay.providers.upstream import HttpUpstream
 from afterbay.store.database import open_database
@@ -165,11 +166,11 @@ class RunningGateway:
         return Fleet(snapshot, self._upstream, self._direct)
 
     def _upstream(self, provider: Provider, name: str) -> Upstream:
-        made: Upstream = (
-            self.local.upstream(provider, name)
-            if provider.is_embedded
-            else HttpUpstream(provider, signer_for(provider))
-        )
+        made: Upstream
+        if provider.is_embedded:
+            made = self.local.upstream(provider, name)
+        else:
+            made = HttpUpstream(provider, aws_signer_for(provider, self._environ) or signer_for(provider))
         return self._wrap(made, provider.name) if self._wrap is not None else made
 
     def _direct(self, snapshot: Snapshot, provider: str, model: str) -> Target | None:

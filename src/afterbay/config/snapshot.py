@@ -36,6 +36,7 @@ class Provider(msgspec.Struct, frozen=True):
     proxy: str | None = None
     ca_file: str | None = None
     region: str | None = None
+    profile: str | None = None
     compliance: frozenset[str] = frozenset()
     concurrent: int | None = None
     threads: int | None = None

@@ -20,17 +20,20 @@ from afterbay.config.schema import Protocol, ProviderConfig
 from afterbay.config.snapshot import Provider
 from afterbay.core.secret import Secret
 
-UNSERVED = frozenset({"bedrock", "cohere"})
+UNSERVED = frozenset({"cohere"})
 """Kinds that load and whose protocol this release does not speak."""
 
 _KINDS_WITH_KEY: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"api_version": ("azure", "vertex"), "project": ("vertex",), "location": ("vertex",), "profile": ()}
+    {"api_version": ("azure", "vertex"), "project": ("vertex",), "location": ("vertex",), "profile": ("bedrock",)}
 )
 """Keys that mean something to some kinds only; to none: this release does not serve whose they are."""
 
 _TOKEN_LIBRARY = MappingProxyType({"azure": ("azure.identity", "azure"), "vertex": ("google.auth", "gcp")})
 """What gets tokens for a cloud provider without a key, and the extra that installs it."""
 
+_AWS_REGION = re.compile(r"[a-z]{2,5}(?:-[a-z]+)+-\d{1,2}")
+_AWS_SUFFIX = {"cn": "amazonaws.com.cn", "eusc": "amazonaws.eu"}
+"""Where an AWS region's first word has a domain of its own. Source: botocore 1.44, partitions.json."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -102,6 +105,7 @@ def _resolve(
     if not name or "/" in name:
         what = "a provider's name is empty or has a slash in it"
         problems.append(document.problem(path, what, "a name such as openai or vllm-eu", "`a/b` means model b at a."))
+    config = _with_aws(document, path, config, environ, problems)
     _check_urls(document, path, config, problems)
     _warn(path, name, config, warnings)
     if config.kind in UNSERVED:
@@ -196,6 +200,7 @@ def _provider(
         proxy=config.proxy,
         ca_file=config.ca_file,
         region=config.region,
+        profile=config.profile,
         compliance=frozenset(config.compliance),
         concurrent=config.limits.concurrent,
         threads=config.threads,
@@ -213,6 +218,28 @@ def _spoken(api: str, protocol: Protocol, *, has_both: bool) -> tuple[str, tuple
     if api == "responses_only":
         return RESPONSES, ()
     return (RESPONSES, (chat,)) if api == "responses" else (chat, (RESPONSES,) if has_both else ())
+
+
+def _with_aws(
+    document: Document, path: str, config: ProviderConfig, environ: Mapping[str, str], problems: list[Problem]
+) -> ProviderConfig:
+    """Bedrock's configuration with what AWS's own variables say: region, API key, and the address of the region."""
+    if config.kind != "bedrock":
+        return config
+    region = config.region or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
+    wanted = "an AWS region such as us-east-1, here or in AWS_REGION"
+    if not region:
+        problems.append(document.problem(f"{path}.region", "this key is missing, and AWS_REGION is not set", wanted))
+        return config
+    if not _AWS_REGION.fullmatch(region):
+        problems.append(document.problem(f"{path}.region", f"`{region}` is not a region of AWS", wanted))
+        return config
+    key = config.api_key
+    if not key and not config.api_keys and config.profile is None:
+        key = environ.get("AWS_BEARER_TOKEN_BEDROCK") or None
+    suffix = _AWS_SUFFIX.get(region.partition("-")[0], "amazonaws.com")
+    base_url = config.base_url or f"https://bedrock-runtime.{region}.{suffix}"
+    return msgspec.structs.replace(config, region=region, api_key=key, base_url=base_url)
 
 
 def _check_urls(document: Document, path: str, config: ProviderConfig, problems: list[Problem]) -> None:
@@ -266,6 +293,13 @@ def _warn(path: str, name: str, config: ProviderConfig, warnings: list[str]) -> 
 def _warn_keyless(path: str, config: ProviderConfig, vendor: Row | None, warnings: list[str]) -> None:
     """Says that a public provider will refuse: a server of one's own may well need no key, and so may a proxy."""
     if vendor is None or not vendor.base_url.startswith("https:") or config.api_key or config.api_keys:
+        return
+    if vendor.protocol == "bedrock":
+        if not _is_installed("botocore"):
+            warnings.append(
+                f"{path} has no api_key, and what signs requests is not installed: bedrock will refuse. Add api_key, "
+                "or install it: pip install 'afterbay[aws]'."
+            )
         return
     if config.headers or (config.base_url is not None and catalog().at(config.base_url) is None):
         return

@@ -9,6 +9,13 @@ from typing import Protocol
 class Signer(Protocol):
     """Makes the headers that identify the gateway, for one request."""
 
+    @property
+    def secrets(self) -> tuple[bytes, ...]:
+        """What of its own must not come back in an answer: some providers quote what they refuse."""
+
+    def refused(self) -> None:
+        """The provider answered 401 or 403: what it was shown may have ended, or been replaced."""
+
     async def sign(self, url: str, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:
         """The headers to add to a request with this URL, body and headers.
 

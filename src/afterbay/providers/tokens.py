@@ -67,6 +67,14 @@ class TokenSigner:
         self._rests_until_s = 0.0
         self._renewal: asyncio.Future[Token] | None = None
 
+    @property
+    def secrets(self) -> tuple[bytes, ...]:
+        """See `afterbay.providers.signer.Signer.secrets`."""
+        return (self._token.text.encode(),) if self._token is not None else ()
+
+    def refused(self) -> None:
+        """Nothing to do: a token says itself when it ends."""
+
     async def sign(self, url: str, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:
         """See `afterbay.providers.signer.Signer.sign`."""
         token, now_s = self._token, self._utc()

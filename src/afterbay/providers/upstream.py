@@ -136,7 +136,7 @@ class HttpUpstream:
             sent = sent | await self._signer.sign(str(self._url(path)), body, sent)
         response = await self._request(session, "POST", self._url(path), body, sent, connect_s)
         self._judge(key, response.status)
-        return HttpResponse(response, self._secrets)
+        return HttpResponse(response, self._all_secrets())
 
     async def send(
         self,

@@ -85,7 +85,7 @@ class _Delta(msgspec.Struct, rename="camel", gc=False):
     citation: _Raw = _NOTHING
 
 
-class _Start(msgspec.Struct, rename="camel"):
+class _Start(msgspec.Struct, rename="camel", frozen=True):
     tool_use: _Use | None = None
     tool_result: _Result | None = None
 
