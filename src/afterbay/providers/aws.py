@@ -1,7 +1,7 @@
 """Amazon's credentials and signatures, by botocore (the extra `aws`), which is loaded at the first request.
 
 Credentials are found and refreshed in a thread, one at a time, and kept for a minute: botocore renews them ten minutes
-before they end, so a minute's delay costs nothing. While new ones are fetched, requests go on with the old.
+before they end, so a minute's delay costs nothing. While one request fetches new ones, the others go on with the old.
 Source: docs.aws.amazon.com "Create a signed AWS API request" (November 2026); botocore 1.44 `auth`, `credentials`.
 """
 
@@ -49,7 +49,7 @@ class SigV4Signer:
         self._frozen: Any = None  # one consistent set of them
         self._taken_s = self._failed_s = float("-inf")
         self._why = _NOTHING
-        self._fetching: asyncio.Task[None] | None = None
+        self._is_fetching = asyncio.Lock()
 
     @property
     def secrets(self) -> tuple[bytes, ...]:
@@ -74,40 +74,33 @@ class SigV4Signer:
         if now - self._taken_s > PAUSE_S:
             self._found, self._taken_s = None, float("-inf")
 
-    async def close(self) -> None:
-        """Stops looking."""
-        if self._fetching is not None:
-            self._fetching.cancel()
-
     async def _credentials(self) -> Any:
-        now = asyncio.get_running_loop().time()
-        age_s = now - self._taken_s
-        if age_s > FRESH_S and self._fetching is None and now - self._failed_s > PAUSE_S:
-            self._fetching = asyncio.create_task(self._fetch(), name="find AWS credentials")
-        if age_s > STALE_S and self._fetching is not None:
-            await asyncio.shield(self._fetching)
-        if self._frozen is None or asyncio.get_running_loop().time() - self._taken_s > STALE_S:
+        clock = asyncio.get_running_loop().time
+        if clock() - self._taken_s > FRESH_S and not (self._is_fetching.locked() and clock() - self._taken_s < STALE_S):
+            async with self._is_fetching:
+                now = clock()
+                if now - self._taken_s > FRESH_S and now - self._failed_s > PAUSE_S:
+                    await self._fetch()
+        if self._frozen is None or clock() - self._taken_s > STALE_S:
             raise TransportError(self._why, connected=False)
         return self._frozen
 
     async def _fetch(self) -> None:
         """Looks for credentials; what went wrong is kept as the reason."""
-        clock = asyncio.get_running_loop().time
         try:
             async with asyncio.timeout(SEARCH_S):
-                self._found, self._frozen = await asyncio.to_thread(_freeze, self._found, self._search)
-            if self._frozen is None:
-                self._why, self._failed_s = _NOTHING, clock()
-            else:
-                self._taken_s = clock()
+                self._found, frozen = await asyncio.to_thread(_freeze, self._found, self._search)
+            if frozen is not None:
+                self._frozen, self._taken_s = frozen, asyncio.get_running_loop().time()
+                return
+            self._why = _NOTHING
         except ImportError:
-            self._why, self._failed_s = _INSTALL, clock()
+            self._why = _INSTALL
         except TimeoutError:
-            self._why, self._failed_s = f"AWS credentials were not found within {SEARCH_S:g} s", clock()
+            self._why = f"AWS credentials were not found within {SEARCH_S:g} s"
         except Exception as error:  # botocore's own, a profile that is not there, a process that failed
-            self._why, self._failed_s = f"AWS credentials could not be had: {_said(error)}", clock()
-        finally:
-            self._fetching = None
+            self._why = f"AWS credentials could not be had: {_said(error)}"
+        self._failed_s = asyncio.get_running_loop().time()
 
 
 def _freeze(found: Any, search: Search) -> tuple[Any, Any]:
