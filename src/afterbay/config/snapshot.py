@@ -12,7 +12,9 @@ from afterbay.config.schema import LimitsConfig, Protocol, StateConfig, Telemetr
 from afterbay.core.secret import Secret
 from afterbay.policy.plan import Alias, Compliance, Route
 
-_MAKERS: Mapping[str, str] = MappingProxyType({"anthropic": "anthropic", "gemini": "google", "vertex": "google"})
+_MAKERS: Mapping[str, str] = MappingProxyType(
+    {"anthropic": "anthropic", "bedrock": "anthropic", "gemini": "google", "vertex": "google"}
+)
 """Makers of what is not spoken by many. Their proofs hold on every cloud that serves their models: the extended
 thinking page of Anthropic's documentation says so of its own; of Google's it is taken."""
 
