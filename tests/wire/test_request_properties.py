@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from afterbay.core.message import Audio, Document, Image, Message, Part, Refusal, Text, Thinking, ToolResult, ToolUse
 from afterbay.core.request import ChatRequest, Reasoning, ResponseFormat, Sampling, ToolChoice, ToolSpec
 from afterbay.wire.registry import DIALECTS
-from wire.golden.case import ANTHROPIC, GEMINI, OPENAI, RESPONSES
+from wire.golden.case import ANTHROPIC, BEDROCK, GEMINI, OPENAI, RESPONSES
 from wire.golden.sdk_types import complaints
 from wire.golden.shapes import faults
 
@@ -27,6 +27,14 @@ MODELS = {
     RESPONSES: ("gpt-4o", "gpt-5-mini", "grok-4.3"),
     ANTHROPIC: ("claude-opus-4-6", "claude-opus-4-7", "claude-sonnet-5"),
     GEMINI: ("gemini-2.5-flash", "gemini-3.1-pro-preview"),
+    BEDROCK: (
+        "us.anthropic.claude-opus-4-6-v1:0",
+        "anthropic.claude-sonnet-5-v1:0",
+        "amazon.nova-2-lite-v1:0",
+        "openai.gpt-oss-120b-1:0",
+        "qwen.qwen3-32b-v1:0",
+        "meta.llama4-maverick-17b-instruct-v1:0",
+    ),
 }
 
 words = st.text(st.characters(codec="utf-8"), max_size=8) | st.sampled_from(
@@ -178,7 +186,7 @@ def content(part: Part, role: str) -> list[tuple[str, str, set[str]]]:
         case Text() | Refusal():
             return [("text", part.text, {"blank_text"} if not part.text.strip() else set())]
         case Image() if role == "user" or role == "tool":
-            return [("image", part.url or part.data or "", set())]
+            return [("image", part.url or part.data or "", {"image_urls"} if part.url else set())]
         case Image():
             return [("image", part.url or part.data or "", {"image", "media"})]
         case Document(text=str(text)):
@@ -208,10 +216,10 @@ def is_response(wanted: str, body: dict[str, Any]) -> bool:
     return False
 
 
-def asks(request: ChatRequest) -> bool:
-    """Whether the user says or shows anything."""
+def asks(request: ChatRequest, *, by_url: bool) -> bool:
+    """Whether the user says or shows anything, `by_url` or not."""
     parts = [part for message in request.messages if message.role == "user" for part in message.parts]
-    return any(isinstance(part, Image) or (isinstance(part, Text) and part.text.strip()) for part in parts)
+    return any((isinstance(part, Image) and (by_url or part.data)) or (isinstance(part, Text) and part.text.strip()) for part in parts)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -221,7 +229,7 @@ def test_any_request_has_the_form_that_its_provider_takes(dialect: str, request:
     model = MODELS[dialect][pick % len(MODELS[dialect])]
     built = DIALECTS[dialect].build_request(request, model)
     body = json.loads(built.body)
-    if not asks(request):
+    if not asks(request, by_url=dialect != BEDROCK):
         return  # what comes of an empty question is the provider's to say
     assert faults(dialect, body) == []
     assert complaints(dialect, body) == []
@@ -293,6 +301,18 @@ SAID: dict[str, dict[str, tuple[str, ...]]] = {
         "logprobs": (),
         "logit_bias": (),
     },
+    BEDROCK: {
+        "max_output_tokens": ("maxTokens",),
+        "temperature": ("temperature",),
+        "top_p": ("topP",),
+        "top_k": ("top_k", "topK"),
+        "stop": ("stopSequences",),
+        "seed": (),
+        "n": (),
+        "presence_penalty": (),
+        "logprobs": (),
+        "logit_bias": (),
+    },
 }
 """Where a sampling field stands in a body, by the providers' references; nowhere: its loss must be named."""
 
@@ -303,7 +323,9 @@ SAID: dict[str, dict[str, tuple[str, ...]]] = {
 def test_every_setting_arrives_as_it_was_or_its_loss_is_named(dialect: str, request: ChatRequest, pick: int) -> None:
     built = DIALECTS[dialect].build_request(request, MODELS[dialect][pick % len(MODELS[dialect])])
     body = json.loads(built.body)
-    body |= body.get("generationConfig", {})
+    body |= body.get("generationConfig", {}) | body.get("inferenceConfig", {})
+    body |= body.get("additionalModelRequestFields", {})
+    body |= body.get("inferenceConfig", {})  # Nova's, among these fields
     if "message.output_text.logprobs" in body.get("include", ()):  # as the Responses API has it
         body["logprobs"] = True
     named = {loss.partition("=")[0] for loss in built.losses}
@@ -313,7 +335,7 @@ def test_every_setting_arrives_as_it_was_or_its_loss_is_named(dialect: str, requ
             continue
         arrived = [body[place] for place in places if place in body]
         wanted = json.loads(wanted) if field == "logit_bias" else list(wanted) if field == "stop" else wanted
-        excuses = {field, *places, f"{field}_above_1", f"blank_{field}"}
+        excuses = {field, field.replace("max_output", "max"), *places, f"{field}_above_1", f"blank_{field}"}
         assert arrived == [wanted] or excuses & named, (field, wanted, arrived)
     assert {*request.hints, *request.foreign} <= named
     if request.tool_choice is not None and request.tool_choice.mode in ("required", "tool"):
@@ -323,7 +345,10 @@ def test_every_setting_arrives_as_it_was_or_its_loss_is_named(dialect: str, requ
         said = "parallel_tool_calls" in body or (isinstance(choice, dict) and "disable_parallel_tool_use" in choice)
         assert said or "parallel_tool_calls" in named or (isinstance(choice, dict) and choice["type"] == "none")
     if request.response_format is not None:
-        assert {"response_format", "text", "output_config", "responseMimeType"} & body.keys() or "json_object" in named
+        forms = {"response_format", "text", "output_config", "responseMimeType", "outputConfig"}
+        assert forms & body.keys() or "json_object" in named
     if request.reasoning is not None and request.reasoning != Reasoning():
         reasons = any(one.startswith("reasoning") for one in named)
-        assert reasons or {"reasoning", "reasoning_effort", "thinking", "output_config", "thinkingConfig"} & body.keys()
+        places = {"reasoning", "reasoning_effort", "thinking", "output_config", "thinkingConfig"}
+        places |= {"outputConfig", "reasoningConfig", "reasoning_config"}
+        assert reasons or places & body.keys()

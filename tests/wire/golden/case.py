@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 OPENAI, RESPONSES, ANTHROPIC, GEMINI = "openai.chat", "openai.responses", "anthropic.messages", "gemini"
-MAKERS = {OPENAI: "openai", RESPONSES: "openai", ANTHROPIC: "anthropic", GEMINI: "google"}
+BEDROCK = "bedrock.converse"
+MAKERS = {OPENAI: "openai", RESPONSES: "openai", ANTHROPIC: "anthropic", BEDROCK: "anthropic", GEMINI: "google"}
 """Whose proofs of reasoning a provider of the protocol takes, in these cases."""
 PNG = "iVBORw0KGgo="
 PDF = "JVBERi0xLjQK"
@@ -92,6 +93,24 @@ def gemini(
     """What Gemini gets."""
     body = {"contents": list(contents), "generationConfig": {"maxOutputTokens": 64} | (config or {})} | more
     return Sent(GEMINI, model, body, _names(losses), _names(cannot))
+
+
+def converse(
+    *messages: dict[str, Any],
+    model: str = "anthropic.claude-opus-4-6-v1:0",
+    losses: str = "",
+    cannot: str = "",
+    config: dict[str, Any] | None = None,
+    **more: Any,
+) -> Sent:
+    """What Bedrock gets."""
+    body = {"messages": list(messages), "inferenceConfig": {"maxTokens": 64} | (config or {})} | more
+    return Sent(BEDROCK, model, body, _names(losses), _names(cannot))
+
+
+def turn(*blocks: Any, role: str = "user") -> dict[str, Any]:
+    """A turn in Bedrock's form; a string stands for a text block."""
+    return {"role": role, "content": [{"text": one} if isinstance(one, str) else one for one in blocks]}
 
 
 def user(content: Any) -> dict[str, Any]:

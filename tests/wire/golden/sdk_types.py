@@ -2,7 +2,7 @@
 
 openai and anthropic describe requests as TypedDicts. pydantic would read them leniently (it drops unknown fields and
 validates iterables late), so a body is held against them here, field by field. google-genai has pydantic models that
-forbid unknown fields already.
+forbid unknown fields already, and botocore validates a request against the service's own description.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from types import UnionType
 from typing import Any, Literal, Required, Union, get_args, get_origin
 
 from anthropic.types import message_create_params
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
+from botocore.validate import ParamValidator
 from google.genai import types as genai
 from openai.types.chat import completion_create_params
 from openai.types.responses import response_create_params
 from pydantic import BaseModel, ValidationError
 from typing_extensions import get_type_hints, is_typeddict
 
-from wire.golden.case import ANTHROPIC, GEMINI, OPENAI, RESPONSES
+from wire.golden.case import ANTHROPIC, BEDROCK, GEMINI, OPENAI, RESPONSES
 
 _PARAMS: dict[str, Any] = {
     OPENAI: completion_create_params.CompletionCreateParams,
@@ -57,13 +60,19 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
         r"\.reasoning\.effort: 'default' not allowed": "Groq's own word, as above",
     },
     GEMINI: {},
+    BEDROCK: {},
 }
 """What the types have against a body that is right all the same: a pattern of complaints, and why."""
 
 
 def complaints(dialect: str, body: Any) -> list[str]:
     """What the SDK's types have against a body, as `path: reason`, but for the EXCEPTIONS; empty when nothing."""
-    found = _gemini(body) if dialect == GEMINI else _against(body, _PARAMS[dialect], "")
+    if dialect == GEMINI:
+        found = _gemini(body)
+    elif dialect == BEDROCK:
+        found = _bedrock(body)
+    else:
+        found = _against(body, _PARAMS[dialect], "")
     return [one for one in found if not any(re.fullmatch(known, one) for known in EXCEPTIONS[dialect])]
 
 
@@ -81,6 +90,45 @@ def _gemini(body: dict[str, Any]) -> list[str]:
                 at = f"{name}[{index}]" if many else name
                 found += [f"{at}.{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
     return found
+
+
+@cache
+def _converse() -> Any:
+    description = Loader().load_service_model("bedrock-runtime", "service-2")
+    return ServiceModel(description, "bedrock-runtime").operation_model("Converse").input_shape
+
+
+def _bedrock(body: dict[str, Any]) -> list[str]:
+    """botocore's own check, which knows types, ranges and what must be there; and the words and patterns of strings,
+    which it leaves to the service. A free document is of no type for it."""
+    report = ParamValidator().validate({"modelId": "m"} | body, _converse())
+    found = report.generate_report().splitlines() if report.has_errors() else []
+    return found + _strings(body, _converse(), "")
+
+
+def _strings(value: Any, shape: Any, at: str) -> list[str]:
+    if getattr(shape, "is_document_type", False):
+        return []
+    if shape.type_name == "structure":
+        inner = shape.members
+        return [one for k, v in value.items() if k in inner for one in _strings(v, inner[k], f"{at}.{k}")]
+    if shape.type_name == "list":
+        return [one for i, v in enumerate(value) for one in _strings(v, shape.member, f"{at}[{i}]")]
+    if shape.type_name != "string":
+        return []
+    most = shape.metadata.get("max")
+    found = [f"{at}: longer than {most}"] if most is not None and len(value) > most else []
+    if shape.enum and value not in shape.enum:
+        found.append(f"{at}: {value!r} not allowed")
+    pattern = _PATTERNS.get(shape.name)
+    return found + ([f"{at}: {value!r} has other characters"] if pattern and not re.fullmatch(pattern, value) else [])
+
+
+_PATTERNS = {
+    "ToolUseId": r"[a-zA-Z0-9_.:-]+",
+    "DocumentBlockNameString": r"(?:[A-Za-z0-9\-()\[\]]+\s?)+",
+}
+"""What the service's description says of strings; the second in words. A tool's name is the client's own."""
 
 
 @cache

@@ -5,17 +5,19 @@ It reads plain JSON and knows nothing of the canonical form. Every rule is one t
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
-from wire.golden.case import ANTHROPIC, GEMINI, OPENAI, RESPONSES
+from wire.golden.case import ANTHROPIC, BEDROCK, GEMINI, OPENAI, RESPONSES
 
 _ID = re.compile(r"[a-zA-Z0-9_-]+")
 
 
 def faults(dialect: str, body: dict[str, Any]) -> list[str]:
     """The rules that a body breaks; empty when none."""
-    return {OPENAI: _openai, RESPONSES: _responses, ANTHROPIC: _anthropic, GEMINI: _gemini}[dialect](body)
+    judges = {OPENAI: _openai, RESPONSES: _responses, ANTHROPIC: _anthropic, GEMINI: _gemini, BEDROCK: _bedrock}
+    return judges[dialect](body)
 
 
 def _openai(body: dict[str, Any]) -> list[str]:
@@ -224,3 +226,69 @@ def _gemini(body: dict[str, Any]) -> list[str]:
     if {"thinkingBudget", "thinkingLevel"} <= thinking.keys():
         found.append("a budget beside a level")
     return found
+
+
+def _bedrock(body: dict[str, Any]) -> list[str]:
+    found = [] if body["messages"] else ["no message"]
+    open_ids: set[str] = set()
+    names: list[str] = []
+    has_tools = False
+    last = None
+    for index, message in enumerate(body["messages"]):
+        at, role, blocks = f"messages[{index}]", message["role"], message["content"]
+        if role == last:
+            found.append(f"{at}: two turns of {role}")
+        if not blocks or any(len(block) != 1 for block in blocks):
+            found.append(f"{at}: empty, or a block that is not one thing")
+        results = [block["toolResult"]["toolUseId"] for block in blocks if "toolResult" in block]
+        if set(results) != open_ids or len(set(results)) < len(results):
+            found.append(f"{at}: calls {sorted(open_ids)}, results {sorted(results)}")
+        if not all("toolResult" in block for block in blocks[: len(results)]):
+            found.append(f"{at}: results are not first")
+        uses = [block["toolUse"] for block in blocks if "toolUse" in block]
+        open_ids = {use["toolUseId"] for use in uses}
+        has_tools = has_tools or bool(uses or results)
+        if any(not isinstance(use["input"], dict) for use in uses):
+            found.append(f"{at}: an input that is no object")
+        if role == "user" and (uses or any("reasoningContent" in block for block in blocks)):
+            found.append(f"{at}: what only a model says")
+        if role == "assistant" and any({"image", "document", "toolResult"} & block.keys() for block in blocks):
+            found.append(f"{at}: what only a user says")
+        inner = [one for block in blocks if "toolResult" in block for one in block["toolResult"]["content"]]
+        found += [f"{at}: blank text" for one in [*blocks, *inner] if not one.get("text", "x").strip()]
+        if any("document" in block for block in blocks) and not any("text" in block for block in blocks):
+            found.append(f"{at}: a document without a text")
+        names += [one["document"]["name"] for one in [*blocks, *inner] if "document" in one]
+        last = role
+    if open_ids:
+        found.append(f"no results of {sorted(open_ids)}")
+    if len(set(names)) < len(names):
+        found.append("two documents of one name")
+    if any(not block.get("text", "").strip() for block in body.get("system", ())):
+        found.append("system holds more than text")
+    config = body.get("toolConfig", {})
+    if has_tools and not config:
+        found.append("tool blocks without a toolConfig")
+    tools = [tool["toolSpec"]["name"] for tool in config.get("tools", ())]
+    if config.get("toolChoice", {}).get("tool", {}).get("name", (tools or [""])[0]) not in (tools or [""]):
+        found.append("a choice of a tool that is not there")
+    return found + _bedrock_settings(body)
+
+
+def _bedrock_settings(body: dict[str, Any]) -> list[str]:
+    found = []
+    config, extra = body.get("inferenceConfig", {}), body.get("additionalModelRequestFields", {})
+    thinking = extra.get("thinking", {})
+    if not 0 <= config.get("temperature", 0) <= 1:
+        found.append("temperature out of range")
+    if thinking.get("type") in ("enabled", "adaptive"):
+        if config.get("temperature", 1) != 1 or "top_k" in extra or config.get("topP", 1) < 0.95:
+            found.append("sampling beside thinking")
+        if {"any", "tool"} & body.get("toolConfig", {}).get("toolChoice", {}).keys():
+            found.append("a forced tool beside thinking")
+    if "maxTokens" in config and thinking.get("budget_tokens", 0) >= config["maxTokens"]:
+        found.append("no room behind the thinking")
+    if extra.get("reasoningConfig", {}).get("maxReasoningEffort") == "high" and config.keys() - {"stopSequences"}:
+        found.append("a limit or sampling beside Nova's high effort")
+    form = body.get("outputConfig", {}).get("textFormat", {}).get("structure", {}).get("jsonSchema", {}).get("schema")
+    return found + ([] if form is None or _is_closed(json.loads(form)) else ["an open schema"])
