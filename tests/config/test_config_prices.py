@@ -75,10 +75,13 @@ def test_every_price_list_of_the_catalogue_exists_and_knows_its_address() -> Non
 
     for row in catalog().provider:
         if row.prices is not None:
-            assert (
-                get_snapshot().find_provider(None, None, row.base_url or "https://name.openai.azure.com").id
-                == row.prices
-            )
+            address = row.base_url.replace("{region}", "us-east-1") or "https://name.openai.azure.com"
+            assert get_snapshot().find_provider(None, None, address).id == row.prices
+
+
+@pytest.mark.parametrize("model", ["us.anthropic.claude-sonnet-4-5-20250929-v1:0", "amazon.nova-lite-v1:0"])
+def test_models_of_bedrock_have_prices(model: str) -> None:
+    assert price_of("aws", model, NOW) is not None
 
 
 def test_prices_are_looked_up_without_loading_the_lists_here() -> None:

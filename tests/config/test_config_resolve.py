@@ -426,14 +426,78 @@ def test_the_vendor_is_known_by_address_then_by_kind_or_name(snapshot_of: Build)
 
 
 def test_kinds_without_a_protocol_load_and_are_left_out(snapshot_of: Build) -> None:
-    text = "providers: {z: {kind: bedrock, profile: p}, b: {kind: cohere}}\nmodels: {a: {provider: z}}"
+    text = "providers: {z: {kind: cohere, profile: p}, c: {kind: cohere}}\nmodels: {a: {provider: z}}"
     made = snapshot_of(text)
     assert made.providers == {}
     assert [w.split(":")[0].split(" is")[0] for w in made.warnings][:3] == [
         "providers.z.profile",
         "providers.z.kind",
-        "providers.b.kind",
+        "providers.c.kind",
     ]
+
+
+BEDROCK = "providers: {b: {kind: bedrock%s}}\nmodels: {a: {provider: b, name: amazon.nova-lite-v1:0}}"
+
+
+@pytest.mark.parametrize(
+    ("keys", "environ", "region", "base_url"),
+    [
+        (
+            ", region: eu-central-1",
+            {"AWS_REGION": "us-east-1"},
+            "eu-central-1",
+            "https://bedrock-runtime.eu-central-1.amazonaws.com",
+        ),
+        ("", {"AWS_REGION": "us-east-1"}, "us-east-1", "https://bedrock-runtime.us-east-1.amazonaws.com"),
+        (
+            "",
+            {"AWS_DEFAULT_REGION": "us-gov-west-1"},
+            "us-gov-west-1",
+            "https://bedrock-runtime.us-gov-west-1.amazonaws.com",
+        ),
+        (", region: cn-north-1", {}, "cn-north-1", "https://bedrock-runtime.cn-north-1.amazonaws.com.cn"),
+        (", region: us-east-1, base_url: 'http://vpce/x/'", {}, "us-east-1", "http://vpce/x"),
+    ],
+)
+def test_bedrock_answers_in_its_region(
+    snapshot_of: Build, keys: str, environ: dict[str, str], region: str, base_url: str
+) -> None:
+    made = snapshot_of(BEDROCK % keys, environ)
+    (one,) = made.providers.values()
+    assert (one.region, one.base_url, one.chat_dialect) == (region, base_url, "bedrock.converse")
+    assert (one.maker, one.vendor, one.keys) == ("anthropic", "bedrock", ())
+    assert made.warnings == (), "the AWS credential chain is asked at the first request"
+
+
+@pytest.mark.parametrize(
+    ("keys", "key"),
+    [
+        ("", "k-environment"),
+        (", api_key: k-file", "k-file"),
+        (", api_keys: [k-file]", "k-file"),
+        (", profile: p", None),
+    ],
+)
+def test_bedrocks_api_key_may_come_from_its_variable_but_a_profile_goes_before(
+    snapshot_of: Build, keys: str, key: str | None
+) -> None:
+    environ = {"AWS_REGION": "us-east-1", "AWS_BEARER_TOKEN_BEDROCK": "k-environment"}
+    (one,) = snapshot_of(BEDROCK % keys, environ).providers.values()
+    assert [secret.reveal() for secret in one.keys] == ([key] if key else [])
+    assert one.profile == ("p" if key is None else None)
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"), [("", "AWS_REGION is not set"), (", region: 'eu/../x'", "not a region of AWS")]
+)
+def test_bedrock_without_a_region_says_what_is_missing(snapshot_of: Build, keys: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=rf"providers\.b\.region.*{said}.*us-east-1"):
+        snapshot_of(BEDROCK % keys)
+
+
+def test_a_profile_at_another_kind_is_not_honoured(snapshot_of: Build) -> None:
+    made = snapshot_of("providers: {o: {kind: ollama, profile: p}}\nmodels: {a: {provider: o}}")
+    assert made.warnings == ("providers.o.profile means nothing to the kind ollama.",)
 
 
 def test_a_public_provider_without_a_key_is_doubted(snapshot_of: Build) -> None:

@@ -9,13 +9,14 @@ import msgspec
 from afterbay.core.decision import Record
 from afterbay.policy.plan import Limits, Route
 from afterbay.testing.answers import ask
-from afterbay.testing.fakes import MemoryReply, Script, ScriptedUpstream
+from afterbay.testing.fakes import EVENT_STREAM, MemoryReply, Script, ScriptedUpstream
 from afterbay.testing.memory_gateway import MemoryGateway, alias, snapshot, target
 from afterbay.testing.virtual_loop import run
+from afterbay.wire.registry import DIALECTS
 
-OPENAI, ANTHROPIC, GEMINI = "openai.chat", "anthropic.messages", "gemini"
+OPENAI, ANTHROPIC, GEMINI, BEDROCK = "openai.chat", "anthropic.messages", "gemini", "bedrock.converse"
 CLIENTS = (OPENAI, ANTHROPIC)
-TARGETS = (OPENAI, ANTHROPIC, GEMINI)
+TARGETS = (OPENAI, ANTHROPIC, GEMINI, BEDROCK)
 PAIRS = [(client, spoken) for client in CLIENTS for spoken in TARGETS]
 LIMITS = Limits(connect_s=5.0, first_token_s=20.0, between_tokens_s=8.0, total_s=100.0, hold_s=10.0, max_attempts=5)
 
@@ -34,8 +35,18 @@ def gateway(
         target(f"{n}/up", d, priority=at, **fields) for at, (n, d) in enumerate(zip(names, dialects, strict=True))
     ]
     plan = snapshot(alias("m", *targets), defaults=route, limits=limits)
-    ups: dict[str, Any] = {name: ScriptedUpstream(*of) for name, of in zip(names, scripts, strict=True)}
+    ups: dict[str, Any] = {
+        name: ScriptedUpstream(*(typed(script, spoken) for script in of))
+        for name, of, spoken in zip(names, scripts, dialects, strict=True)
+    }
     return MemoryGateway(plan, **ups)
+
+
+def typed(script: Script, spoken: str) -> Script:
+    """A script that says nothing of its content type streams in that of the dialect."""
+    if script.headers is not EVENT_STREAM or spoken not in DIALECTS:
+        return script
+    return msgspec.structs.replace(script, headers={"content-type": DIALECTS[spoken].stream_type})
 
 
 def serve(one: MemoryGateway, client: str = OPENAI, **fields: Any) -> MemoryReply:

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from tests.engine.cases import (
     ANTHROPIC,
+    BEDROCK,
     CLIENTS,
     GEMINI,
     LIMITS,
@@ -24,6 +25,7 @@ from tests.engine.cases import (
 from afterbay.policy.plan import Limits, Route
 from afterbay.testing.answers import JSON, answered, failed, stream, streamed
 from afterbay.testing.fakes import Cut, Script, Step, Wait
+from afterbay.wire import aws_stream
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 
@@ -206,6 +208,7 @@ IN_STREAM = {
         b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"it broke"}}\n\n'
     ),
     GEMINI: b'data: {"error":{"code":503,"message":"it broke","status":"UNAVAILABLE"}}\n\n',
+    BEDROCK: aws_stream.exception("serviceUnavailableException", b'{"message":"it broke"}'),
 }
 
 

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from tests.engine.cases import (
     ANTHROPIC,
+    BEDROCK,
     CLIENTS,
     GEMINI,
     LIMITS,
@@ -25,8 +26,14 @@ from afterbay.policy.plan import Limits, Route
 from afterbay.testing.answers import JSON, answered, ask, failed, stream, streamed, whole
 from afterbay.testing.fakes import HANG, MemoryReply, Script, Step, Wait
 from afterbay.testing.virtual_loop import run
+from afterbay.wire import aws_stream
 
-PINGS = {OPENAI: b": ping\n\n", ANTHROPIC: b'event: ping\ndata: {"type":"ping"}\n\n', GEMINI: b": ping\n\n"}
+PINGS = {
+    OPENAI: b": ping\n\n",
+    ANTHROPIC: b'event: ping\ndata: {"type":"ping"}\n\n',
+    GEMINI: b": ping\n\n",
+    BEDROCK: aws_stream.event("ping", b"{}"),  # it has none: whatever it may send some day
+}
 
 
 def parts(spoken: str, *texts: str) -> tuple[list[bytes], list[bytes]]:

@@ -15,6 +15,7 @@ from afterbay.core.message import Message, Text
 from afterbay.core.request import ChatRequest
 from afterbay.core.usage import Usage
 from afterbay.testing.fakes import Script
+from afterbay.wire import aws_stream
 from afterbay.wire.dialect import Head
 from afterbay.wire.registry import DIALECTS
 
@@ -42,17 +43,30 @@ def events_of(texts: Sequence[str], usage: Usage | None = USAGE, finish: FinishR
 
 
 def stream(dialect: str, *texts: str, usage: Usage | None = USAGE, finish: FinishReason = "stop") -> list[bytes]:
-    """A streamed answer, cut into whole SSE events. Each text is one event, or several where the dialect has it so."""
+    """A streamed answer, cut into whole events. Each text is one event, or several where the dialect has it so."""
     head = Head("seed", "upstream-model", 1_770_000_000, include_usage=usage is not None)
     renderer = DIALECTS[dialect].renderer(head)
     pieces = [renderer.render([event]) for event in events_of(texts, usage, finish)]
     whole = b"".join(pieces) + renderer.finish(None)
+    if DIALECTS[dialect].stream_type == aws_stream.CONTENT_TYPE:
+        return _frames(whole)
     return re.findall(rb".+?(?:\r\n\r\n|\n\n)", whole, re.DOTALL)
+
+
+def _frames(whole: bytes) -> list[bytes]:
+    """Amazon's frames: each begins with its own length."""
+    found: list[bytes] = []
+    while whole:
+        length = int.from_bytes(whole[:4], "big")
+        found.append(whole[:length])
+        whole = whole[length:]
+    return found
 
 
 def streamed(dialect: str, *texts: str, usage: Usage | None = USAGE, finish: FinishReason = "stop") -> Script:
     """The script of a provider that streams these texts."""
-    return Script(steps=tuple(stream(dialect, *texts, usage=usage, finish=finish)))
+    headers = {"content-type": DIALECTS[dialect].stream_type}
+    return Script(steps=tuple(stream(dialect, *texts, usage=usage, finish=finish)), headers=headers)
 
 
 def whole(dialect: str, text: str, usage: Usage | None = USAGE, finish: FinishReason = "stop") -> bytes:
