@@ -31,12 +31,14 @@ PAIRS = [
 
 
 def read_arguments(node: Any) -> Any:
-    """Arguments of calls are JSON text in OpenAI's protocol: white space within it means nothing."""
+    """Arguments of calls are JSON text for OpenAI, a schema is one for Bedrock: white space within means nothing."""
     if isinstance(node, dict):
         node = {name: read_arguments(value) for name, value in node.items()}
         if isinstance(node.get("arguments"), str) and "name" in node:
             with suppress(ValueError):
                 node["arguments"] = ["JSON", json.loads(node["arguments"])]
+        if isinstance(node.get("schema"), str):
+            node["schema"] = ["JSON", json.loads(node["schema"])]
         return node
     return [read_arguments(item) for item in node] if isinstance(node, list) else node
 

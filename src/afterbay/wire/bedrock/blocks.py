@@ -93,7 +93,7 @@ class Blocks:
         documents = [block["document"]["name"] for block in blocks if "document" in block]
         if documents and not any("text" in block for block in blocks):
             blocks.append({"text": ", ".join(documents)})
-            self._losses["text=the document's name"] = None
+            self._losses["text=document.name"] = None
 
     def _block(self, part: Part, where: str) -> _Json | None:
         match part:

@@ -118,7 +118,7 @@ def _tools(request: ChatRequest, blocks: Blocks, body: _Json, losses: dict[str, 
         specs = specs if needed else []
     if not specs and needed:
         specs = [_tool(ToolSpec(name)) for name in blocks.tools or ("unnamed_tool",)]
-        losses["tools=those that the conversation names"] = None
+        losses["tools=toolUse.name"] = None
     if not specs:
         if mode in ("required", "tool"):
             losses["tool_choice"] = None
