@@ -288,6 +288,7 @@ class StreamParser:
                 self._begin(index, "reasoning", out)
             out.append(ReasoningDelta(found.text))
         state = self._blocks.setdefault(index, _Open())
+        state.wrote = state.wrote or bool(found.text)
         state.signature = found.signature or state.signature  # the last one counts, as in Anthropic's own SDKs
 
     def stop(self, index: int, out: list[Event]) -> None:
@@ -298,6 +299,8 @@ class StreamParser:
         if state.call >= 0 and not state.wrote:
             out.append(ToolCallDelta(state.call, "{}"))
         if state.signature:
+            if self._last == "reasoning" and not state.wrote:
+                out.append(BlockBreak())  # else it would be the proof of the block before
             self._last = "reasoning"
             out.append(ReasoningSignature(state.signature))
 

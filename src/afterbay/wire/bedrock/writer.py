@@ -89,11 +89,12 @@ def _conversation(request: ChatRequest, blocks: Blocks, losses: dict[str, None],
     while lead < len(request.messages) and request.messages[lead].role in ("system", "developer"):
         lead += 1
     turns = blocks.turns(request.messages, lead)
-    if not turns and lead:  # the API wants one message: the last instruction is the question
+    while not turns and lead:  # the API wants one message: the last instruction that says anything is the question
         lead -= 1
         question = blocks.of(request.messages[lead], f"messages[{lead}]")
-        turns = [("user", question)] if question else []
-        losses[f"messages[{lead}].role"] = None
+        if question:
+            turns = [("user", question)]
+            losses[f"messages[{lead}].role"] = None
     if claude:
         trim_prefill(turns, losses)
     body: _Json = {"messages": [{"role": role, "content": content} for role, content in turns]}
