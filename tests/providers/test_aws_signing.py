@@ -22,7 +22,7 @@ from afterbay.config.snapshot import Provider
 from afterbay.core.secret import Secret
 from afterbay.ports import TransportError
 from afterbay.providers import aws
-from afterbay.providers.aws import SigV4Signer, search_chain, signed, signer_for
+from afterbay.providers.aws import SigV4Signer, aws_signer_for, search_chain, signed
 from afterbay.providers.upstream import HttpUpstream
 from afterbay.wire.bedrock.writer import path_of
 
@@ -179,7 +179,7 @@ def test_headers_that_are_not_signed_pass_as_they_are() -> None:
 
 async def test_an_api_key_is_sent_as_it_is_and_nothing_is_signed(stub: str) -> None:
     with_key = provider(stub, keys=(Secret("bedrock-api-key-example"),))
-    assert signer_for(with_key, {"AWS_ACCESS_KEY_ID": KEY}) is None
+    assert aws_signer_for(with_key, {"AWS_ACCESS_KEY_ID": KEY}) is None
     async with upstream(stub, None, keys=with_key.keys) as to:
         await post(to, "/model/m/converse")
     headers = Stub.seen[-1][1]
@@ -188,9 +188,9 @@ async def test_an_api_key_is_sent_as_it_is_and_nothing_is_signed(stub: str) -> N
 
 
 def test_who_brings_an_authorization_of_their_own_is_not_signed_for() -> None:
-    assert signer_for(provider("http://h", headers={"Authorization": "x"}), {}) is None
-    assert signer_for(Provider("o", "openai", "http://h", "openai.chat", None), {}) is None
-    assert signer_for(provider("http://h"), {}) is not None
+    assert aws_signer_for(provider("http://h", headers={"Authorization": "x"}), {}) is None
+    assert aws_signer_for(Provider("o", "openai", "http://h", "openai.chat", None), {}) is None
+    assert aws_signer_for(provider("http://h"), {}) is not None
 
 
 async def test_secrets_that_a_provider_quotes_do_not_come_back(stub: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,7 +338,7 @@ def test_shared_files_and_profiles_are_read(home: Path, profile: str | None, mor
 
 async def test_a_profile_that_is_not_there_is_named(home: Path) -> None:
     environ = {"HOME": str(home), "AWS_EC2_METADATA_DISABLED": "true"}
-    signer = signer_for(provider("http://h", profile="nobody"), environ)
+    signer = aws_signer_for(provider("http://h", profile="nobody"), environ)
     assert signer is not None
     with pytest.raises(TransportError, match="nobody"):
         await sign(signer)

@@ -109,7 +109,10 @@ class ProviderConfig(Section, frozen=True):
     proxy: Annotated[str | None, Doc(description="An HTTP proxy's URL.")] = None
     ca_file: Annotated[str | None, Doc(description="A PEM file with the certificate authority to trust.")] = None
     limits: Annotated[ProviderLimits, Doc(description="The account's limits.")] = ProviderLimits()
-    region: Annotated[str | None, Doc(description="Where it computes; `residency` filters by it. bedrock: the AWS region; default AWS_REGION.")] = None
+    region: Annotated[
+        str | None,
+        Doc(description="Where it computes; `residency` filters by it. bedrock: the AWS region; default AWS_REGION."),
+    ] = None
     compliance: Annotated[
         tuple[str, ...], Doc(description="What it is certified for: soc2, hipaa_baa, gdpr, zdr, no_training.")
     ] = ()
@@ -131,7 +134,10 @@ class ProviderConfig(Section, frozen=True):
         str | None,
         Doc(description="vertex: the location; default `GOOGLE_CLOUD_LOCATION`, else `global`."),
     ] = None
-    profile: Annotated[str | None, Doc(description="bedrock: the profile of the shared AWS configuration, where no `api_key` is given.")] = None
+    profile: Annotated[
+        str | None,
+        Doc(description="bedrock: the profile of the shared AWS configuration, where no `api_key` is given."),
+    ] = None
 
     def __repr__(self) -> str:
         """Without keys, headers and proxy: they may hold secrets."""
