@@ -429,7 +429,7 @@ def test_kinds_without_a_protocol_load_and_are_left_out(snapshot_of: Build) -> N
     text = "providers: {z: {kind: cohere, profile: p}, c: {kind: cohere}}\nmodels: {a: {provider: z}}"
     made = snapshot_of(text)
     assert made.providers == {}
-    assert [w.split(":")[0].split(" is")[0] for w in made.warnings][:3] == [
+    assert [w.split(":")[0].split(" means")[0] for w in made.warnings][:3] == [
         "providers.z.profile",
         "providers.z.kind",
         "providers.c.kind",
@@ -465,7 +465,7 @@ def test_bedrock_answers_in_its_region(
     made = snapshot_of(BEDROCK % keys, environ)
     (one,) = made.providers.values()
     assert (one.region, one.base_url, one.chat_dialect) == (region, base_url, "bedrock.converse")
-    assert (one.maker, one.vendor, one.keys) == ("anthropic", "bedrock", ())
+    assert (one.maker_of("m"), one.vendor, one.keys) == ("anthropic", "bedrock", ())
     assert made.warnings == (), "the AWS credential chain is asked at the first request"
 
 
