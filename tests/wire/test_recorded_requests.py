@@ -19,7 +19,9 @@ from wire.golden.sdk_types import complaints
 from wire.golden.shapes import faults
 
 SHARED = Path(os.environ.get("AFTERBAY_SHARED") or Path(__file__).parents[2] / ".." / "shared") / "data" / "wire"
-MODELS = {OPENAI: "gpt-4o", RESPONSES: "gpt-4o", ANTHROPIC: "claude-opus-4-6", GEMINI: "gemini-2.5-flash"} | {BEDROCK: "anthropic.claude-opus-4-6-v1:0"}
+MODELS = {OPENAI: "gpt-4o", RESPONSES: "gpt-4o", ANTHROPIC: "claude-opus-4-6", GEMINI: "gemini-2.5-flash"} | {
+    BEDROCK: "anthropic.claude-opus-4-6-v1:0"
+}
 
 ELSEWHERE = {"previous_response_id", "prompt"}
 """Fields that bring turns which the body does not hold; only OpenAI, or a store, can tell what they are."""

@@ -219,7 +219,10 @@ def is_response(wanted: str, body: dict[str, Any]) -> bool:
 def asks(request: ChatRequest, *, by_url: bool) -> bool:
     """Whether the user says or shows anything, `by_url` or not."""
     parts = [part for message in request.messages if message.role == "user" for part in message.parts]
-    return any((isinstance(part, Image) and (by_url or part.data)) or (isinstance(part, Text) and part.text.strip()) for part in parts)
+    return any(
+        (isinstance(part, Image) and (by_url or part.data)) or (isinstance(part, Text) and part.text.strip())
+        for part in parts
+    )
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
