@@ -174,7 +174,8 @@ def strings(node: Any) -> list[str]:
 
 def contents(request: ChatRequest) -> list[tuple[str, str, set[str]]]:
     """What must arrive: (kind, string, names of the losses that excuse its absence)."""
-    found = [("tool", tool.name, set[str]()) for tool in request.tools]
+    unwanted = request.tool_choice is not None and request.tool_choice.mode == "none"
+    found = [("tool", tool.name, {"tools"} if unwanted else set[str]()) for tool in request.tools]
     for message in request.messages:
         for part in message.parts:
             found += content(part, message.role)

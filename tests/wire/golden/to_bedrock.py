@@ -13,17 +13,23 @@ from wire.golden.case import (
     PDF_URL,
     PNG,
     PNG_URL,
+    RESPONSES,
     Case,
     ask,
     assistant,
     call,
+    called,
     chat,
     converse,
     generate,
+    item,
+    output,
+    respond,
     said,
     text,
     turn,
     user,
+    words,
 )
 from wire.golden.from_anthropic import IMAGE, INLINE
 from wire.golden.from_openai import (
@@ -39,9 +45,11 @@ from wire.golden.from_openai import (
     tool,
     use,
 )
+from wire.golden.from_responses import ASKED, FORM, WEATHER_TOOL
 
 HELLO = turn("Hi")
 SPEC = {"toolSpec": {"name": "weather", "description": "Weather now", "inputSchema": {"json": WEATHER}}}
+LOOSE = {"toolSpec": SPEC["toolSpec"] | {"strict": False}}
 SEEN = {"image": {"format": "png", "source": {"bytes": PNG}}}
 NOVA, LLAMA = "us.amazon.nova-2-lite-v1:0", "us.meta.llama4-maverick-17b-instruct-v1:0"
 OSS, SONNET = "openai.gpt-oss-120b-1:0", "anthropic.claude-sonnet-5-v1:0"
@@ -554,4 +562,71 @@ FROM_GEMINI = [
     ),
 ]
 
-CASES = [*FROM_OPENAI, *FROM_ANTHROPIC, *FROM_GEMINI]
+FROM_RESPONSES = [
+    Case("one question", RESPONSES, respond(ASKED), [converse(HELLO)]),
+    Case(
+        "instructions and a developer's message",
+        RESPONSES,
+        respond(item("developer", [words("B")]), ASKED, instructions="A"),
+        [converse(HELLO, system=[{"text": "A"}, {"text": "B"}])],
+    ),
+    Case(
+        "turns in both forms",
+        RESPONSES,
+        respond(ASKED, {"role": "assistant", "content": "Yes?"}, item("user", "Go")),
+        [converse(HELLO, turn("Yes?", role="assistant"), turn("Go"))],
+    ),
+    Case(
+        "an image inline",
+        RESPONSES,
+        respond(item("user", [{"type": "input_image", "image_url": PNG_URL, "detail": "auto"}, words("See")])),
+        [converse(turn(SEEN, "See"))],
+    ),
+    Case(
+        "a PDF inline",
+        RESPONSES,
+        respond(item("user", [{"type": "input_file", "filename": "facts", "file_data": PDF_URL}, words("See")])),
+        [converse(turn(document("facts", "pdf", bytes=PDF), "See"))],
+    ),
+    Case(
+        "an image by https cannot go",
+        RESPONSES,
+        respond(
+            item("user", [{"type": "input_image", "image_url": "https://e.org/a.png", "detail": "auto"}, words("See")])
+        ),
+        [converse(turn("See"), losses="image_urls", cannot="image_urls")],
+    ),
+    Case(
+        "a tool, required",
+        RESPONSES,
+        respond(ASKED, tools=[WEATHER_TOOL], tool_choice="required"),
+        [converse(HELLO, toolConfig={"tools": [LOOSE], "toolChoice": {"any": {}}})],
+    ),
+    Case(
+        "a call and its output",
+        RESPONSES,
+        respond(ASKED, called("call_1", "weather", "{}"), output("call_1", "mild"), tools=[WEATHER_TOOL]),
+        [
+            converse(
+                HELLO,
+                turn(uses("call_1", "weather"), role="assistant"),
+                turn(gave("call_1", "mild")),
+                toolConfig={"tools": [LOOSE]},
+            )
+        ],
+    ),
+    Case(
+        "an answer by schema",
+        RESPONSES,
+        respond(ASKED, text={"format": FORM}),
+        [converse(HELLO, outputConfig=shaped(ANSWER, name="answer"))],
+    ),
+    Case(
+        "effort",
+        RESPONSES,
+        respond(ASKED, reasoning={"effort": "low"}),
+        [converse(HELLO, outputConfig={"effort": "low"})],
+    ),
+]
+
+CASES = [*FROM_OPENAI, *FROM_ANTHROPIC, *FROM_GEMINI, *FROM_RESPONSES]
