@@ -165,7 +165,12 @@ class Signing:
     def __init__(self) -> None:
         self.over: list[tuple[str, bytes]] = []
 
-    async def sign(self, url: str, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:
+    secrets: tuple[bytes, ...] = ()
+
+    def refused(self) -> None:
+        pass
+
+    async def sign(self, url: str, body: bytes, headers: Mapping[str, str], method: str = "POST") -> dict[str, str]:
         self.over.append((url, body))
         return {"authorization": "Bearer signed-canary-0123"}
 

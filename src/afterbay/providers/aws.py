@@ -57,16 +57,16 @@ class SigV4Signer:
         frozen = self._frozen
         return () if frozen is None else tuple(one.encode() for one in (frozen.secret_key, frozen.token) if one)
 
-    async def sign(self, url: str, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:
-        """The headers that prove who asks: those given, and the signature's.
+    async def sign(self, url: str, body: bytes, headers: Mapping[str, str], method: str = "POST") -> dict[str, str]:
+        """The headers to add: the signature, and what it is over.
 
         Raises:
             TransportError: no credentials, or no botocore; it says what to set or install.
         """
         frozen = await self._credentials()
         if len(body) > LARGE_BYTES:
-            return await asyncio.to_thread(signed, url, body, headers, frozen, self._region)
-        return signed(url, body, headers, frozen, self._region)
+            return await asyncio.to_thread(signed, url, body, headers, frozen, self._region, method)
+        return signed(url, body, headers, frozen, self._region, method)
 
     def refused(self) -> None:
         """The provider did not take the credentials: they are looked for anew (a file may hold others by now)."""
@@ -114,17 +114,19 @@ def _said(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]
 
 
-def signed(url: str, body: bytes, headers: Mapping[str, str], credentials: Any, region: str) -> dict[str, str]:
-    """`headers` and a signature (version 4) over the request as it will be sent: `url` is in its final quoting.
+def signed(
+    url: str, body: bytes, headers: Mapping[str, str], credentials: Any, region: str, method: str = "POST"
+) -> dict[str, str]:
+    """The headers of a signature (version 4) over the request as it will be sent: `url` is in its final quoting.
 
     Of the headers only the content type is signed, beside the host and Amazon's own: a proxy may change the others.
     """
     from botocore.auth import SigV4Auth
     from botocore.awsrequest import AWSRequest
 
-    request = AWSRequest("POST", url, {"content-type": headers.get("content-type", "application/json")}, body)
+    request = AWSRequest(method, url, {"content-type": headers.get("content-type", "application/json")}, body)
     SigV4Auth(credentials, SERVICE, region).add_auth(request)
-    return {**headers, **{name.lower(): value for name, value in request.headers.items()}}
+    return {name.lower(): value for name, value in request.headers.items()}
 
 
 def aws_signer_for(provider: Provider, environ: Mapping[str, str]) -> SigV4Signer | None:

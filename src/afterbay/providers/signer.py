@@ -16,7 +16,7 @@ class Signer(Protocol):
     def refused(self) -> None:
         """The provider answered 401 or 403: what it was shown may have ended, or been replaced."""
 
-    async def sign(self, url: str, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:
+    async def sign(self, url: str, body: bytes, headers: Mapping[str, str], method: str = "POST") -> dict[str, str]:
         """The headers to add to a request with this URL, body and headers.
 
         Raises:

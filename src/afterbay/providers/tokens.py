@@ -75,7 +75,7 @@ class TokenSigner:
     def refused(self) -> None:
         """Nothing to do: a token says itself when it ends."""
 
-    async def sign(self, url: str, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:
+    async def sign(self, url: str, body: bytes, headers: Mapping[str, str], method: str = "POST") -> dict[str, str]:
         """See `afterbay.providers.signer.Signer.sign`."""
         token, now_s = self._token, self._utc()
         if token is None or token.ends_s - EARLY_S <= now_s:

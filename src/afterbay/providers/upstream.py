@@ -155,7 +155,7 @@ class HttpUpstream:
             headers = {name: value for name, value in headers.items() if name != "content-length"}
         session = (self._session or self._open()) if isinstance(body, bytes) else self._lone_session(connect_s)
         key, url = self._next_key(), self._raw_url(path)
-        sent, secrets = await self._raw_headers(key, url, body if isinstance(body, bytes) else b"", headers)
+        sent, secrets = await self._raw_headers(key, method, url, body if isinstance(body, bytes) else b"", headers)
         response = await self._request(session, method, url, body or None, sent, connect_s)
         self._judge(key, response.status)
         return RawResponse(response, secrets)
@@ -166,7 +166,7 @@ class HttpUpstream:
         """Opens a WebSocket. See `afterbay.ports.Passage.connect`."""
         session = self._lone_session(connect_s)
         key, url = self._next_key(), self._raw_url(path)
-        sent, secrets = await self._raw_headers(key, url, b"", headers)
+        sent, secrets = await self._raw_headers(key, "GET", url, b"", headers)
         try:
             socket = await session.ws_connect(
                 url,
@@ -187,7 +187,7 @@ class HttpUpstream:
         return HttpSocket(socket, secrets)
 
     async def _raw_headers(
-        self, key: int, url: URL, body: bytes, headers: Mapping[str, str]
+        self, key: int, method: str, url: URL, body: bytes, headers: Mapping[str, str]
     ) -> tuple[dict[str, str], tuple[bytes, ...]]:
         """A client's headers under the provider's own, and what must not come back of them.
 
@@ -200,9 +200,9 @@ class HttpUpstream:
         sent = {**habits, **headers, **fixed}
         if self._signer is None:
             return sent, self._secrets
-        signed = await self._signer.sign(str(url), body, sent)
+        signed = await self._signer.sign(str(url), body, sent, method)
         shown = [value.rpartition(" ")[2] for name, value in signed.items() if _SECRET_HEADER.search(name)]
-        return sent | signed, (*self._secrets, *(one.encode() for one in shown if len(one) >= SECRET_CHARS))
+        return sent | signed, (*self._all_secrets(), *(one.encode() for one in shown if len(one) >= SECRET_CHARS))
 
     def _raw_url(self, path: str) -> URL:
         """The address of a client's own path; at this provider, whatever the path is.
@@ -218,9 +218,19 @@ class HttpUpstream:
         return url
 
     def _judge(self, key: int, status: int) -> None:
-        """Lets a key rest that the provider refuses, where there are others."""
-        if status in (401, 403) and len(self._headers) > 1:
+        """Lets a key rest that the provider refuses, where there are others; a signer may look for what is valid."""
+        if status not in (401, 403):
+            return
+        if self._signer is not None:
+            self._signer.refused()
+        if len(self._headers) > 1:
             self._resting_until[key] = asyncio.get_running_loop().time() + _KEY_REST_S
+
+    def _all_secrets(self) -> tuple[bytes, ...]:
+        """What must not come back in an answer, the signer's own included."""
+        if self._signer is None:
+            return self._secrets
+        return self._secrets + tuple(one for one in self._signer.secrets if len(one) >= SECRET_CHARS)
 
     async def _request(
         self,
