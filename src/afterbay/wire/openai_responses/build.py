@@ -98,6 +98,8 @@ def _reasoning(wanted: Reasoning, losses: list[str]) -> dict[str, Any]:
     built: dict[str, Any] = {"effort": effort} if effort is not None else {}
     if wanted.show:
         built["summary"] = "auto"
+    elif wanted.show is False:
+        losses.append("reasoning.show")  # it is what happens unasked, and there is no word for it
     return built
 
 
