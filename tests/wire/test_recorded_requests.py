@@ -14,13 +14,18 @@ import pytest
 from afterbay.core.errors import ClientMistake
 from afterbay.wire.proofs import admitted
 from afterbay.wire.registry import DIALECTS
-from wire.golden.case import ANTHROPIC, BEDROCK, GEMINI, MAKERS, OPENAI, RESPONSES
+from wire.golden.case import ANTHROPIC, BEDROCK, COHERE, GEMINI, MAKERS, OPENAI, RESPONSES
 from wire.golden.sdk_types import complaints
 from wire.golden.shapes import faults
 
 SHARED = Path(os.environ.get("AFTERBAY_SHARED") or Path(__file__).parents[2] / ".." / "shared") / "data" / "wire"
-MODELS = {OPENAI: "gpt-4o", RESPONSES: "gpt-4o", ANTHROPIC: "claude-opus-4-6", GEMINI: "gemini-2.5-flash"} | {
-    BEDROCK: "anthropic.claude-opus-4-6-v1:0"
+MODELS = {
+    OPENAI: "gpt-4o",
+    RESPONSES: "gpt-4o",
+    ANTHROPIC: "claude-opus-4-6",
+    GEMINI: "gemini-2.5-flash",
+    BEDROCK: "anthropic.claude-opus-4-6-v1:0",
+    COHERE: "command-a-03-2025",
 }
 
 ELSEWHERE = {"previous_response_id", "prompt"}

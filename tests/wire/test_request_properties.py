@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from afterbay.core.message import Audio, Document, Image, Message, Part, Refusal, Text, Thinking, ToolResult, ToolUse
 from afterbay.core.request import ChatRequest, Reasoning, ResponseFormat, Sampling, ToolChoice, ToolSpec
 from afterbay.wire.registry import DIALECTS
-from wire.golden.case import ANTHROPIC, BEDROCK, GEMINI, OPENAI, RESPONSES
+from wire.golden.case import ANTHROPIC, BEDROCK, COHERE, GEMINI, OPENAI, RESPONSES
 from wire.golden.sdk_types import complaints
 from wire.golden.shapes import faults
 
@@ -35,6 +35,7 @@ MODELS = {
         "qwen.qwen3-32b-v1:0",
         "meta.llama4-maverick-17b-instruct-v1:0",
     ),
+    COHERE: ("command-a-03-2025", "command-a-reasoning-08-2025"),
 }
 
 words = st.text(st.characters(codec="utf-8"), max_size=8) | st.sampled_from(
@@ -175,7 +176,8 @@ def strings(node: Any) -> list[str]:
 def contents(request: ChatRequest) -> list[tuple[str, str, set[str]]]:
     """What must arrive: (kind, string, names of the losses that excuse its absence)."""
     unwanted = request.tool_choice is not None and request.tool_choice.mode == "none"
-    found = [("tool", tool.name, {"tools"} if unwanted else set[str]()) for tool in request.tools]
+    gone = {"tool_choice=REQUIRED"} | ({"tools"} if unwanted else set())  # Cohere: the named one alone
+    found = [("tool", tool.name, gone) for tool in request.tools]
     for message in request.messages:
         for part in message.parts:
             found += content(part, message.role)
@@ -193,7 +195,7 @@ def content(part: Part, role: str) -> list[tuple[str, str, set[str]]]:
         case Document(text=str(text)):
             return [("document", text, set())]
         case Document(data=str(inline)):
-            return [("document", inline, set())]
+            return [("document", inline, {"document_files"})]
         case Document():
             return [("document", part.url or "", {"document_urls", "empty_document"})]
         case Audio():
@@ -315,6 +317,17 @@ SAID: dict[str, dict[str, tuple[str, ...]]] = {
         "n": (),
         "presence_penalty": (),
         "logprobs": (),
+    },
+    COHERE: {
+        "max_output_tokens": ("max_tokens",),
+        "temperature": ("temperature",),
+        "top_p": ("p",),
+        "top_k": ("k",),
+        "stop": ("stop_sequences",),
+        "seed": ("seed",),
+        "n": (),
+        "presence_penalty": ("presence_penalty",),
+        "logprobs": ("logprobs",),
         "logit_bias": (),
     },
 }
@@ -347,10 +360,10 @@ def test_every_setting_arrives_as_it_was_or_its_loss_is_named(dialect: str, requ
     if request.parallel_tool_calls is False and request.tools:
         choice = body.get("tool_choice")
         said = "parallel_tool_calls" in body or (isinstance(choice, dict) and "disable_parallel_tool_use" in choice)
-        assert said or "parallel_tool_calls" in named or (isinstance(choice, dict) and choice["type"] == "none")
+        assert said or "parallel_tool_calls" in named or (isinstance(choice, dict) and choice.get("type") == "none")
     if request.response_format is not None:
         forms = {"response_format", "text", "output_config", "responseMimeType", "outputConfig"}
-        assert forms & body.keys() or "json_object" in named
+        assert forms & body.keys() or {"json_object", "response_format"} & named
     if request.reasoning is not None and request.reasoning != Reasoning():
         reasons = any(one.startswith("reasoning") for one in named)
         places = {"reasoning", "reasoning_effort", "thinking", "output_config", "thinkingConfig"}

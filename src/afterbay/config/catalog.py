@@ -25,6 +25,7 @@ CHAT_DIALECT: dict[Protocol, str] = {
     "llamacpp": "openai.chat",
     "azure": "openai.chat",
     "vertex": "gemini",
+    "cohere": "cohere.chat",
 }
 EMBED_DIALECT: dict[Protocol, str | None] = {
     "openai": "openai.embeddings",
@@ -34,6 +35,7 @@ EMBED_DIALECT: dict[Protocol, str | None] = {
     "llamacpp": "openai.embeddings",
     "azure": "openai.embeddings",
     "vertex": None,
+    "cohere": "cohere.embeddings",
 }
 
 

@@ -13,7 +13,7 @@ from msgspec import Meta as Doc
 
 from afterbay.policy.plan import FallbackOn
 
-Protocol: TypeAlias = Literal["openai", "anthropic", "gemini", "llamacpp", "azure", "vertex", "bedrock"]
+Protocol: TypeAlias = Literal["openai", "anthropic", "gemini", "llamacpp", "azure", "vertex", "bedrock", "cohere"]
 """How a provider is spoken to; what a resolved provider's `kind` is."""
 
 ProviderKind: TypeAlias = Literal[
@@ -38,7 +38,7 @@ ProviderKind: TypeAlias = Literal[
     "vertex",
     "cohere",
 ]
-"""What a user may write. The catalogue maps it to a protocol and a default base URL; two have no protocol yet."""
+"""What a user may write. The catalogue maps it to a protocol and a default base URL; one has no protocol yet."""
 
 Stage: TypeAlias = Literal[
     "normalize", "classify", "guard_input", "retrieve", "cache", "validate", "guard_output", "rank"
@@ -86,7 +86,6 @@ class ProviderConfig(Section, frozen=True):
         ProviderKind,
         Doc(
             description="Who it is. `openai`: any OpenAI-compatible host; `llamacpp`: the embedded engine; "
-            "`cohere` loads and is not served yet."
         ),
     ]
     base_url: Annotated[

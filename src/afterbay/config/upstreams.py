@@ -20,7 +20,7 @@ from afterbay.config.schema import Protocol, ProviderConfig
 from afterbay.config.snapshot import Provider
 from afterbay.core.secret import Secret
 
-UNSERVED = frozenset({"cohere"})
+UNSERVED: frozenset[str] = frozenset()
 """Kinds that load and whose protocol this release does not speak."""
 
 _KINDS_WITH_KEY: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -282,7 +282,7 @@ def _warn(path: str, name: str, config: ProviderConfig, warnings: list[str]) -> 
         if getattr(config.limits, key) is not None:
             warnings.append(f"{path}.limits.{key} is not honoured by this release.")
     tail = (config.base_url or "").rstrip("/").rpartition("/")[2]
-    if config.kind in ("anthropic", "gemini", "vertex") and tail in ("v1", "v1beta", "v1beta1"):
+    if config.kind in ("anthropic", "gemini", "vertex", "cohere") and tail in ("v1", "v1beta", "v1beta1", "v2"):
         warnings.append(f"{path}.base_url ends in /{tail}, which is added to it anyway: leave it out for this kind.")
     for key, kinds in _KINDS_WITH_KEY.items():
         if getattr(config, key) is not None and config.kind not in kinds:

@@ -114,7 +114,7 @@ FEATURES = frozenset(
         *("n", "stop", "temperature_above_1"),
         *("tools", "tool_choice", "parallel_tool_calls"),
         *("response_format", "json_object", "reasoning"),
-        *("images", "image_urls", "documents", "document_urls", "audio"),
+        *("images", "image_urls", "documents", "document_urls", "document_files", "audio"),
     )
 )
 """What a request may need of a target and has a canonical form. Other names belong to one dialect (`foreign`)."""

@@ -12,6 +12,7 @@ _KEY_HEADER: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "openai": _BEARER,
         "llamacpp": _BEARER,
+        "cohere": _BEARER,
         "anthropic": ("x-api-key", ""),
         "gemini": ("x-goog-api-key", ""),
         "azure": ("api-key", ""),

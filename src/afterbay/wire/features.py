@@ -16,9 +16,9 @@ def features(request: ChatRequest) -> frozenset[str]:
     """The features that `request` uses.
 
     `n`, `stop`, `tools`, `tool_choice`, `parallel_tool_calls`, `response_format` (with a schema) or `json_object`,
-    `reasoning`, `images`, `image_urls`, `documents`, `document_urls`, `audio`, the sampling fields by name (and
-    `temperature_above_1`, since ranges differ), `blank_stop` (a stop sequence of white space alone), and the
-    client's own fields without a canonical form by theirs.
+    `reasoning`, `images`, `image_urls`, `documents`, `document_urls`, `document_files` (inline, and no text), `audio`,
+    the sampling fields by name (and `temperature_above_1`, since ranges differ), `blank_stop` (a stop sequence of white
+    space alone), and the client's own fields without a canonical form by theirs.
     """
     found = set(request.foreign)
     sampling = request.sampling
@@ -58,9 +58,16 @@ def _media(request: ChatRequest) -> set[str]:
                     found.add("documents")
                     if item.url is not None:
                         found.add("document_urls")
+                    elif is_file(item):
+                        found.add("document_files")
                 elif isinstance(item, Audio):
                     found.add("audio")
     return found
+
+
+def is_file(document: Document) -> bool:
+    """Whether a document is the bytes of a file that is not text."""
+    return document.data is not None and not (document.media_type or "").startswith("text/")
 
 
 def strip(request: ChatRequest, names: frozenset[str]) -> ChatRequest:
@@ -81,7 +88,7 @@ def strip(request: ChatRequest, names: frozenset[str]) -> ChatRequest:
             changes[name] = None
     if names & {"response_format", "json_object"}:
         changes["response_format"] = None
-    media = names & {"images", "image_urls", "documents", "document_urls", "audio"}
+    media = names & {"images", "image_urls", "documents", "document_urls", "document_files", "audio"}
     if media:
         changes["messages"] = tuple(_without(message, media) for message in request.messages)
     return msgspec.structs.replace(request, **changes)
@@ -102,5 +109,7 @@ def _is_one(part: Part, media: frozenset[str]) -> bool:
     if isinstance(part, Image):
         return "images" in media or (part.url is not None and "image_urls" in media)
     if isinstance(part, Document):
-        return "documents" in media or (part.url is not None and "document_urls" in media)
+        if part.url is not None:
+            return bool({"documents", "document_urls"} & media)
+        return "documents" in media or ("document_files" in media and is_file(part))
     return isinstance(part, Audio) and "audio" in media

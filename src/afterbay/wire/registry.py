@@ -9,8 +9,17 @@ import msgspec
 
 from afterbay.core.request import ChatRequest, EmbedRequest
 from afterbay.core.usage import Usage
-from afterbay.wire import anthropic_messages, bedrock, gemini, openai_chat, openai_embeddings, openai_responses
+from afterbay.wire import (
+    anthropic_messages,
+    bedrock,
+    cohere,
+    gemini,
+    openai_chat,
+    openai_embeddings,
+    openai_responses,
+)
 from afterbay.wire.anthropic_messages import count as anthropic_count
+from afterbay.wire.cohere import embeddings as cohere_embeddings
 from afterbay.wire.dialect import Built, Dialect
 from afterbay.wire.gemini import count as gemini_count
 from afterbay.wire.gemini import embeddings as gemini_embeddings
@@ -53,6 +62,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
             anthropic_messages.DIALECT,
             gemini.DIALECT,
             bedrock.DIALECT,
+            cohere.DIALECT,
         )
     }
 )
@@ -72,6 +82,13 @@ EMBED_DIALECTS: Mapping[str, EmbedDialect] = MappingProxyType(
             gemini_embeddings.parse_answer,
             gemini_embeddings.render_answer,
             gemini_paths.relay_path,
+        ),
+        "cohere.embeddings": EmbedDialect(
+            cohere_embeddings.parse_request,
+            cohere_embeddings.build_request,
+            cohere_embeddings.parse_answer,
+            cohere_embeddings.render_answer,
+            lambda path, model: cohere_embeddings.PATH,
         ),
     }
 )

@@ -10,7 +10,15 @@ from typing import Any, NamedTuple
 
 OPENAI, RESPONSES, ANTHROPIC, GEMINI = "openai.chat", "openai.responses", "anthropic.messages", "gemini"
 BEDROCK = "bedrock.converse"
-MAKERS = {OPENAI: "openai", RESPONSES: "openai", ANTHROPIC: "anthropic", BEDROCK: "anthropic", GEMINI: "google"}
+COHERE = "cohere.chat"
+MAKERS = {
+    OPENAI: "openai",
+    RESPONSES: "openai",
+    ANTHROPIC: "anthropic",
+    BEDROCK: "anthropic",
+    GEMINI: "google",
+    COHERE: "cohere",
+}
 """Whose proofs of reasoning a provider of the protocol takes, in these cases."""
 PNG = "iVBORw0KGgo="
 PDF = "JVBERi0xLjQK"

@@ -9,14 +9,21 @@ import json
 import re
 from typing import Any
 
-from wire.golden.case import ANTHROPIC, BEDROCK, GEMINI, OPENAI, RESPONSES
+from wire.golden.case import ANTHROPIC, BEDROCK, COHERE, GEMINI, OPENAI, RESPONSES
 
 _ID = re.compile(r"[a-zA-Z0-9_-]+")
 
 
 def faults(dialect: str, body: dict[str, Any]) -> list[str]:
     """The rules that a body breaks; empty when none."""
-    judges = {OPENAI: _openai, RESPONSES: _responses, ANTHROPIC: _anthropic, GEMINI: _gemini, BEDROCK: _bedrock}
+    judges = {
+        OPENAI: _openai,
+        RESPONSES: _responses,
+        ANTHROPIC: _anthropic,
+        GEMINI: _gemini,
+        BEDROCK: _bedrock,
+        COHERE: _cohere,
+    }
     return judges[dialect](body)
 
 
@@ -292,3 +299,80 @@ def _bedrock_settings(body: dict[str, Any]) -> list[str]:
         found.append("a limit or sampling beside Nova's high effort")
     form = body.get("outputConfig", {}).get("textFormat", {}).get("structure", {}).get("jsonSchema", {}).get("schema")
     return found + ([] if form is None or _is_closed(json.loads(form)) else ["an open schema"])
+
+
+_COHERE = {
+    "model": str,
+    "messages": list,
+    "tools": list,
+    "tool_choice": str,
+    "strict_tools": bool,
+    "documents": list,
+    "response_format": dict,
+    "max_tokens": int,
+    "stop_sequences": list,
+    "temperature": (int, float),
+    "seed": int,
+    "frequency_penalty": (int, float),
+    "presence_penalty": (int, float),
+    "k": int,
+    "p": (int, float),
+    "logprobs": bool,
+    "thinking": dict,
+    "stream": bool,
+}
+"""The fields that Cohere's reference has and this project sends, by their types."""
+
+_COHERE_BLOCKS = {
+    "system": {"text"},
+    "user": {"text", "image_url"},
+    "assistant": {"text", "thinking"},
+    "tool": {"text", "document"},
+}
+_COHERE_FIELDS = {
+    "system": {"role", "content"},
+    "user": {"role", "content"},
+    "assistant": {"role", "content", "tool_calls", "tool_plan"},
+    "tool": {"role", "content", "tool_call_id"},
+}
+
+
+def _cohere(body: dict[str, Any]) -> list[str]:
+    """docs.cohere.com/reference/chat and the SDK's types, 7.3.1."""
+    found = [f"{name}: unknown" for name in body.keys() - _COHERE.keys()]
+    found += [
+        f"{name}: wrong type" for name in body.keys() & _COHERE.keys() if not isinstance(body[name], _COHERE[name])
+    ]
+    found += [] if body["messages"] else ["no message"]
+    open_ids: set[str] = set()
+    for index, message in enumerate(body["messages"]):
+        at, role, content = f"messages[{index}]", message["role"], message.get("content")
+        found += [f"{at}.{name}: unknown" for name in message.keys() - _COHERE_FIELDS[role]]
+        if content == []:
+            found.append(f"{at}: empty list of blocks")
+        for block in content if isinstance(content, list) else ():
+            if block["type"] not in _COHERE_BLOCKS[role] or block.keys() != {"type", block["type"]}:
+                found.append(f"{at}: a block of {block['type']}")
+        if role == "tool":
+            if message["tool_call_id"] not in open_ids:
+                found.append(f"{at}: answers no call of the turn before")
+            open_ids.discard(message["tool_call_id"])
+            continue
+        if open_ids:
+            found.append(f"{at}: comes before the results of {sorted(open_ids)}")
+        if content is None and not message.get("tool_calls"):
+            found.append(f"{at}: says nothing")
+        open_ids = {call["id"] for call in message.get("tool_calls", ())}
+    if open_ids:
+        found.append(f"no results of {sorted(open_ids)}")
+    if "response_format" in body and ("tools" in body or "documents" in body):
+        found.append("a response format beside tools or documents")
+    if "tool_choice" in body and ("tools" not in body or body["tool_choice"] not in ("REQUIRED", "NONE")):
+        found.append("a wrong choice of tool")
+    for name, low, high in (("p", 0.01, 0.99), ("k", 0, 500), ("presence_penalty", 0, 1), ("frequency_penalty", 0, 1)):
+        if not low <= body.get(name, low) <= high:
+            found.append(f"{name}: out of range")
+    budget = body.get("thinking", {}).get("token_budget", 1)
+    if budget < 1 or len(body.get("stop_sequences", ())) > 5:
+        found.append("a budget or a number of stop sequences out of range")
+    return found
