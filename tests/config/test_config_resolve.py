@@ -425,17 +425,6 @@ def test_the_vendor_is_known_by_address_then_by_kind_or_name(snapshot_of: Build)
     assert vendors == {"a": "mistral", "b": "xai", "openai": "openai", "c": "", "d": "anthropic"}
 
 
-def test_kinds_without_a_protocol_load_and_are_left_out(snapshot_of: Build) -> None:
-    text = "providers: {z: {kind: cohere, profile: p}, c: {kind: cohere}}\nmodels: {a: {provider: z}}"
-    made = snapshot_of(text)
-    assert made.providers == {}
-    assert [w.split(":")[0].split(" means")[0] for w in made.warnings][:3] == [
-        "providers.z.profile",
-        "providers.z.kind",
-        "providers.c.kind",
-    ]
-
-
 BEDROCK = "providers: {b: {kind: bedrock%s}}\nmodels: {a: {provider: b, name: amazon.nova-lite-v1:0}}"
 
 
@@ -627,3 +616,60 @@ def test_what_is_done_with_tool_calls_is_said_by_the_route_or_the_defaults(snaps
     assert (s.tool_repair, s.tool_reask, s.tool_order) == ("all", True, {"x": {"y"}})
     plain = snapshot_of(P + "models: {a: {provider: p}}\n").defaults
     assert (plain.tool_repair, plain.tool_reask, plain.tool_order) == ("translated", False, {})
+def test_a_target_knows_the_host_that_it_runs_at(snapshot_of: Build) -> None:
+    made = snapshot_of(
+        "providers:\n"
+        "  groq: {kind: groq, api_key: k}\n"
+        "  mine: {kind: openai, base_url: 'https://api.mistral.ai/v1', api_key: k}\n"
+        "  grok: {kind: xai, api_key: k}\n"
+        "  gpus: {kind: vllm}\n"
+        "  new: {kind: openai, base_url: 'https://models.example.org/v1', api_key: k}\n"
+        "  inside: {kind: llamacpp}\n"
+        "  server: {kind: llamacpp, base_url: 'http://127.0.0.1:8080/v1'}\n"
+        "models:\n"
+        "  a: {provider: groq, name: m, capabilities: {tools: false}}\n"
+        "  b: {provider: mine, name: m}\n"
+        "  c: {provider: grok, name: grok-4.7}\n"
+        "  d: {provider: gpus, name: m}\n"
+        "  e: {provider: new, name: m}\n"
+        "  f: {provider: inside, name: local}\n"
+        "  g: {provider: server, name: m}\n"
+        "  h: {provider: mine, name: mistral-embed}\n"
+    )
+    at = {name: alias.targets[0] for name, alias in made.aliases.items()}
+    assert {name: one.vendor for name, one in at.items()} == {
+        "a": "groq",
+        "b": "mistral",
+        "c": "xai",
+        "d": "vllm",
+        "e": "",
+        "f": "",
+        "g": "llamacpp",
+        "h": "mistral",
+    }
+    assert {"n", "logprobs", "tools"} <= at["a"].cannot
+    assert at["b"].can == {"top_k", "document_urls"}
+    assert "stop" in at["c"].cannot
+    assert at["d"].unsaid == {"document_files"}
+    assert at["e"].cannot == at["e"].can == at["e"].unsaid == frozenset()
+    assert (at["f"].cannot, at["f"].can) == (ENGINE_CANNOT, frozenset())
+    assert at["h"].can == frozenset()
+    direct = direct_target(made, "groq", "other")
+    assert direct is not None
+    assert (direct.vendor, "n" in direct.cannot) == ("groq", True)
+
+
+def test_cohere_is_served_by_its_own_protocol(snapshot_of: Build) -> None:
+    made = snapshot_of(
+        "providers: {cohere: {kind: cohere, api_key: k}}\n"
+        "models: {a: {provider: cohere, name: command-a-03-2025}, e: {provider: cohere, name: embed-v4.0}}"
+    )
+    assert made.providers["cohere"].base_url == "https://api.cohere.com"
+    assert made.aliases["a"].targets[0].dialect == "cohere.chat"
+    assert (made.aliases["e"].targets[0].dialect, made.aliases["e"].targets[0].embeds) == ("cohere.embeddings", True)
+
+
+@pytest.mark.parametrize("variable", ["CO_API_KEY", "COHERE_API_KEY"])
+def test_cohere_s_key_is_found_under_either_of_its_names(variable: str, tmp_path: Path) -> None:
+    made = load_snapshot(None, {variable: "k"}, tmp_path, nothing).snapshot
+    assert made.providers["cohere"].keys[0].reveal() == "k"

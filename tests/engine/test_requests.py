@@ -55,6 +55,30 @@ def test_drop_works_where_the_protocol_is_the_same_too() -> None:
     assert ("n" in sent, sent["top_p"]) == (False, 0.3)
 
 
+def test_a_translated_request_is_written_as_its_provider_wants_it() -> None:
+    one = gateway([streamed(OPENAI, "hi")], vendor="mistral", can=frozenset({"top_k"}))
+    serve(one, ANTHROPIC, top_k=5)
+    sent = one.upstreams["a"].sent[0].json
+    assert (sent["top_k"], "stream_options" in sent) == (5, False)
+
+
+def test_a_relayed_request_is_not_rewritten_for_its_provider() -> None:
+    one = gateway([streamed(OPENAI, "hi")], vendor="mistral")
+    serve(one, seed=5)
+    sent = one.upstreams["a"].sent[0].json
+    assert (sent["seed"], "random_seed" in sent) == (5, False)
+
+
+def test_a_provider_that_lacks_a_field_is_passed_over_for_one_that_has_it() -> None:
+    plan = snapshot(
+        alias("m", target("a/up", vendor="groq", cannot=frozenset({"n"}), priority=0), target("b/up", priority=1))
+    )
+    ups = {"a": ScriptedUpstream(), "b": ScriptedUpstream(streamed(OPENAI, "hi"))}
+    one = MemoryGateway(plan, **ups)
+    assert serve(one, n=2).status == 200
+    assert one.record.provider == "b"
+
+
 def test_a_wish_about_effort_is_dropped_with_a_warning_and_removes_nobody() -> None:
     one = gateway([streamed(OPENAI, "hi")], cannot=frozenset({"reasoning"}))
     reply = serve(one, reasoning_effort="high")
@@ -298,7 +322,7 @@ TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "ob
         ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}}, {"response_format"}),
         ({"reasoning_effort": "low"}, {"reasoning"}),
         ({"text": [IMAGE]}, {"images", "image_urls"}),
-        ({"text": [INLINE, AUDIO, FILE]}, {"images", "audio", "documents"}),
+        ({"text": [INLINE, AUDIO, FILE]}, {"images", "audio", "documents", "document_files"}),
     ],
 )
 def test_features_are_found_and_stripped_without_a_trace(fields: dict[str, Any], found: set[str]) -> None:

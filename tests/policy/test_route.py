@@ -17,7 +17,7 @@ from afterbay.core.request import FEATURES
 from afterbay.policy.facts import Facts, read_facts
 from afterbay.policy.names import Found
 from afterbay.policy.plan import Alias, Compliance, Plan, Route, Rules
-from afterbay.policy.route import SOFT, Ask, World, decide
+from afterbay.policy.route import SOFT, Ask, World, decide, lacks
 from afterbay.testing.memory_gateway import alias, snapshot, target
 
 NO_WORLD = World({})
@@ -334,3 +334,14 @@ def test_the_alias_a_client_meant_is_said_as_a_warning() -> None:
     plan = snapshot(alias("m", target("m/x")))
     found = msgspec.structs.replace(Found(alias=Alias("m", plan.aliases["m"].targets)), warning="not that one")
     assert order(plan, found).warnings == ("not that one",)
+
+
+def test_a_provider_may_have_more_than_its_dialect_and_less() -> None:
+    cannot = {"top_k": "no field"}
+    plain, more = target("p/x"), target("q/x", can=frozenset({"top_k"}))
+    less = target("r/x", unsaid=frozenset({"document_files"}))
+    wanted = frozenset({"top_k", "document_files"})
+    assert lacks(wanted, "anthropic.messages", plain, cannot) == {"top_k"}
+    assert lacks(wanted, "anthropic.messages", more, cannot) == frozenset()
+    assert lacks(wanted, "anthropic.messages", less, cannot) == {"top_k", "document_files"}
+    assert lacks(wanted, "openai.chat", less, cannot) == frozenset()

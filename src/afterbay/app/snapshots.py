@@ -11,7 +11,7 @@ from afterbay.config.catalog import catalog, embeds
 from afterbay.config.prices import FREE, Query, prices_of
 from afterbay.config.schema import Capabilities
 from afterbay.config.snapshot import Provider, Snapshot
-from afterbay.config.targets import ENGINE_CANNOT, known_lacks, known_model, window
+from afterbay.config.targets import ENGINE_CANNOT, at_host, known_lacks, known_model, window
 from afterbay.core.decision import Target
 from afterbay.engine.fleet import Fleet
 
@@ -28,7 +28,7 @@ def direct_target(snapshot: Snapshot, provider_name: str, model: str) -> Target 
         return None  # a client may not name files to load
     known = known_model(provider, model)
     embedder = embedded.embeds if embedded is not None else embeds(model)
-    return Target(
+    made = Target(
         id=f"{provider.name}/{model}",
         alias=f"{provider.name}/{model}",
         provider=provider.name,
@@ -43,6 +43,7 @@ def direct_target(snapshot: Snapshot, provider_name: str, model: str) -> Target 
         speaks=() if embedder else provider.also_speaks,
         maker=provider.maker_of(model),
     )
+    return at_host(made, provider)
 
 
 async def price_later(fleet: Fleet, target: Target) -> None:

@@ -16,6 +16,7 @@ from afterbay.config.upstreams import Upstream, may_be_listed
 from afterbay.core.decision import Target
 from afterbay.core.usage import Price
 from afterbay.policy.plan import Alias
+from afterbay.wire.registry import DIALECTS
 
 LACKING: dict[str, frozenset[str]] = {
     "tools": frozenset({"tools", "tool_choice", "parallel_tool_calls"}),
@@ -131,7 +132,7 @@ def target(place: Place, model: ModelConfig, prices: Prices) -> Target:
     known_embeds = place.local.embeds if place.local is not None else embeds(place.name)
     known = known_model(served, place.name)
     is_embedder = known_embeds if capabilities.embeddings is None else capabilities.embeddings
-    return Target(
+    made = Target(
         id=f"{served.name}/{place.name}",
         alias=place.alias,
         provider=served.name,
@@ -149,6 +150,17 @@ def target(place: Place, model: ModelConfig, prices: Prices) -> Target:
         speaks=() if is_embedder else served.also_speaks,
         maker=served.maker_of(place.name),
     )
+    return at_host(made, served)
+
+
+def at_host(made: Target, provider: Provider) -> Target:
+    """The target with what its provider's way of speaking the dialect adds and takes away."""
+    vendor = "" if provider.is_embedded else provider.vendor
+    host = DIALECTS[made.dialect].hosts.get(vendor) if made.dialect in DIALECTS else None
+    if host is None:
+        return msgspec.structs.replace(made, vendor=vendor)
+    cannot = made.cannot | host.cannot(made.name)
+    return msgspec.structs.replace(made, vendor=vendor, cannot=cannot, can=host.can, unsaid=host.unsaid)
 
 
 def known_model(provider: Provider, name: str) -> Model | None:

@@ -13,8 +13,10 @@ class Target(msgspec.Struct, frozen=True):
     """One deployment that can answer: a model at a provider.
 
     `id` is `provider/name`, unique in a config snapshot. `alias` is the name that led here. `cannot` names features
-    (see `afterbay.wire.features`) that the model or its dialect lacks. `priority`: lower is tried first. `speaks`: the
-    dialects beside `dialect` that it takes from clients of theirs. `maker`: whose proofs of reasoning it accepts.
+    (see `afterbay.wire.features`) that the model or its provider lacks, `can` those that this provider has beyond its
+    dialect, `unsaid` those that a request translated for it has no form for. `vendor` is who runs it (`groq`, ...),
+    empty for a server of one's own. `priority`: lower is tried first. `speaks`: the dialects beside `dialect` that it
+    takes from clients of theirs. `maker`: whose proofs of reasoning it accepts.
     """
 
     id: str
@@ -33,6 +35,9 @@ class Target(msgspec.Struct, frozen=True):
     embeds: bool = False
     speaks: tuple[str, ...] = ()
     maker: str = ""
+    vendor: str = ""
+    can: frozenset[str] = frozenset()
+    unsaid: frozenset[str] = frozenset()
 
     def dialect_for(self, client: str) -> str:
         """The dialect in which it is asked for a client of the dialect `client`."""

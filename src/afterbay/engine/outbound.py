@@ -73,7 +73,7 @@ def rebuild(turn: Turn, target: Target, request: ChatRequest) -> Outbound:
     stripped = strip(request, lacking) if lacking else request
     seen, left_out = admitted(stripped, client, target.maker)
     renamed, names = rename(seen, dialect.tool_name) if seen.tools else (seen, {})
-    built = dialect.build_request(renamed, target.name)
+    built = dialect.build_for(target.vendor, renamed, target.name)
     kept = request.tools and request.parallel_tool_calls is False
     losses = (*sorted(lacking), *left_out, *built.losses)
     losses = tuple(name for name in losses if not (kept and name == "parallel_tool_calls"))

@@ -241,7 +241,11 @@ def lacks(features: frozenset[str], dialect: str, target: Target, its_cannot: Ma
     hard = features - SOFT
     missing = hard & target.cannot
     if target.dialect_for(dialect) != dialect:
-        missing = missing | (hard & its_cannot.keys()) | {name for name in hard if is_foreign(name)}
+        missing = (
+            missing
+            | (hard & ((its_cannot.keys() - target.can) | target.unsaid))
+            | {name for name in hard if is_foreign(name)}
+        )
     return missing
 
 

@@ -91,6 +91,21 @@ class Renderer(Protocol):
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 
 
+class Host(msgspec.Struct, frozen=True):
+    """A provider that speaks a dialect its own way: who it is says `Target.vendor`.
+
+    build_request  as the dialect's own
+    cannot         (upstream model) -> features that it answers with an error: a router leaves it out for them
+    can            features of the dialect's `cannot` that it has a field for
+    unsaid         features that the dialect can say and its form of it cannot
+    """
+
+    build_request: Callable[[ChatRequest, str], Built]
+    cannot: Callable[[str], frozenset[str]]
+    can: frozenset[str] = frozenset()
+    unsaid: frozenset[str] = frozenset()
+
+
 class Dialect(msgspec.Struct, frozen=True):
     """One wire protocol. `name` is `vendor.endpoint`, as in the recordings (`openai.chat`).
 
@@ -110,6 +125,7 @@ class Dialect(msgspec.Struct, frozen=True):
     streams_json     whether a provider's stream may be a JSON array
     tool_name        what the name of a tool must match whole; others are renamed (`afterbay.wire.toolcalls.names`).
                      The default is OpenAI's, and no provider's is narrower
+    hosts            providers that speak it their own way, by vendor; all others get what `build_request` writes
     """
 
     name: str
@@ -126,3 +142,9 @@ class Dialect(msgspec.Struct, frozen=True):
     stream_type: str = EVENT_STREAM
     streams_json: bool = False
     tool_name: str = r"[a-zA-Z0-9_-]{1,64}"
+    hosts: Mapping[str, Host] = {}
+
+    def build_for(self, vendor: str, request: ChatRequest, model: str) -> Built:
+        """The request as the provider of this vendor wants it."""
+        host = self.hosts.get(vendor)
+        return (self if host is None else host).build_request(request, model)

@@ -19,6 +19,7 @@ from afterbay.core.event import (
     Finished,
     FinishReason,
     ReasoningDelta,
+    ReasoningSignature,
     RefusalDelta,
     Started,
     TextDelta,
@@ -59,12 +60,18 @@ class _ToolCall(msgspec.Struct):
     extra_content: dict[str, Any] | None = None
 
 
+class _Detail(msgspec.Struct):
+    type: str | None = None
+    signature: str | None = None
+
+
 class _Said(msgspec.Struct):
     """A `delta` or a `message`: the same fields."""
 
     content: str | list[Any] | dict[str, Any] | None = None
     reasoning_content: str | None = None
     reasoning: str | dict[str, Any] | None = None
+    reasoning_details: list[msgspec.Raw] | None = None
     refusal: str | None = None
     tool_calls: list[_ToolCall] | None = None
     function_call: _Function | None = None
@@ -121,6 +128,7 @@ class _Body(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Body).decode
+_detail = msgspec.json.Decoder(_Detail).decode
 _NOTHING = (b"", b"null", b"[]", b"{}")
 
 
@@ -213,6 +221,8 @@ class ChunkParser:
         if said is not None:
             if said.reasoning_content or said.reasoning:
                 _read_reasoning(said, index, out)
+            if said.reasoning_details:
+                _read_details(said.reasoning_details, index, out)
             content = said.content
             if content:
                 if isinstance(content, str):
@@ -276,6 +286,17 @@ def _read_reasoning(said: _Said, index: int, out: list[Event]) -> None:
     text = said.reasoning_content or said.reasoning
     if isinstance(text, str) and text:
         out.append(ReasoningDelta(text, index))
+
+
+def _read_details(details: list[msgspec.Raw], index: int, out: list[Event]) -> None:
+    """What proves reasoning, in OpenRouter's details; their text stands in `reasoning` as well. An encrypted one has
+    fields of its own that must come back: it goes to the client whole, as one opaque text."""
+    for raw in details:
+        detail = _detail(raw)
+        if detail.type == "reasoning.encrypted":
+            out.append(ReasoningSignature(bytes(raw).decode(), redacted=True, choice=index))
+        elif detail.signature:
+            out.append(ReasoningSignature(detail.signature, choice=index))
 
 
 def _read_odd_content(content: list[Any] | dict[str, Any], index: int, out: list[Event]) -> None:

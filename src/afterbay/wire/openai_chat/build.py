@@ -2,88 +2,96 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 
-from afterbay.core.message import (
-    Audio,
-    Document,
-    Image,
-    Message,
-    Part,
-    Refusal,
-    Text,
-    Thinking,
-    ToolResult,
-    ToolUse,
-)
-from afterbay.core.request import ChatRequest, ResponseFormat, ToolSpec
+from afterbay.core.message import Message
+from afterbay.core.request import ChatRequest, ResponseFormat, Sampling, ToolSpec
+from afterbay.wire import schema_prompt
 from afterbay.wire.dialect import Built
-from afterbay.wire.openai_fields import digest, parameters, reasoning_effort, shorten
+from afterbay.wire.openai_chat.accent import DEFAULTS, NEUTRAL, Accent
+from afterbay.wire.openai_chat.messages import Writing
+from afterbay.wire.openai_chat.reasoning import write_reasoning
+from afterbay.wire.openai_fields import parameters
 from afterbay.wire.toolcalls.strict import fits_openai
 
 _encode = msgspec.json.Encoder().encode
 
-ToolIds: TypeAlias = Callable[[str], str]
-
-TOOL_ID_CHARS = 40
-"""OpenAI refused longer ids ("string too long. Expected a string with maximum length 40"; vercel/ai#5171)."""
-
-_MISTRAL = re.compile(r"(?:mi|mini|magi|code|dev)stral|(?:pix|vox|mix)tral", re.IGNORECASE)
-_NINE = re.compile(r"[a-zA-Z0-9]{9}")
-"""Mistral's models: "Tool call id was … but must be a-z, A-Z, 0-9, with a length of 9" (code 3280,
-anomalyco/opencode#1680; the recordings have ids of that form, and such as a client library masked)."""
-
-_REASONING_MODELS = ("o1", "o3", "o4", "gpt-5")
-"""Models that refuse `max_tokens`. Source: OpenAI API reference, `max_tokens` ("not compatible with o-series")."""
+_PLAIN = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "n", "logprobs", "top_logprobs")
+"""Fields of `Sampling` that every host calls alike."""
 
 
-def build_request(request: ChatRequest, model: str) -> Built:
-    """A provider's body, path and what was left out. Streams always ask for usage: the gateway accounts for tokens."""
+def build_request(request: ChatRequest, model: str, accent: Accent = NEUTRAL) -> Built:
+    """A provider's body, path and what was left out. Streams ask for usage where a host wants to be asked: the gateway
+    accounts for tokens. `accent`: how the host wants it otherwise."""
     losses = [*request.foreign, *request.hints]
-    body: dict[str, Any] = {"model": model, "messages": _messages(request.messages, losses, tool_ids(model))}
-    sampling = request.sampling
-    if sampling.max_output_tokens is not None:
-        newer = model.rsplit("/", 1)[-1].startswith(_REASONING_MODELS)
-        body["max_completion_tokens" if newer else "max_tokens"] = sampling.max_output_tokens
-    for name in (
-        "temperature",
-        "top_p",
-        "seed",
-        "presence_penalty",
-        "frequency_penalty",
-        "n",
-        "logprobs",
-        "top_logprobs",
-    ):
-        value = getattr(sampling, name)
-        if value is not None:
-            body[name] = value
-    if sampling.top_k is not None:
-        losses.append("top_k")
-    if sampling.stop:
-        body["stop"] = list(sampling.stop)
-    if sampling.logit_bias is not None:
-        body["logit_bias"] = msgspec.Raw(sampling.logit_bias)
-    _build_tools(request, body, losses)
-    if request.response_format is not None:
-        body["response_format"] = _format(request.response_format)
-    if request.reasoning is not None:
-        if request.reasoning.show is not None:
-            losses.append("reasoning.show")
-        effort = reasoning_effort(request.reasoning, losses)
-        if effort is not None:
-            body["reasoning_effort"] = effort
+    messages, form = _form(request, model, accent, losses)
+    writing = Writing(model, accent, losses)
+    body: dict[str, Any] = {"model": model, "messages": writing.messages(messages)}
+    is_thinking = write_reasoning(request, model, accent, body, losses)
+    _build_sampling(request.sampling, model, accent, accent.draws if is_thinking else frozenset(), body, losses)
+    _build_tools(request, accent, body, losses)
+    if form is not None:
+        body["response_format"] = _format(form)
     if request.stream:
         body["stream"] = True
-        body["stream_options"] = {"include_usage": True}
+        if accent.usage_option:
+            body["stream_options"] = {"include_usage": True}
     return Built("/chat/completions", _encode(body), losses=tuple(dict.fromkeys(losses)))
 
 
-def _build_tools(request: ChatRequest, body: dict[str, Any], losses: list[str]) -> None:
+def _form(
+    request: ChatRequest, model: str, accent: Accent, losses: list[str]
+) -> tuple[tuple[Message, ...], ResponseFormat | None]:
+    """The messages, and the form to ask for: a host that cannot hold to it is told in the prompt."""
+    wanted = request.response_format
+    if wanted is None or wanted.kind == "text":
+        return request.messages, wanted
+    if wanted.kind == "json_schema" and accent.schema and accent.of(model).schema:
+        return request.messages, wanted
+    if wanted.kind == "json_object" and accent.object:
+        return request.messages, wanted
+    losses.append(schema_prompt.LOSS)
+    messages = schema_prompt.with_instruction(request.messages, wanted)
+    return messages, ResponseFormat("json_object") if accent.object else None
+
+
+def _build_sampling(
+    sampling: Sampling,
+    model: str,
+    accent: Accent,
+    refused: frozenset[str],
+    body: dict[str, Any],
+    losses: list[str],
+) -> None:
+    refused |= accent.features(model)
+    written: dict[str, Any] = {}
+    if sampling.max_output_tokens is not None:
+        body[accent.limit_field(model)] = sampling.max_output_tokens
+    for name in (*_PLAIN, "seed", "top_k", "stop", "logit_bias"):
+        value = getattr(sampling, name)
+        if value is None or value == ():
+            continue
+        if name in refused or (name == "top_k" and name not in accent.can):
+            if DEFAULTS.get(name) != value and not (name == "n" and value == 1):
+                losses.append(name)
+            continue
+        written[name] = value
+    if accent.counts_logprobs and "logprobs" in written:
+        written["logprobs"] = written.pop("top_logprobs", 1)
+    if "stop" in written:
+        written["stop"] = list(sampling.stop[: accent.stops])
+        if len(written["stop"]) < len(sampling.stop):
+            losses.append("stop")
+    if "logit_bias" in written:
+        written["logit_bias"] = msgspec.Raw(written["logit_bias"])
+    if "seed" in written:
+        written[accent.seed] = written.pop("seed")
+    body |= written
+
+
+def _build_tools(request: ChatRequest, accent: Accent, body: dict[str, Any], losses: list[str]) -> None:
     if request.tools:
         body["tools"] = [
             {
@@ -92,7 +100,7 @@ def _build_tools(request: ChatRequest, body: dict[str, Any], losses: list[str]) 
                     "name": tool.name,
                     **({"description": tool.description} if tool.description is not None else {}),
                     "parameters": parameters(tool.schema),
-                    **_strict(tool, losses),
+                    **_strict(tool, accent, losses),
                 },
             }
             for tool in request.tools
@@ -108,14 +116,20 @@ def _build_tools(request: ChatRequest, body: dict[str, Any], losses: list[str]) 
             losses.append("tool_choice")
         return
     named = {"type": "function", "function": {"name": choice.name}}
-    body["tool_choice"] = named if choice.mode == "tool" else choice.mode
+    word = accent.required if choice.mode == "required" else choice.mode
+    body["tool_choice"] = named if choice.mode == "tool" else word
+    if accent.reasoning == "toggle" and choice.mode in ("required", "tool"):
+        if body.get("thinking") != {"type": "disabled"}:  # "Thinking mode does not support this tool_choice"
+            losses.append("thinking=disabled")
+        body["thinking"] = {"type": "disabled"}
+        body.pop("reasoning_effort", None)
 
 
-def _strict(tool: ToolSpec, losses: list[str]) -> dict[str, bool]:
-    """Strictness, unless OpenAI would refuse it ("'additionalProperties' is required to be supplied")."""
-    if tool.strict is None:
+def _strict(tool: ToolSpec, accent: Accent, losses: list[str]) -> dict[str, bool]:
+    """Strictness, unless the host has none, or would refuse it ("'additionalProperties' is required to be supplied")."""
+    if tool.strict is None or (not tool.strict and not accent.strict):
         return {}
-    if tool.strict and not fits_openai(tool.schema):
+    if tool.strict and not (accent.strict and fits_openai(tool.schema)):
         losses.append("tools.strict")
         return {}
     return {"strict": tool.strict}
@@ -130,123 +144,3 @@ def _format(wanted: ResponseFormat) -> dict[str, Any]:
     if wanted.description is not None:
         spec["description"] = wanted.description
     return {"type": "json_schema", "json_schema": spec}
-
-
-def tool_ids(model: str) -> ToolIds:
-    """How call ids are written for `model`: as they are where they fit, else rewritten, the same one always alike."""
-    if _MISTRAL.search(model):
-        return lambda wanted: wanted if _NINE.fullmatch(wanted) else digest(wanted)[:9]
-    return lambda wanted: shorten(wanted, TOOL_ID_CHARS)
-
-
-def _messages(messages: tuple[Message, ...], losses: list[str], id_of: ToolIds) -> list[dict[str, Any]]:
-    """The tool messages of one turn stay together: images of their results follow behind the last one."""
-    built: list[dict[str, Any]] = []
-    shown: list[Part] = []
-    for message in messages:
-        if message.role == "assistant":
-            _show(shown, built, losses)
-            built.append(_assistant(message, losses, id_of))
-            continue
-        results = [part for part in message.parts if isinstance(part, ToolResult)]
-        rest: tuple[Part, ...] = tuple(part for part in message.parts if not isinstance(part, ToolResult))
-        built += [_tool_result(result, shown, losses, id_of) for result in results]
-        if not rest and results:
-            continue
-        if message.role in ("user", "tool"):
-            rest, shown = (*shown, *rest), []
-        _show(shown, built, losses)
-        one: dict[str, Any] = {"role": "user" if message.role == "tool" else message.role}
-        if message.role in ("system", "developer"):
-            rest = _texts(rest, message.role, losses)
-        one["content"] = _content(rest, losses)
-        if message.name is not None:
-            one["name"] = message.name
-        built.append(one)
-    _show(shown, built, losses)
-    return built
-
-
-def _show(shown: list[Part], built: list[dict[str, Any]], losses: list[str]) -> None:
-    if shown:
-        built.append({"role": "user", "content": _content(tuple(shown), losses)})
-        shown.clear()
-
-
-def _texts(parts: tuple[Part, ...], role: str, losses: list[str]) -> tuple[Part, ...]:
-    """System and developer messages hold text only."""
-    kept = tuple(part for part in parts if isinstance(part, Text))
-    if len(kept) < len(parts):
-        losses.append(f"messages.{role}_media")
-    return kept
-
-
-def _tool_result(result: ToolResult, shown: list[Part], losses: list[str], id_of: ToolIds) -> dict[str, Any]:
-    """A tool message. It holds text only: images of the result go into a user message right after it."""
-    texts = [part.text for part in result.parts if isinstance(part, Text)]
-    media = [part for part in result.parts if not isinstance(part, Text)]
-    if media:
-        shown += [Text(f"Returned by the tool call {id_of(result.id)}:"), *media]
-        texts = texts or ["See the attachment in the next message."]
-    if result.is_error:
-        losses.append("tool_result.is_error")
-    return {"role": "tool", "tool_call_id": id_of(result.id), "content": "\n".join(texts)}
-
-
-def _assistant(message: Message, losses: list[str], id_of: ToolIds) -> dict[str, Any]:
-    built: dict[str, Any] = {"role": "assistant", "content": None}
-    text = "".join(part.text for part in message.parts if isinstance(part, Text))
-    if text:
-        built["content"] = text
-    refusal = "".join(part.text for part in message.parts if isinstance(part, Refusal))
-    if refusal:
-        built["refusal"] = refusal
-    if any(isinstance(part, Thinking) for part in message.parts):
-        losses.append("thinking")
-    if any(isinstance(part, Image | Document | Audio) for part in message.parts):
-        losses.append("messages.assistant_media")
-    calls = []
-    for part in message.parts:
-        if isinstance(part, ToolUse):
-            function = {"name": part.name, "arguments": part.arguments or "{}"}
-            call: dict[str, Any] = {"id": id_of(part.id), "type": "function", "function": function}
-            if part.signature is not None:
-                call["extra_content"] = {"google": {"thought_signature": part.signature}}
-            calls.append(call)
-    if calls:
-        built["tool_calls"] = calls
-    elif built["content"] is None and not refusal:
-        built["content"] = ""
-    if message.name is not None:
-        built["name"] = message.name
-    return built
-
-
-def _content(parts: tuple[Part, ...], losses: list[str]) -> str | list[dict[str, Any]]:
-    if all(isinstance(part, Text) for part in parts) and len(parts) <= 1:
-        return parts[0].text if parts and isinstance(parts[0], Text) else ""
-    return [built for part in parts if (built := _part(part, losses)) is not None] or ""
-
-
-def _part(part: Part, losses: list[str]) -> dict[str, Any] | None:
-    match part:
-        case Text():
-            return {"type": "text", "text": part.text}
-        case Image():
-            url = part.url if part.url is not None else f"data:{part.media_type or 'image/png'};base64,{part.data}"
-            return {"type": "image_url", "image_url": {"url": url, **({"detail": part.detail} if part.detail else {})}}
-        case Audio():
-            return {"type": "input_audio", "input_audio": {"data": part.data, "format": part.format}}
-        case Document(text=str(text)):
-            return {"type": "text", "text": f"{part.name}:\n{text}" if part.name else text}
-        case Document(data=None):
-            losses.append("document_urls" if part.url is not None else "documents")
-            return None
-        case Document():
-            data = f"data:{part.media_type or 'application/pdf'};base64,{part.data}"
-            return {"type": "file", "file": {"filename": part.name or "document", "file_data": data}}
-        case Refusal():
-            return {"type": "text", "text": part.text}
-        case _:
-            losses.append(f"content.{type(part).__name__.lower()}")
-            return None
