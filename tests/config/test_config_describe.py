@@ -84,8 +84,8 @@ def test_durations_are_written_as_one_would(value: float, text: str) -> None:
 def test_policies_that_can_never_match_are_found(keys: Mapping[str, str]) -> None:
     text = (
         "providers: {p: {kind: openai, base_url: 'http://10.0.0.1'}, q: {kind: openai, base_url: 'http://10.0.0.2',"
-        " region: eu, compliance: [soc2]}, z: {kind: cohere}}\n"
-        "models: {a: {provider: p, fallback: [a, b, b]}, b: {provider: q}, c: {provider: z}}\n"
+        " region: eu, compliance: [soc2]}}\n"
+        "models: {a: {provider: p, fallback: [a, b, b]}, b: {provider: q}, c: {provider: mistral}}\n"
         "policies: {compliance: {eu: {require: [soc2], residency: eu}, moon: {require: [zdr], residency: moon}}}\n"
         "routes: {r: {compliance: eu, tasks: {code: a, chat: b}, complexity: {low: b, high: b},\n"
         "  fallback: [a, c, b, b]}}\n"

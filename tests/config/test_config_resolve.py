@@ -571,10 +571,9 @@ def test_the_catalogue_knows_every_kind_and_says_where_it_is_from() -> None:
     from typing import get_args
 
     from afterbay.config.schema import ProviderKind
-    from afterbay.config.upstreams import UNSERVED
 
     rows = catalog().provider
-    assert {row.name for row in rows} == set(get_args(ProviderKind)) - UNSERVED
+    assert {row.name for row in rows} == set(get_args(ProviderKind))
     assert all(row.source for row in rows)
     models = [model for row in rows for model in row.models]
     assert len(models) == len(set(models)), "without a file they are aliases"
@@ -616,6 +615,8 @@ def test_what_is_done_with_tool_calls_is_said_by_the_route_or_the_defaults(snaps
     assert (s.tool_repair, s.tool_reask, s.tool_order) == ("all", True, {"x": {"y"}})
     plain = snapshot_of(P + "models: {a: {provider: p}}\n").defaults
     assert (plain.tool_repair, plain.tool_reask, plain.tool_order) == ("translated", False, {})
+
+
 def test_a_target_knows_the_host_that_it_runs_at(snapshot_of: Build) -> None:
     made = snapshot_of(
         "providers:\n"

@@ -55,9 +55,15 @@ def said(*calls: tuple[str, str], text: str = "", finish: FinishReason = "tool_c
 
 def streamed(spoken: str, *calls: tuple[str, str], **how: Any) -> Script:
     """A provider's stream. Gemini's cannot hold what is no JSON: its calls are objects."""
-    renderer = DIALECTS[spoken].renderer(Head("seed", "upstream-model", 1_770_000_000, include_usage=True))
+    dialect = DIALECTS[spoken]
+    renderer = dialect.renderer(Head("seed", "upstream-model", 1_770_000_000, include_usage=True))
     body = b"".join(renderer.render([event]) for event in said(*calls, **how)) + renderer.finish(None)
-    return Script(steps=tuple(re.findall(rb".+?(?:\r\n\r\n|\n\n)", body, re.DOTALL)))
+    cut = (
+        tuple(re.findall(rb".+?(?:\r\n\r\n|\n\n)", body, re.DOTALL))
+        if "event-stream" in dialect.stream_type
+        else (body,)
+    )
+    return Script(steps=cut, headers={"content-type": dialect.stream_type})
 
 
 def answered(spoken: str, *calls: tuple[str, str], **how: Any) -> Script:

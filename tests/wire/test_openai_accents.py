@@ -23,7 +23,7 @@ from afterbay.wire.openai_chat.accent import EFFORTS, NEUTRAL, Models, nearest, 
 from afterbay.wire.openai_chat.accents import ACCENTS
 
 HI = Message("user", (Text("hi"),))
-F = ToolSpec("f", schema=b'{"type":"object","properties":{}}', strict=True)
+F = ToolSpec("f", schema=b'{"type":"object","properties":{},"additionalProperties":false}', strict=True)
 SCHEMA = b'{"type":"object","properties":{"a":{"type":"string"}}}'
 MODEL = {"openai": "gpt-4o", "groq": "llama-3.3-70b-versatile", "xai": "grok-3", "mistral": "mistral-large-latest"}
 

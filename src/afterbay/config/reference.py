@@ -15,7 +15,6 @@ from msgspec import inspect
 from afterbay.config.catalog import catalog
 from afterbay.config.describe import duration
 from afterbay.config.schema import NOT_BUILT, Config, RouteConfig, Seconds
-from afterbay.config.upstreams import UNSERVED
 
 _DURATION = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$"
 _VARIABLE = r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-.*)?\}"
@@ -195,9 +194,7 @@ def _page_catalog() -> list[str]:
     lines = [
         "## Providers known by name",
         "",
-        "A model may name one with a key variable without configuring it. Kinds that load and are not served yet: "
-        + ", ".join(f"`{kind}`" for kind in sorted(UNSERVED))
-        + ".",
+        "A model may name one with a key variable without configuring it.",
         "",
         "| kind | protocol | base URL | key without a configuration | models it brings then |",
         "|---|---|---|---|---|",

@@ -38,7 +38,7 @@ ProviderKind: TypeAlias = Literal[
     "vertex",
     "cohere",
 ]
-"""What a user may write. The catalogue maps it to a protocol and a default base URL; one has no protocol yet."""
+"""What a user may write. The catalogue maps it to a protocol and a default base URL."""
 
 Stage: TypeAlias = Literal[
     "normalize", "classify", "guard_input", "retrieve", "cache", "validate", "guard_output", "rank"
@@ -84,9 +84,7 @@ class ProviderConfig(Section, frozen=True):
 
     kind: Annotated[
         ProviderKind,
-        Doc(
-            description="Who it is. `openai`: any OpenAI-compatible host; `llamacpp`: the embedded engine; "
-        ),
+        Doc(description="Who it is. `openai`: any OpenAI-compatible host; `llamacpp`: the embedded engine."),
     ]
     base_url: Annotated[
         str | None,

@@ -20,9 +20,6 @@ from afterbay.config.schema import Protocol, ProviderConfig
 from afterbay.config.snapshot import Provider
 from afterbay.core.secret import Secret
 
-UNSERVED: frozenset[str] = frozenset()
-"""Kinds that load and whose protocol this release does not speak."""
-
 _KINDS_WITH_KEY: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"api_version": ("azure", "vertex"), "project": ("vertex",), "location": ("vertex",), "profile": ("bedrock",)}
 )
@@ -108,9 +105,6 @@ def _resolve(
     config = _with_aws(document, path, config, environ, problems)
     _check_urls(document, path, config, problems)
     _warn(path, name, config, warnings)
-    if config.kind in UNSERVED:
-        warnings.append(f"{path}.kind: `{config.kind}` is not honoured by this release: models at it are left out.")
-        return Upstream(name, config, None, None)
     kind_row = catalog().named(config.kind)
     assert kind_row is not None, config.kind  # noqa: S101 - a test holds schema and catalogue together
     protocol = kind_row.protocol

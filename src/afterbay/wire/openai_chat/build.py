@@ -126,7 +126,7 @@ def _build_tools(request: ChatRequest, accent: Accent, body: dict[str, Any], los
 
 
 def _strict(tool: ToolSpec, accent: Accent, losses: list[str]) -> dict[str, bool]:
-    """Strictness, unless the host has none, or would refuse it ("'additionalProperties' is required to be supplied")."""
+    """Strictness, unless the host has none, or would refuse it ("'additionalProperties' is required")."""
     if tool.strict is None or (not tool.strict and not accent.strict):
         return {}
     if tool.strict and not (accent.strict and fits_openai(tool.schema)):
