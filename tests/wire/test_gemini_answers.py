@@ -127,6 +127,15 @@ def test_call_ids_are_minted_where_missing_and_never_twice() -> None:
     assert [event.arguments for event in events if isinstance(event, ToolCallDelta)] == ["{}"] * 3
 
 
+def test_arguments_that_a_model_laid_out_stay_on_one_line_of_the_stream() -> None:
+    renderer = DIALECT.renderer(HEAD)
+    laid_out = '{\n  "location": "a\\nb",\r\n  "n": 1.50\n}'
+    events: list[Event] = [ToolCallStarted(0, "c", "f"), ToolCallDelta(0, laid_out), Finished("tool_calls")]
+    frames = (renderer.render(events) + renderer.finish()).split(b"\r\n\r\n")
+    assert all(b"\n" not in frame for frame in frames)
+    assert b'"args":{"location":"a\\nb","n":1.50}' in frames[0]
+
+
 def test_arguments_are_compact_and_keep_their_digits() -> None:
     call = b'{"functionCall": {"name": "f", "args": {\n "a b": 1.50,\n "n": 12345678901234567890 }}}'
     body = b'{"candidates": [{"content": {"parts": [%s]}}]}' % call

@@ -232,6 +232,8 @@ def _arguments(text: str) -> msgspec.Raw | None:
         _OBJECT.decode(text)
     except (msgspec.DecodeError, UnicodeError):
         return None
+    if "\n" in text or "\r" in text:  # a model that lays its JSON out: a line of a stream must not end in it
+        text = msgspec.json.format(text, indent=-1)
     return msgspec.Raw(text.encode())
 
 
