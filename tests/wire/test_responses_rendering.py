@@ -300,7 +300,7 @@ def test_what_is_repeated_of_a_body_that_was_laid_out_stays_on_one_line() -> Non
     body = json.dumps(
         {"model": "m", "input": "x", "metadata": {"a": "b\nc"}, "tools": [{"type": "function"}]}, indent=2
     )
-    renderer = Renderer(Head("s", "m", echo=body.encode()))
+    renderer = DIALECT.renderer(Head("s", "m", echo=body.encode()))
     raw = renderer.render([TextDelta("a")]) + renderer.finish()
     assert all(line.startswith((b"data: ", b"event: ")) for line in raw.split(b"\n") if line)
     assert sse(raw)[-1]["response"]["metadata"] == {"a": "b\nc"}
