@@ -268,3 +268,43 @@ def test_the_headers_tell_who_answered(gpt: openai.OpenAI, gateway: LiveGateway)
     usage = raw.parse().usage
     assert usage is not None
     assert record["usage"]["input_tokens"] == usage.prompt_tokens
+
+
+def test_endpoints_that_are_not_built_say_so(gpt: openai.OpenAI, claude: anthropic.Anthropic) -> None:
+    for ask in (gpt.files.list, gpt.batches.list):
+        with pytest.raises(openai.InternalServerError, match="not built yet") as caught:
+            ask()
+        assert (caught.value.status_code, caught.value.code) == (501, "not_built")
+    with pytest.raises(anthropic.InternalServerError, match="not built yet") as refused:
+        claude.messages.batches.list()
+    assert refused.value.status_code == 501
+
+
+def test_moderations_without_a_provider_that_has_them(gpt: openai.OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError):  # OpenAI's default model is no alias here
+        gpt.moderations.create(input="something")
+    with pytest.raises(openai.BadRequestError, match="moderations"):
+        gpt.moderations.create(model="claude", input="something")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_anthropic_beta_client_and_tool_runner(claude: anthropic.Anthropic, model: str) -> None:
+    @anthropic.beta_tool
+    def get_weather(city: str) -> str:
+        """The weather of a city."""
+        return f"rain in {city}"
+
+    runner = claude.beta.messages.tool_runner(
+        model=model, max_tokens=500, tools=[get_weather], messages=user("Please get_weather in Paris")
+    )
+    assert text_of(runner.until_done()) == "The tool get_weather says: rain in Paris"
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_anthropic_stream_helper_builds_the_call(claude: anthropic.Anthropic, model: str) -> None:
+    with claude.messages.stream(
+        model=model, max_tokens=500, tools=ANTHROPIC_TOOLS, messages=user("Please get_weather in Paris")
+    ) as events:
+        pieces = [event.partial_json for event in events if event.type == "input_json"]
+        final: Any = events.get_final_message().content[-1]
+    assert json.loads("".join(pieces)) == final.input == {"city": "Paris"}

@@ -94,6 +94,7 @@ _GEMINI: Mapping[str, Operation] = MappingProxyType(
 
 def find(path: str) -> Endpoint | None:
     """The endpoint of a path; None if there is none."""
+    path = path.removeprefix("/openai") if path.startswith("/openai/v1/") else path  # so Groq's SDK asks, always
     exact = _EXACT.get(path)
     if exact is not None:
         return exact

@@ -150,6 +150,8 @@ class Body(msgspec.Struct):
     top_p: float | None = None
     stop: str | list[str] | None = None
     seed: int | None = None
+    random_seed: int | None = None
+    """Mistral's word for it."""
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     n: int | None = None
@@ -203,7 +205,7 @@ def _sampling(read: Body) -> Sampling:
         temperature=read.temperature,
         top_p=read.top_p,
         stop=stop,
-        seed=read.seed,
+        seed=read.seed if read.seed is not None else read.random_seed,
         presence_penalty=read.presence_penalty,
         frequency_penalty=read.frequency_penalty,
         n=read.n,
