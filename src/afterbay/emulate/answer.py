@@ -76,8 +76,10 @@ def answer(request: ChatRequest, orders: Orders, seed: str, call_prefix: str = "
     """Answers a request. `seed` is unique per answer, ids are made of it.
 
     Raises:
-        ClientMistake: a tool or schema that is not there or cannot be used, too many choices.
+        ClientMistake: a tool or schema that is not there or cannot be used, too many choices, a held conversation.
     """
+    if "thread" in request.foreign:  # to leave it out would lose all that is not in this request
+        raise ClientMistake("The emulator holds no conversations.", param="thread", code="unsupported_field")
     choices = request.sampling.n or 1
     if choices > CHOICES:
         raise ClientMistake(f"The emulator gives at most {CHOICES} choices.", param="n", code="too_many_choices")

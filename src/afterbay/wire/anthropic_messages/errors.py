@@ -109,8 +109,15 @@ def from_body(error: ErrorBody, status: int | None, wait_s: float | None = None)
 
 
 def render_error(error: GatewayError, request_id: str) -> bytes:
-    """The error as this API's clients expect it."""
-    body = error_object(error.kind, error.text(), error.status, error.code)
+    """The error as this API's clients expect it.
+
+    Its SDK holds a conversation of `thread` on the server (tool runner, 2.13), and goes on without one where the error
+    has the code for that. Source: the SDK's `ThreadUnsupportedRequestErrorDetails`, November 2026.
+    """
+    code = error.code
+    if code == "unsupported_field" and "thread" in (error.param or "").split(", "):
+        code = "thread_unsupported_request"
+    body = error_object(error.kind, error.text(), error.status, code)
     return msgspec.json.encode(body | {"request_id": request_id} if request_id else body)
 
 
