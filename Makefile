@@ -3,9 +3,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+CLIENTS := .venv-clients
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test demo bench coverage lock clean
+.PHONY: help setup check format test test-clients demo bench coverage lock lock-clients clean
 
 help:           ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -32,13 +33,27 @@ format: setup   ## rewrite the code in the house format
 test: check     ## all checks and all tests
 	$(BIN)/python -m pytest
 
+$(CLIENTS)/.installed: tests/clients/requirements.lock
+	@test -x $(CLIENTS)/bin/python || $(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r tests/clients/requirements.lock
+	@touch $@
+
+test-clients: setup $(CLIENTS)/.installed ## LangChain, Pydantic AI, LiteLLM, agents and Vercel's AI SDK against the gateway
+	AFTERBAY_PYTHON=$(CURDIR)/$(BIN)/python $(CLIENTS)/bin/python -m pytest -c tests/clients/pytest.ini tests/clients
+
 lock:           ## write requirements.lock anew from pyproject.toml
 	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv
 	$(VENV)/lock/bin/uv pip compile pyproject.toml --extra all --group dev --universal --python-version 3.11 \
 	    --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
 
+lock-clients:   ## write the locks of test-clients anew (npm must be there)
+	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv
+	$(VENV)/lock/bin/uv pip compile tests/clients/requirements.in --universal --python-version 3.11 \
+	    --generate-hashes --no-emit-index-url --no-header --quiet -o tests/clients/requirements.lock
+	cd tests/clients/vercel && rm -f package-lock.json && npm install --package-lock-only --no-fund --no-audit
+
 clean:          ## remove what make made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(CLIENTS) tests/clients/vercel/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 demo: setup     ## start it with local models and two emulated providers, ask, break one, show the log
 	$(BIN)/python demo/demo.py

@@ -32,35 +32,37 @@ const weather = tool({
 
 const attempts = {
   async whole(model) {
-    return (await generateText({ model, prompt: 'Where does the Rhine rise?' })).text;
+    return (await generateText({ model, maxRetries: 0, prompt: 'Where does the Rhine rise?' })).text;
   },
   async stream(model) {
     let said = '';
-    const running = streamText({ model, prompt: 'Where does the Rhine rise?', onError: ({ error }) => { throw error; } });
+    const running = streamText({ model, maxRetries: 0, prompt: 'Where does the Rhine rise?', onError() {} });
     for await (const piece of running.textStream) said += piece;
+    await running.text; // fails where the stream did
     return said;
   },
   async tools(model) {
     const prompt = 'Please get_weather in Paris';
-    return (await generateText({ model, prompt, tools: { get_weather: weather }, stopWhen: stepCountIs(3) })).text;
+    return (await generateText({ model, maxRetries: 0, prompt, tools: { get_weather: weather }, stopWhen: stepCountIs(3) })).text;
   },
   async streamed_tools(model) {
     let said = '';
     const prompt = 'Please get_weather in Paris';
-    const running = streamText({ model, prompt, tools: { get_weather: weather }, stopWhen: stepCountIs(3) });
+    const running = streamText({ model, maxRetries: 0, prompt, tools: { get_weather: weather }, stopWhen: stepCountIs(3), onError() {} });
     for await (const piece of running.textStream) said += piece;
+    await running.text;
     return said;
   },
   async object(model) {
     const schema = z.object({ name: z.string(), people: z.number().int() });
-    return (await generateObject({ model, schema, prompt: 'Tell me about Oslo' })).object;
+    return (await generateObject({ model, maxRetries: 0, schema, prompt: 'Tell me about Oslo' })).object;
   },
   async image(model) {
     const content = [
       { type: 'text', text: 'Look' },
       { type: 'file', data: Buffer.from(PNG, 'base64'), mediaType: 'image/png' },
     ];
-    return (await generateText({ model, messages: [{ role: 'user', content }] })).text;
+    return (await generateText({ model, maxRetries: 0, messages: [{ role: 'user', content }] })).text;
   },
 };
 
