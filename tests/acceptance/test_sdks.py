@@ -225,7 +225,7 @@ def test_reasoning_is_shown_in_both_protocols(gpt: openai.OpenAI, claude: anthro
 def test_count_tokens(claude: anthropic.Anthropic) -> None:
     exact = claude.messages.count_tokens(model="claude", messages=user("one two three"))
     assert exact.input_tokens == 3
-    guess = claude.messages.with_raw_response.count_tokens(model="gem", messages=user("one two three"))
+    guess = claude.messages.with_raw_response.count_tokens(model="gpt", messages=user("one two three"))
     assert "estimated" in guess.headers["x-afterbay-warnings"]
     assert 0 < guess.parse().input_tokens < 20
 

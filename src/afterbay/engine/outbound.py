@@ -22,7 +22,11 @@ from afterbay.wire.registry import DIALECTS
 from afterbay.wire.splice import rename_model, replace_model
 from afterbay.wire.toolcalls.names import renamed as rename
 
-FORWARDED = {"anthropic.messages": ("anthropic-version", "anthropic-beta")}
+FORWARDED = {
+    "anthropic.messages": ("anthropic-version", "anthropic-beta"),
+    "openai.chat": ("openai-beta",),
+    "openai.responses": ("openai-beta",),
+}
 """Client headers that a relay passes on verbatim, by dialect. No other header of a client ever goes upstream."""
 
 

@@ -92,6 +92,7 @@ class ThinkingConfig(msgspec.Struct, forbid_unknown_fields=True):
     type: str
     budget_tokens: int | None = None
     display: str | None = None
+    block_binding: Any = None
 
 
 class Format(msgspec.Struct, forbid_unknown_fields=True):
@@ -106,6 +107,7 @@ class OutputConfig(msgspec.Struct, forbid_unknown_fields=True):
 
     effort: str | None = None
     format: Format | None = None
+    task_budget: Any = None
 
 
 class Body(msgspec.Struct, forbid_unknown_fields=True):
@@ -130,6 +132,8 @@ class Body(msgspec.Struct, forbid_unknown_fields=True):
     cache_control: Any = None
     speed: Any = None
     diagnostics: Any = None
+    context_management: Any = None
+    fallback_credit_token: Any = None
 
 
 _DECODER = msgspec.json.Decoder(Body)

@@ -23,7 +23,11 @@ from afterbay.wire.anthropic_messages.body import Block, Body, Format, Source, T
 RAW_ARGUMENTS = "_raw_arguments"
 """Key under which arguments that are not a JSON object travel in `input`, which this API wants to be one."""
 
-_HINTS = ("metadata", "service_tier", "cache_control", "speed", "diagnostics")
+_HINTS = (
+    *("metadata", "service_tier", "cache_control", "speed", "diagnostics"),
+    *("context_management", "fallback_credit_token"),
+)
+"""`context_management` has the provider leave out what is old: without it the model reads more, not something else."""
 
 
 class Notes:
@@ -291,7 +295,11 @@ def _format(body: Body) -> ResponseFormat | None:
 
 def _reasoning(body: Body, notes: Notes) -> Reasoning | None:
     effort = body.output_config.effort if body.output_config is not None else None
+    if body.output_config is not None and body.output_config.task_budget is not None:
+        notes.hints["output_config.task_budget"] = None  # told to the model as advice, never enforced
     config = body.thinking
+    if config is not None and config.block_binding is not None:
+        notes.hints["thinking.block_binding"] = None  # how its own proofs are checked
     if config is None:
         return Reasoning(effort) if effort is not None else None
     show = None if config.display is None else config.display != "omitted"

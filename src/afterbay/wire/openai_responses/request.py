@@ -28,6 +28,7 @@ HINTS = frozenset(
         "prompt_cache_key",
         "prompt_cache_retention",
         "prompt_cache_options",
+        "client_metadata",
         "max_tool_calls",
     }
 )
