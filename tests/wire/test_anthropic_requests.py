@@ -88,7 +88,6 @@ def test_unknown_fields_are_foreign_by_path_and_nulls_say_nothing() -> None:
     request = parse(
         mcp_servers=[{"url": "x"}],
         container="c",
-        context_management={"edits": []},
         inference_geo="eu",
         nothing=None,
         tools=[
@@ -97,22 +96,38 @@ def test_unknown_fields_are_foreign_by_path_and_nulls_say_nothing() -> None:
             {"type": "custom", "name": "f", "input_schema": {"type": "object"}, "input_examples": [{}]},
         ],
         thinking={"type": "between_tools"},
-        output_config={"effort": "high", "task_budget": {"total": 5}},
+        output_config={"effort": "high", "of_next_year": {"total": 5}},
     )
     assert set(request.foreign) == {
         "mcp_servers",
         "container",
-        "context_management",
         "inference_geo",
         "tools[0].type=web_search_20250305",
         "tools[1].type=bash_20250124",
         "tools[2].input_examples",
         "thinking.type=between_tools",
-        "output_config.task_budget",
+        "output_config.of_next_year",
     }
     assert [tool.name for tool in request.tools] == ["f"]
     assert request.reasoning == Reasoning("high")
     assert set(request.foreign) < features(request)
+
+
+def test_what_does_not_change_the_answer_is_a_hint() -> None:
+    request = parse(
+        context_management={"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
+        fallback_credit_token="t",
+        thinking={"type": "adaptive", "block_binding": {"prefix_mismatch_behavior": "drop_block"}},
+        output_config={"effort": "high", "task_budget": {"type": "tokens", "total": 5}},
+    )
+    assert request.foreign == ()
+    assert set(request.hints) == {
+        "context_management",
+        "fallback_credit_token",
+        "thinking.block_binding",
+        "output_config.task_budget",
+    }
+    assert request.reasoning == Reasoning("high", -1)
 
 
 def test_server_tool_blocks_and_citations_are_foreign_and_the_rest_stays() -> None:
