@@ -45,6 +45,9 @@ from afterbay.emulate.words import argument_pieces, count_request, pieces
 CHOICES = 8
 """More alternatives are refused."""
 
+_HELD = ("thread", "previous_response_id", "conversation")
+"""Fields that name a conversation at the provider."""
+
 _QUOTED_PIECES = 12
 _SENTENCES = (
     "This answer comes from an emulated model.",
@@ -78,8 +81,9 @@ def answer(request: ChatRequest, orders: Orders, seed: str, call_prefix: str = "
     Raises:
         ClientMistake: a tool or schema that is not there or cannot be used, too many choices, a held conversation.
     """
-    if "thread" in request.foreign:  # to leave it out would lose all that is not in this request
-        raise ClientMistake("The emulator holds no conversations.", param="thread", code="unsupported_field")
+    for name in _HELD:
+        if name in request.foreign:  # to leave it out would lose all that is not in this request
+            raise ClientMistake("The emulator holds no conversations.", param=name, code="unsupported_field")
     choices = request.sampling.n or 1
     if choices > CHOICES:
         raise ClientMistake(f"The emulator gives at most {CHOICES} choices.", param="n", code="too_many_choices")

@@ -222,3 +222,6 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
         ),
     }
 )
+
+RESPONSES = msgspec.structs.replace(PROTOCOLS["openai"], dialect=DIALECTS["openai.responses"])
+"""OpenAI's other protocol: the same provider in all else."""

@@ -1,6 +1,6 @@
 """Which provider and which operation a path means.
 
-    /openai/v1/chat/completions, /embeddings, /models[/{id}]
+    /openai/v1/chat/completions, /responses, /embeddings, /models[/{id}]
     /anthropic/v1/messages, /messages/count_tokens, /models[/{id}]
     /gemini/v1beta/models[/{model}], /models/{model}:generateContent, :streamGenerateContent, :countTokens,
                                      :embedContent, :batchEmbedContents; the same under /v1
@@ -19,19 +19,20 @@ from urllib.parse import unquote
 
 import msgspec
 
-from afterbay.emulate.protocols import PROTOCOLS, Protocol
+from afterbay.emulate.protocols import PROTOCOLS, RESPONSES, Protocol
 
 Operation: TypeAlias = Literal["chat", "embeddings", "batch_embeddings", "count", "models", "model"]
 
 _PREFIX = re.compile(r"/((openai|anthropic|gemini)(?:-[a-z0-9]{1,20})?)(/v.*)")
 _GOOGLE = re.compile(r"/(?:v1beta|v1)/models/(.+):([A-Za-z]+)")
 _MODELS = re.compile(r"/(v1beta|v1)/models(?:/(.+))?")
-_PLAIN: Mapping[str, tuple[str, Operation]] = MappingProxyType(
+_PLAIN: Mapping[str, tuple[Protocol, Operation]] = MappingProxyType(
     {
-        "/v1/chat/completions": ("openai", "chat"),
-        "/v1/embeddings": ("openai", "embeddings"),
-        "/v1/messages": ("anthropic", "chat"),
-        "/v1/messages/count_tokens": ("anthropic", "count"),
+        "/v1/chat/completions": (PROTOCOLS["openai"], "chat"),
+        "/v1/responses": (RESPONSES, "chat"),
+        "/v1/embeddings": (PROTOCOLS["openai"], "embeddings"),
+        "/v1/messages": (PROTOCOLS["anthropic"], "chat"),
+        "/v1/messages/count_tokens": (PROTOCOLS["anthropic"], "count"),
     }
 )
 _VERBS: Mapping[str, Operation] = MappingProxyType(
@@ -75,8 +76,8 @@ def find(path: str, headers: Mapping[str, str]) -> Call | None:
 
 def _rest(path: str, protocol: str | None, headers: Mapping[str, str]) -> Call | None:
     if path in _PLAIN:
-        name, operation = _PLAIN[path]
-        return Call(name, PROTOCOLS[name], operation, "POST")
+        spoken, operation = _PLAIN[path]
+        return Call(spoken.name, spoken, operation, "POST")
     google = _GOOGLE.fullmatch(path)
     if google is not None and google[2] in _VERBS:
         verb = google[2]
