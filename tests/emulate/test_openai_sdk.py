@@ -168,3 +168,13 @@ async def test_models_are_listed_and_described(client: openai.AsyncOpenAI) -> No
     names = [model.id for model in (await client.models.list()).data]
     assert "emu-echo" in names
     assert (await client.models.retrieve(names[0])).id == names[0]
+
+
+async def test_responses_say_what_chat_completions_say(client: openai.AsyncOpenAI) -> None:
+    chat = await client.chat.completions.create(model="emu-text", messages=user("Hello there"))
+    whole = await client.responses.create(model="emu-text", input="Hello there")
+    async with client.responses.stream(model="emu-text", input="Hello there") as events:
+        final = await events.get_final_response()
+    assert final.output_text == whole.output_text == chat.choices[0].message.content
+    with pytest.raises(openai.BadRequestError, match="holds no conversations"):
+        await client.responses.create(model="emu-text", input="And?", previous_response_id=whole.id)

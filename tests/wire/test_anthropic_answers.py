@@ -354,3 +354,12 @@ def test_an_error_is_rendered_in_the_envelope_and_read_back(error: GatewayError,
     assert "request_id" not in json.loads(DIALECT.render_error(error, ""))
     again = DIALECT.parse_error(error.status, {}, json.dumps(body).encode())
     assert again.kind == ("server" if error.kind == "cut" else error.kind)
+
+
+@pytest.mark.parametrize("param", ["thread", "mcp_servers, thread"])
+def test_an_unsupported_thread_has_the_code_that_the_sdk_goes_on_from(param: str) -> None:
+    error = ClientMistake("The field is not supported.", code="unsupported_field", param=param)
+    details = json.loads(DIALECT.render_error(error, "req_1"))["error"]["details"]
+    assert details == {"error_code": "thread_unsupported_request"}
+    other = ClientMistake("The field is not supported.", code="unsupported_field", param="mcp_servers")
+    assert json.loads(DIALECT.render_error(other, ""))["error"]["details"] == {"error_code": "unsupported_field"}
