@@ -26,9 +26,11 @@ from afterbay.testing.answers import streamed
 from afterbay.testing.fakes import MemoryReply
 from afterbay.testing.live import LiveGateway
 from afterbay.testing.memory_gateway import MemoryGateway
+from afterbay.wire.registry import DIALECTS
 
-ANTHROPIC, CHAT, RESPONSES, GEMINI = "anthropic.messages", "openai.chat", "openai.responses", "gemini"
-DIALECTS = [ANTHROPIC, CHAT, RESPONSES, GEMINI]
+ANTHROPIC, RESPONSES = "anthropic.messages", "openai.responses"
+SPOKEN = list(DIALECTS)
+"""All protocols that a provider may speak."""
 THINKING = [{"type": "adaptive"}, {"type": "enabled", "budget_tokens": 31999}, {"type": "disabled"}]
 
 
@@ -70,7 +72,7 @@ def test_codex_reaches_openai_byte_for_byte(tool: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("thinking", THINKING)
-@pytest.mark.parametrize("spoken", [CHAT, RESPONSES, GEMINI])
+@pytest.mark.parametrize("spoken", [name for name in SPOKEN if name != ANTHROPIC])
 def test_claude_code_is_served_by_every_other_protocol(spoken: str, thinking: dict[str, Any]) -> None:
     body = claude_code("Go on", thinking, fallback_credit_token="t")
     body["output_config"]["task_budget"] = {"type": "tokens", "total": 100_000}
@@ -88,7 +90,7 @@ def test_claude_code_is_served_by_every_other_protocol(spoken: str, thinking: di
         assert secret not in text
 
 
-@pytest.mark.parametrize("spoken", [CHAT, ANTHROPIC, GEMINI])
+@pytest.mark.parametrize("spoken", [name for name in SPOKEN if name != RESPONSES])
 def test_codex_is_served_by_every_other_protocol(spoken: str) -> None:
     one, reply = asked(RESPONSES, codex("Go on"), spoken)
     assert (reply.status, events(reply.body)[-1]["type"]) == (200, "response.completed")
@@ -119,7 +121,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("client", "body", "named"), REFUSED, ids=[named for _, _, named in REFUSED])
-@pytest.mark.parametrize("spoken", DIALECTS)
+@pytest.mark.parametrize("spoken", SPOKEN)
 def test_what_only_the_agents_own_protocol_has_is_refused_by_name(
     client: str, body: dict[str, Any], named: str, spoken: str
 ) -> None:
@@ -136,7 +138,7 @@ def test_what_only_the_agents_own_protocol_has_is_refused_by_name(
 
 
 @pytest.mark.parametrize("tool", [APPLY_PATCH, WEB_SEARCH, LOCAL_SHELL])
-@pytest.mark.parametrize("spoken", [CHAT, ANTHROPIC, GEMINI])
+@pytest.mark.parametrize("spoken", [name for name in SPOKEN if name != RESPONSES])
 def test_a_route_that_drops_serves_codex_without_openais_own_tools(spoken: str, tool: dict[str, Any]) -> None:
     one, reply = asked(RESPONSES, codex("Go on", tool), spoken, Route("defaults", drop_unsupported=True))
     assert reply.status == 200
