@@ -32,10 +32,9 @@ class ChatGrammar(SseGrammar):
         **SSE_RULES,
         "unnamed": "Events have no name (API reference; openai/_streaming.py takes `thread.` names for Assistants).",
         "object": "`object` is chat.completion.chunk (API reference).",
-        "same": "`id`, `created` and `model` are there and the same in every chunk (API reference: each chunk has the"
-        " same ID and timestamp).",
-        "choices": "`choices` is a list of objects with a numeric `index`, an object `delta` and `finish_reason`, null"
-        " or a text (ChatCompletionChunk).",
+        "same": "`id` and `model` are there and the same in every chunk (API reference: each chunk has the same ID).",
+        "created": "`created` is there and the same in every chunk (API reference: the same timestamp).",
+        "choices": "`choices` is a list of objects with a numeric `index` and an object `delta` (ChatCompletionChunk).",
         "choice-rising": "Choices appear in the order 0, 1, ... (_completions.py: `choices[choice.index]`, appended"
         " where there is none).",
         "role": "`role` is assistant in the first delta of a choice and nowhere else (_deltas.py joins strings: a"
@@ -50,6 +49,7 @@ class ChatGrammar(SseGrammar):
         "call-unique": "No two calls have one id: results are matched by it (API reference, tool messages).",
         "call-arguments": "The pieces of a call that was not cut off are not blank: agents decode them as JSON (API"
         " reference: arguments in JSON format, which for none is {}).",
+        "finish-key": "Every choice has `finish_reason`, null until it finishes (API reference: nullable).",
         "finish": "A finish reason is one of stop, length, tool_calls, content_filter, function_call (API reference).",
         "finish-once": "Every choice that is begun has one finish reason, before [DONE] (API reference;"
         " _completions.py fires the done events at each).",
@@ -65,8 +65,40 @@ class ChatGrammar(SseGrammar):
         "empty": "There is a choice at all (_completions.py: `current_completion_snapshot` asserts a chunk).",
     }
     ACCENTS: ClassVar[Mapping[str, Accent]] = {
-        "no done": Accent(frozenset({"done"}), "some hosts end without [DONE]"),
-        "no usage asked": Accent(frozenset({"usage-chunk"}), "hosts that send empty chunks of their own"),
+        name: Accent(frozenset(rules.split()), why)
+        for name, rules, why in (
+            (
+                "usage beside choices",
+                "usage-alone",
+                "DeepSeek, Mistral, Groq, xAI and more count on the finish chunk or on all",
+            ),
+            ("usage twice", "usage-chunk usage-once", "llama.cpp repeats its last chunk where it measures progress"),
+            ("usage in part", "usage-counts", "Databricks counts the completion at the end only"),
+            ("no done", "done", "Perplexity, Writer, GPUStack and some hosts of Hugging Face end with the connection"),
+            ("role in every delta", "role", "OpenRouter, Databricks, Venice and more say it again"),
+            ("role left out", "role", "Hugging Face, Cloudflare and GPUStack begin without it"),
+            ("finish again", "finish-once after-finish", "OpenRouter and Doubleword count in a second finish chunk"),
+            ("created per chunk", "created", "Groq, Ollama, xAI and more tell the time of the chunk"),
+            ("no finish key", "finish-key", "Cloudflare, Hugging Face, Perplexity and more leave the null out"),
+            (
+                "chunk of its own first",
+                "object same created usage-chunk usage-once",
+                "Azure and Copilot send filters first",
+            ),
+            ("other identity", "object same", "Perplexity ends with an object and an id of its own"),
+            ("no identity", "same created", "Snowflake and Google's OpenAI endpoint leave fields out or empty"),
+            ("calls in one piece", "call-dense call-opening", "Mistral, Ollama and Google leave index or type out"),
+            (
+                "no arguments",
+                "call-opening call-arguments",
+                "Writer, Databricks and hosts of Llama have null or nothing",
+            ),
+            ("type again", "call-again", "OpenRouter and Venice repeat the type of a call"),
+            ("content in parts", "delta", "Mistral's thinking is a list"),
+            ("named error", "unnamed", "Groq names the event of an error"),
+            ("done after an error", "after-error", "OpenRouter says [DONE] after it"),
+            ("no index", "choices empty", "Snowflake's choices have none"),
+        )
     }
 
     def __init__(self, *accents: str) -> None:
@@ -114,11 +146,11 @@ class ChatGrammar(SseGrammar):
     def _identity(self, chunk: dict[str, Any]) -> None:
         for field, holds in (("id", is_name), ("created", is_count), ("model", is_name)):
             value = chunk.get(field)
-            first = self._same.setdefault(field, value)
+            first, rule = self._same.setdefault(field, value), "created" if field == "created" else "same"
             if not holds(value):
-                self.breaks("same", f"{field} is {value!r}")
+                self.breaks(rule, f"{field} is {value!r}")
             elif value != first:
-                self.breaks("same", f"{field} was {first!r} and is {value!r}")
+                self.breaks(rule, f"{field} was {first!r} and is {value!r}")
 
     def _usage(self, chunk: dict[str, Any], *, is_alone: bool) -> None:
         usage = chunk.get("usage")
@@ -135,10 +167,11 @@ class ChatGrammar(SseGrammar):
 
     def _choice(self, said: Any) -> None:
         delta = said.get("delta") if isinstance(said, dict) else None
-        reason = said.get("finish_reason", ...) if isinstance(said, dict) else ...
-        if not isinstance(delta, dict) or not is_count(said.get("index")) or not isinstance(reason, str | None):
-            self.breaks("choices", f"no choice with index, delta and finish_reason: {told(said)}")
+        if not isinstance(delta, dict) or not is_count(said.get("index")):
+            self.breaks("choices", f"no choice with index and delta: {told(said)}")
             return
+        self.asks("finish_reason" in said, "finish-key", f"choice {said['index']} has no finish_reason, not even null")
+        reason = said.get("finish_reason")
         index = said["index"]
         choice = self._choices.get(index)
         if choice is None:

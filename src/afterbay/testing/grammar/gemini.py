@@ -82,7 +82,11 @@ class GeminiGrammar(SseGrammar):
         "error": "An error has a code, a message and a status (google/genai/errors.py).",
         "after-error": "Nothing follows an error: the SDK has raised it.",
     }
-    ACCENTS: ClassVar[Mapping[str, Accent]] = {}
+    ACCENTS: ClassVar[Mapping[str, Accent]] = {
+        "numbers for words": Accent(frozenset({"finish"}), "some clients of Vertex store enums as numbers"),
+        "usage in part": Accent(frozenset({"usage"}), "Vertex tells the kind of traffic before there are counts"),
+        "no usage": Accent(frozenset({"usage-last"}), "the provider behind it did not count"),
+    }
 
     def __init__(self, *accents: str, framing: Literal["sse", "array"] | None = None) -> None:
         super().__init__(*accents)

@@ -84,7 +84,9 @@ class MessagesGrammar(SseGrammar):
         "error": "An error has a type and a message (anthropic SDK: `_make_status_error`).",
         "after-error": "Nothing follows an error: the SDK has raised it (anthropic/_streaming.py).",
     }
-    ACCENTS: ClassVar[Mapping[str, Accent]] = {}
+    ACCENTS: ClassVar[Mapping[str, Accent]] = {
+        "done after stop": Accent(frozenset({"stop"}), "a gateway in between adds OpenAI's [DONE]"),
+    }
 
     def __init__(self, *accents: str) -> None:
         super().__init__(*accents)

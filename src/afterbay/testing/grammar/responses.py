@@ -41,8 +41,9 @@ class ResponsesGrammar(SseGrammar):
         "status": "The status of the response is the event's; incomplete has its reason, failed its error (Response).",
         "item-index": "Items are added with the indexes 0, 1, 2, ... (_responses.py: 'Duplicate response output index';"
         " the final output is in that order).",
-        "item-shape": "An item begins with an id of its own, a type, in_progress if it has a status, and the empty"
-        " fields of its type: content, summary, or call_id, name and arguments (_responses.py adds to them).",
+        "item-shape": "An item begins with an id of its own, a type, and the empty fields of its type: content,"
+        " summary, or call_id, name and arguments (_responses.py adds to them).",
+        "item-status": "An item begins in progress, if it has a status (API reference).",
         "item-open": "Whatever belongs to an item names one that is open, by output_index and item_id"
         " (_responses.py: 'before receiving its output item').",
         "item-done": "A done item is what its events told: identity, parts, texts, arguments; and it has a status of"
@@ -59,11 +60,27 @@ class ResponsesGrammar(SseGrammar):
         "open-items": "At response.completed and response.incomplete every item is done (_responses.py: 'Cannot"
         " complete response with unfinished output items').",
         "output": "The final response.output is the done items in order (_responses.py compares identities).",
+        "output-sealed": "So is its encrypted_content: clients send it back (Responses, reasoning.encrypted_content).",
         "usage": "The final response has usage, whole numbers that add up, but for one that failed (ResponseUsage).",
         "error": "An error event has a message (ResponseErrorEvent; openai/_streaming.py raises on `error`).",
         "done": "There is no [DONE] (API reference: the terminal event is the end).",
     }
-    ACCENTS: ClassVar[Mapping[str, Accent]] = {}
+    ACCENTS: ClassVar[Mapping[str, Accent]] = {
+        "sealed again": Accent(
+            frozenset({"output-sealed"}), "OpenAI and Azure encrypt reasoning anew for the last event"
+        ),
+        "output left out": Accent(frozenset({"output"}), "the Codex backend ends with an empty output"),
+        "added complete": Accent(frozenset({"item-status"}), "OpenAI adds some messages as completed already"),
+        "no names": Accent(frozenset({"name"}), "OpenRouter and Bedrock leave `event:` out"),
+        "done": Accent(frozenset({"done"}), "OpenRouter ends with [DONE]"),
+        "minted ids": Accent(
+            frozenset({"output"}), "OpenRouter mints the id of a reasoning item anew for the last event"
+        ),
+        "parts in one row": Accent(
+            frozenset({"part-index", "part-open", "part-done", "item-done"}),
+            "Bedrock numbers the parts of all items in one row",
+        ),
+    }
 
     def __init__(self, *accents: str) -> None:
         super().__init__(*accents)
@@ -170,9 +187,8 @@ class ResponsesGrammar(SseGrammar):
         left = [number for number, item in enumerate(self._items) if item.done is None]
         if kind != "failed":
             self.asks(not left, "open-items", f"item {', '.join(map(str, left))} is not done")
-            output = response.get("output")
-            good = bool(left) or output == [item.done for item in self._items]
-            self.asks(good, "output", f"the final output is not the {len(self._items)} done items")
+            if not left:
+                self._compare(response.get("output"))
         elif not isinstance(response.get("output"), list):
             self.breaks("response", "there is no list of output")
         usage = response.get("usage")
@@ -182,6 +198,13 @@ class ResponsesGrammar(SseGrammar):
         counts: list[Any] = [usage.get(name) for name in names] if isinstance(usage, dict) else []
         good = bool(counts) and all(is_count(n) for n in counts) and sum(counts[:2]) == counts[2]
         self.asks(good, "usage", f"input, output and total tokens are {counts}")
+
+    def _compare(self, output: Any) -> None:
+        done = [item.done or {} for item in self._items]
+        good = isinstance(output, list) and list(map(unsealed, output)) == list(map(unsealed, done))
+        said = f"the final output is not the {len(done)} done items"
+        self.asks(not good or output == done, "output-sealed", said)
+        self.asks(good, "output", said)
 
     # --- items ----------------------------------------------------------------------------------------------------
 
@@ -200,12 +223,13 @@ class ResponsesGrammar(SseGrammar):
         }
         wanted = empty.get(str(item.get("type")), {})
         good = named and all(item.get(field) == value for field, value in wanted.items())
-        good = good and item.get("status", "in_progress") == "in_progress"
         if item.get("type") == "message":
             good = good and item.get("role") == "assistant"
         elif item.get("type") == "function_call":
             good = good and is_name(item.get("call_id")) and is_name(item.get("name"))
         self.asks(good, "item-shape", said_of)
+        status = item.get("status", "in_progress")
+        self.asks(status == "in_progress", "item-status", f"item {index} begins {status}")
         self._ids.add(str(item.get("id")))
         self._items.append(Item(item))
 
@@ -295,6 +319,11 @@ class ResponsesGrammar(SseGrammar):
             ("open-items", f"item {number} is not done") for number, item in enumerate(self._items) if item.done is None
         ]
         return [*found, ("ended", "there is no terminal event")]
+
+
+def unsealed(item: Any) -> Any:
+    """An item without what is encrypted."""
+    return {k: v for k, v in item.items() if k != "encrypted_content"} if isinstance(item, dict) else item
 
 
 def is_number(value: object) -> bool:
