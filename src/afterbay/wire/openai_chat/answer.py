@@ -179,7 +179,7 @@ class ChunkParser:
         self._seed = seed
         self._started = False
         self._done = False
-        self._finished = False
+        self._finishes: dict[int, str] = {}
         self._calls: dict[int, list[_Call]] = {}
         self._latest: dict[tuple[int, int], _Call] = {}
         """By choice and index: the last call that came with them."""
@@ -187,7 +187,7 @@ class ChunkParser:
     @property
     def is_complete(self) -> bool:
         """`[DONE]`, or a finish reason: several hosts send no `[DONE]`."""
-        return self._done or self._finished
+        return self._done or bool(self._finishes)
 
     @property
     def is_over(self) -> bool:
@@ -234,13 +234,13 @@ class ChunkParser:
             if said.tool_calls:
                 for call in said.tool_calls:
                     self._read_call(call, index, out)
-            if said.function_call is not None:
+            if said.function_call is not None and (said.function_call.name or said.function_call.arguments):
                 self._read_call(_ToolCall(-1, None, said.function_call), index, out)
             _read_extras(said, out)
         if bytes(choice.logprobs) not in _NOTHING:
             out.append(Extra("logprobs"))
-        if choice.finish_reason:
-            self._finished = True
+        if choice.finish_reason and self._finishes.get(index) != choice.finish_reason:  # some hosts repeat it
+            self._finishes[index] = choice.finish_reason
             out.append(Finished(FINISH.get(choice.finish_reason, "stop"), None, index))
 
     def _read_call(self, call: _ToolCall, choice: int, out: list[Event]) -> None:

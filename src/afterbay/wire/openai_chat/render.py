@@ -39,6 +39,10 @@ FINISH: dict[FinishReason, str] = {
 }
 """The dialect has no word for a pause or for a failed generation: both are said to be `stop`, and counted as losses."""
 
+CHOICES = 128
+"""The most choices of an answer (OpenAI's limit of `n`). SDKs append choices as they come, so none may be shown before
+a lower one; a number beyond this is a provider's mistake and opens no others."""
+
 _encode = msgspec.json.Encoder().encode
 _DATA, _END = b"data: ", b"\n\n"
 
@@ -72,6 +76,7 @@ class ChunkRenderer:
         )  # fmt: skip
         self._text = _DATA + self._frame + b'{"index":0,"delta":{"content":'
         self._roles: set[int] = set()
+        self._blank: dict[tuple[int, int], None] = {}
         self._finished: dict[int, FinishReason] = {}
         self._usage: Usage | None = None
 
@@ -94,8 +99,11 @@ class ChunkRenderer:
             case RefusalDelta():
                 self._delta(event.choice, {"refusal": event.text}, out)
             case ToolCallStarted():
+                self._blank[event.choice, event.call] = None
                 self._delta(event.choice, {"tool_calls": [_call_start(event)]}, out)
             case ToolCallDelta():
+                if event.arguments.strip():
+                    self._blank.pop((event.choice, event.call), None)
                 piece = {"index": event.call, "function": {"arguments": event.arguments}}
                 self._delta(event.choice, {"tool_calls": [piece]}, out)
             case Finished():
@@ -112,6 +120,9 @@ class ChunkRenderer:
     def _delta(self, choice: int, delta: dict[str, Any], out: list[bytes]) -> None:
         if choice not in self._roles:
             self._roles.add(choice)
+            for before in range(min(choice, CHOICES)):
+                if before not in self._roles:
+                    self._delta(before, {"content": ""}, out)
             delta = (
                 {"role": "assistant", "content": None, **delta}
                 if "content" not in delta
@@ -126,13 +137,14 @@ class ChunkRenderer:
     def finish(self, note: Mapping[str, object] | None = None) -> bytes:
         """See `afterbay.wire.dialect.Renderer`."""
         out: list[bytes] = []
-        closing = self._finished or {0: "stop"}
-        for choice in sorted(closing):
-            reason = closing[choice]
+        for choice in sorted(self._finished.keys() - self._roles) if self._finished or self._roles else (0,):
+            self._delta(choice, {"content": ""}, out)
+        for choice in sorted(self._roles):
+            reason = self._finished.get(choice, "stop")
             if reason in ("pause", "error"):
                 self.losses.add(f"finish.{reason}")
-            if choice not in self._roles:
-                self._delta(choice, {"content": ""}, out)
+            if reason != "length":
+                self._fill(choice, out)
             last = _encode({"index": choice, "delta": {}, "finish_reason": FINISH[reason]})
             out += (_DATA, self._frame, last, b"]", b"" if self._head.include_usage else _note(note), b"}", _END)
         if self._head.include_usage:
@@ -140,6 +152,12 @@ class ChunkRenderer:
             out += (_DATA, self._frame, b"]", usage, _note(note), b"}", _END)
         out.append(b"data: [DONE]\n\n")
         return b"".join(out)
+
+    def _fill(self, choice: int, out: list[bytes]) -> None:
+        """Says {} for calls that got no arguments: clients decode the joined pieces as JSON."""
+        for of_choice, call in self._blank:
+            if of_choice == choice:
+                self._delta(choice, {"tool_calls": [{"index": call, "function": {"arguments": "{}"}}]}, out)
 
     def fail(self, error: GatewayError) -> bytes:
         """See `afterbay.wire.dialect.Renderer`. SDKs raise on a chunk with a top-level `error`; no `[DONE]` follows."""
