@@ -112,6 +112,7 @@ class EventGrammar(Grammar):
             case ToolCallDelta():
                 good = 0 <= event.call < self._calls.get(choice, 0)
                 self.asks(good, "call-started", f"a piece is of call {event.call}, which did not start")
+                self.asks(bool(event.arguments), "text", f"{event} is empty")
             case ReasoningSignature():
                 self.asks(bool(event.data), "signature", "a signature is empty")
             case _:
