@@ -97,7 +97,7 @@ class ChatGrammar(SseGrammar):
             ("content in parts", "delta", "Mistral's thinking is a list"),
             ("named error", "unnamed", "Groq names the event of an error"),
             ("done after an error", "after-error", "OpenRouter says [DONE] after it"),
-            ("no index", "choices empty", "Snowflake's choices have none"),
+            ("no finish", "finish-once", "Snowflake gives no reason at all"),
         )
     }
 

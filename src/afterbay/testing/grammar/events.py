@@ -48,6 +48,7 @@ class EventGrammar(Grammar):
             frozenset({"finished-once", "after-finished"}),
             "Gemini may call a tool after its finish reason, or give a second one: the later one stands",
         ),
+        "no finish": Accent(frozenset({"finish"}), "Snowflake and OpenAI's models of 2023 may end without a reason"),
     }
 
     def __init__(self, *accents: str) -> None:

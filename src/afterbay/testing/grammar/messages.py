@@ -86,6 +86,7 @@ class MessagesGrammar(SseGrammar):
     }
     ACCENTS: ClassVar[Mapping[str, Accent]] = {
         "done after stop": Accent(frozenset({"stop"}), "a gateway in between adds OpenAI's [DONE]"),
+        "torn input": Accent(frozenset({"tool-input"}), "a provider cut a call off and said that it was whole"),
     }
 
     def __init__(self, *accents: str) -> None:
