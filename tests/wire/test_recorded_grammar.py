@@ -86,7 +86,7 @@ def recorded(*, streams: bool) -> Iterator[tuple[str, str, str, bytes]]:
                 continue
             body = response["body"]
             is_stream = row["stream"] and body.lstrip().startswith(("data:", "event:", ":", "["))
-            if not response.get("body_encoding") == "base64" and (is_stream or not streams):
+            if response.get("body_encoding") != "base64" and (is_stream or not streams):
                 yield row["api"], SPOKEN[kind], row["id"], body.encode()
 
 
