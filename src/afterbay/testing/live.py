@@ -33,6 +33,7 @@ from afterbay.core.decision import Record
 from afterbay.store.database import open_database
 from afterbay.store.keyform import NewKey
 from afterbay.store.reading import SqliteReading
+from afterbay.testing.stream_watch import StreamWatch
 
 START_S = 20.0
 STOP_S = 20.0
@@ -48,6 +49,8 @@ class LiveGateway:
     config        a document as in `afterbay.yaml`, a file, or None: what `environ` brings
     environ       what `${VARIABLE}` and the search for keys see
     local_models  whether models of the embedded engine are installed and started
+
+    `watch` checks every stream by the grammar of its client's protocol; leaving the block fails with what is wrong.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class LiveGateway:
     ) -> None:
         self.url = ""
         self.said: list[str] = []
+        self.watch = StreamWatch()
         self._folder = tempfile.TemporaryDirectory(prefix="afterbay-live-", ignore_cleanup_errors=True)
         self._path = Path(self._folder.name)
         self._database = f"sqlite:///{self._path / 'live.db'}"
@@ -85,6 +89,8 @@ class LiveGateway:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+        if kind is None and self.watch.broken:
+            raise AssertionError("streams break their grammar:\n" + "\n".join(self.watch.broken))
 
     @property
     def gateway(self) -> RunningGateway:
@@ -184,11 +190,12 @@ class LiveGateway:
         return msgspec.structs.replace(loaded, snapshot=msgspec.structs.replace(loaded.snapshot, state=state))
 
     async def _serve(self) -> None:
-        gateway = RunningGateway(self._load(), self._environ, said=self.said.append, seed=1)
+        gateway = RunningGateway(self._load(), self._environ, said=self.said.append, wrap=self.watch, seed=1)
         try:
             gateway.start(local_models=self._local_models)
             sock = listen("127.0.0.1", 0)
             self._server = server = http_server(gateway)
+            server.config.app = self.watch.application(gateway.application)
             self._gateway, self._loop = gateway, asyncio.get_running_loop()
             self.url = f"http://127.0.0.1:{sock.getsockname()[1]}"
             with contextlib.closing(sock):

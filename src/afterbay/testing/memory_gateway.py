@@ -35,6 +35,7 @@ from afterbay.policy.plan import Alias, Limits, Route
 from afterbay.ports import Key
 from afterbay.store.memory import MemoryRequestLog, MemoryResponses
 from afterbay.testing.fakes import MemoryReply, ScriptedUpstream
+from afterbay.testing.stream_watch import StreamWatch, WatchedReply
 from afterbay.wire.proofs import NATIVE
 
 PRICE = Price(input=1_000_000, output=2_000_000, cached_input=100_000, cache_write=1_250_000)
@@ -125,13 +126,17 @@ class VirtualClock:
 
 
 class MemoryGateway:
-    """The engine over scripted providers, named by keyword as the targets name them."""
+    """The engine over scripted providers, named by keyword as the targets name them.
+
+    Every stream is checked by the grammar of its client's protocol: `chat` fails with what is wrong.
+    """
 
     def __init__(self, plan: Snapshot, *, seed: int = 1, **upstreams: ScriptedUpstream) -> None:
+        self.watch = StreamWatch()
         self.upstreams = upstreams
         self.log = MemoryRequestLog()
         self.entropy = FixedEntropy()
-        fleet = Fleet(plan, lambda provider, _: upstreams[provider.name], self._direct)
+        fleet = Fleet(plan, lambda provider, _: self.watch(upstreams[provider.name], provider.name), self._direct)
         clock = VirtualClock()
         self.responses = MemoryResponses(now=clock.utc)
         self.context = Context(fleet, clock, self.entropy, self.log, self.responses, seed)
@@ -179,9 +184,22 @@ class MemoryGateway:
         method: str = "POST",
         operation: str = "chat",
     ) -> MemoryReply:
-        """Serves one request and gives back what the client got."""
+        """Serves one request and gives back what the client got.
+
+        Raises:
+            AssertionError: it is a stream, and breaks the grammar of its protocol.
+        """
         reply = reply if reply is not None else MemoryReply()
-        await _SERVE[operation](self.context, self.call(body, dialect, headers, key, query, path, method), reply)
+        call = self.call(body, dialect, headers, key, query, path, method)
+        exchange = self.watch.begin(call.dialect.name, is_array="json" in call.dialect.stream_type)
+        watched = WatchedReply(reply, exchange)
+        try:
+            await _SERVE[operation](self.context, call, watched)
+        except BaseException:
+            self.watch.end(exchange, ended=watched.has_ended)
+            raise
+        wrong = self.watch.end(exchange, ended=watched.has_ended)
+        assert not wrong, f"the {dialect} stream breaks its grammar:\n" + "\n".join(wrong)  # noqa: S101
         return reply
 
     def _direct(self, plan: Snapshot, provider: str, model: str) -> Target | None:

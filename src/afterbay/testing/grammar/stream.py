@@ -164,7 +164,7 @@ def parsed(text: str | bytes) -> object:
     """Any JSON value; `...` if it is none."""
     try:
         return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return ...
 
 

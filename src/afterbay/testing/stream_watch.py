@@ -1,0 +1,218 @@
+"""Checks every stream that a gateway gives its clients, by the grammar of the client's protocol.
+
+`LiveGateway` and `MemoryGateway` have one each, so a test that streams anything checks its grammar too. What is
+relayed need be no better than it came: rules that the provider itself broke are not asked of its bytes. What the
+gateway writes itself has no excuse. A stream that the client left, or whose connection was cut, is checked up to there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextvars import ContextVar
+from typing import Any, TypeAlias
+
+from afterbay.http.paths import find
+from afterbay.ports import Reply, Upstream, UpstreamResponse
+from afterbay.testing.grammar import GRAMMARS, SseGrammar, grammar_of
+
+KEPT = 100
+"""So many sentences are kept."""
+
+Message: TypeAlias = MutableMapping[str, Any]
+Application: TypeAlias = Callable[
+    [Mapping[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
+]
+
+_MAY_LACK: Mapping[str, frozenset[str]] = {
+    "openai.chat": frozenset({"done", "usage-chunk"}),
+    "gemini": frozenset({"usage-last"}),
+}
+"""What a provider's proper end may lack; anything else that is missing at the end of a relayed stream is a cut."""
+
+
+class Exchange:
+    """One request: what its client gets, and what providers sent in the same protocol.
+
+    `is_array`: the client asked for a stream that is JSON, as Gemini's is without `alt=sse`.
+    """
+
+    def __init__(self, dialect: str, *, is_array: bool = False) -> None:
+        self.dialect = dialect
+        self._is_array = is_array
+        self._client: SseGrammar | None = None
+        self._providers: list[SseGrammar] = []
+
+    @property
+    def has_stream(self) -> bool:
+        """Whether the client gets a stream."""
+        return self._client is not None
+
+    def open(self, status: int, kind: str) -> None:
+        """The client's answer begins."""
+        is_stream = kind.startswith("text/event-stream") or (self._is_array and "json" in kind)
+        if is_stream and status == 200 and self.dialect in GRAMMARS:
+            self._client = grammar_of(self.dialect)
+
+    def feed(self, data: bytes) -> None:
+        """The client gets bytes."""
+        if self._client is not None:
+            self._client.feed(data)
+
+    def provider(self, path: str, status: int, kind: str) -> SseGrammar | None:
+        """The grammar for a provider's answer that may be relayed; None: it cannot be."""
+        is_stream = kind.startswith("text/event-stream") or ":streamGenerateContent" in path or "json" not in kind
+        if dialect_of(path) != self.dialect or status != 200 or not is_stream or self.dialect not in GRAMMARS:
+            return None
+        self._providers.append(grammar_of(self.dialect))
+        return self._providers[-1]
+
+    def verdict(self, *, ended: bool) -> list[str]:
+        """What is wrong with the client's stream. `ended`: it was brought to an end, not broken off."""
+        client = self._client
+        if client is None:
+            return []
+        excused = {rule for provider in self._providers for rule in provider.broken}
+        pairs = zip(client.violations, client.broken, strict=True)
+        found = [said for said, rule in pairs if rule not in excused]
+        if ended:
+            lacks = _MAY_LACK.get(self.dialect, frozenset()) if self._providers else frozenset()
+            excused |= {rule for provider in self._providers for rule, _ in provider.lacks()} & lacks
+            found += [said for said in client.end() if not any(said.endswith(f"[{rule}]") for rule in excused)]
+        return found
+
+
+_CURRENT: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
+
+
+class StreamWatch:
+    """Collects what is wrong with a gateway's streams in `broken`. See `application`, `upstream` and `reply`."""
+
+    replays = False
+
+    def __init__(self) -> None:
+        self.broken: list[str] = []
+        self.streams = 0
+
+    def __call__(self, upstream: Upstream, provider: str) -> Upstream:
+        """An upstream that shows what it answers."""
+        return _WatchedUpstream(upstream)
+
+    def begin(self, dialect: str, *, is_array: bool = False) -> Exchange:
+        """Begins a request of this task, and of the tasks that it starts. See `Exchange`."""
+        exchange = Exchange(dialect, is_array=is_array)
+        _CURRENT.set(exchange)
+        return exchange
+
+    def end(self, exchange: Exchange, *, ended: bool) -> list[str]:
+        """Ends a request; what is wrong with its stream."""
+        self.streams += exchange.has_stream
+        found = exchange.verdict(ended=ended)
+        self.broken += [f"a stream of {exchange.dialect}, {said}" for said in found[: KEPT - len(self.broken)]]
+        return found
+
+    def application(self, inner: Application) -> Application:
+        """An ASGI application that is watched."""
+
+        async def watched(
+            scope: Mapping[str, Any],
+            receive: Callable[[], Awaitable[Message]],
+            send: Callable[[Message], Awaitable[None]],
+        ) -> None:
+            endpoint = find(scope["path"]) if scope["type"] == "http" else None
+            if endpoint is None or endpoint.operation != "chat" or endpoint.stream is False:
+                await inner(scope, receive, send)
+                return
+            exchange, has_ended = self.begin(endpoint.dialect, is_array=bool(endpoint.stream)), False
+
+            async def sending(message: Message) -> None:
+                nonlocal has_ended
+                await send(message)
+                if message["type"] == "http.response.start":
+                    kind = dict(message.get("headers", ())).get(b"content-type", b"")
+                    exchange.open(message["status"], kind.decode("latin-1"))
+                elif message["type"] == "http.response.body":
+                    exchange.feed(message.get("body", b""))
+                    has_ended = has_ended or not message.get("more_body", False)
+
+            try:
+                await inner(scope, receive, sending)
+            finally:
+                self.end(exchange, ended=has_ended)
+
+        return watched
+
+
+class WatchedReply:
+    """A `ports.Reply` that shows an exchange what it is told."""
+
+    def __init__(self, inner: Reply, exchange: Exchange) -> None:
+        self._inner, self._exchange = inner, exchange
+        self.has_ended = False
+
+    @property
+    def started(self) -> bool:
+        """As the inner one."""
+        return self._inner.started
+
+    @property
+    def gone(self) -> bool:
+        """As the inner one."""
+        return self._inner.gone
+
+    async def start(self, status: int, headers: Mapping[str, str]) -> None:
+        """Passes status and headers on."""
+        self._exchange.open(status, headers.get("content-type", ""))
+        await self._inner.start(status, headers)
+
+    async def write(self, data: bytes) -> None:
+        """Passes bytes on."""
+        self._exchange.feed(data)
+        await self._inner.write(data)
+
+    async def end(self, data: bytes = b"") -> None:
+        """Passes the end on."""
+        self._exchange.feed(data)
+        await self._inner.end(data)
+        self.has_ended = True
+
+
+class _WatchedUpstream:
+    def __init__(self, inner: Upstream) -> None:
+        self._inner = inner
+
+    async def post(self, path: str, body: bytes, headers: Mapping[str, str], connect_s: float) -> UpstreamResponse:
+        response = await self._inner.post(path, body, headers, connect_s)
+        exchange = _CURRENT.get()
+        kind = response.headers.get("content-type", "")
+        grammar = exchange.provider(path, response.status, kind) if exchange is not None else None
+        return _WatchedResponse(response, grammar) if grammar is not None else response
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+class _WatchedResponse:
+    def __init__(self, inner: UpstreamResponse, grammar: SseGrammar) -> None:
+        self.status, self.headers = inner.status, inner.headers
+        self._inner, self._grammar = inner, grammar
+
+    async def read(self) -> bytes:
+        data = await self._inner.read()
+        self._grammar.feed(data)
+        return data
+
+    async def read_all(self, limit_bytes: int) -> bytes:
+        return await self._inner.read_all(limit_bytes)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def dialect_of(path: str) -> str:
+    """The language that a provider is asked in, by the path."""
+    path = path.partition("?")[0]
+    if path.endswith("/messages"):
+        return "anthropic.messages"
+    if path.endswith("/responses"):
+        return "openai.responses"
+    return "gemini" if ":" in path else "openai.chat"
