@@ -7,6 +7,7 @@ gateway writes itself has no excuse. A stream that the client left, or whose con
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextvars import ContextVar
 from typing import Any, TypeAlias
@@ -30,6 +31,10 @@ _MAY_LACK: Mapping[str, frozenset[str]] = {
 """What a provider's proper end may lack; anything else that is missing at the end of a relayed stream is a cut."""
 
 
+_COUNT = re.compile(rb'(?:prompt_tokens|input_tokens|TokenCount)"\s*:\s*\d')
+_SEAM = 40
+
+
 class Exchange:
     """One request: what its client gets, and what providers sent in the same protocol.
 
@@ -41,6 +46,14 @@ class Exchange:
         self._is_array = is_array
         self._client: SseGrammar | None = None
         self._providers: list[SseGrammar] = []
+        self._seam = b""
+        self._is_counted = False
+
+    def see(self, data: bytes) -> None:
+        """A provider sent bytes, in whatever protocol: did it count tokens?"""
+        self._seam += data
+        self._is_counted = self._is_counted or _COUNT.search(self._seam) is not None
+        self._seam = self._seam[-_SEAM:]
 
     @property
     def has_stream(self) -> bool:
@@ -76,6 +89,8 @@ class Exchange:
         found = [said for said, rule in pairs if rule not in excused]
         if ended:
             lacks = _MAY_LACK.get(self.dialect, frozenset()) if self._providers else frozenset()
+            if not self._is_counted:
+                excused.add("usage-last")  # there is no count to show
             excused |= {rule for provider in self._providers for rule, _ in provider.lacks()} & lacks
             found += [said for said in client.end() if not any(said.endswith(f"[{rule}]") for rule in excused)]
         return found
@@ -183,26 +198,31 @@ class _WatchedUpstream:
     async def post(self, path: str, body: bytes, headers: Mapping[str, str], connect_s: float) -> UpstreamResponse:
         response = await self._inner.post(path, body, headers, connect_s)
         exchange = _CURRENT.get()
-        kind = response.headers.get("content-type", "")
-        grammar = exchange.provider(path, response.status, kind) if exchange is not None else None
-        return _WatchedResponse(response, grammar) if grammar is not None else response
+        if exchange is None:
+            return response
+        grammar = exchange.provider(path, response.status, response.headers.get("content-type", ""))
+        return _WatchedResponse(response, exchange, grammar)
 
     async def close(self) -> None:
         await self._inner.close()
 
 
 class _WatchedResponse:
-    def __init__(self, inner: UpstreamResponse, grammar: SseGrammar) -> None:
+    def __init__(self, inner: UpstreamResponse, exchange: Exchange, grammar: SseGrammar | None) -> None:
         self.status, self.headers = inner.status, inner.headers
-        self._inner, self._grammar = inner, grammar
+        self._inner, self._exchange, self._grammar = inner, exchange, grammar
 
     async def read(self) -> bytes:
         data = await self._inner.read()
-        self._grammar.feed(data)
+        self._exchange.see(data)
+        if self._grammar is not None:
+            self._grammar.feed(data)
         return data
 
     async def read_all(self, limit_bytes: int) -> bytes:
-        return await self._inner.read_all(limit_bytes)
+        data = await self._inner.read_all(limit_bytes)
+        self._exchange.see(data)
+        return data
 
     def close(self) -> None:
         self._inner.close()
