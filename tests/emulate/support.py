@@ -4,16 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import aiohttp
+import uvicorn
 
 from afterbay.emulate.profile import Profile, ProfileFile
+from afterbay.emulate.routing import find
 from afterbay.emulate.run import listen, server, url_of
+from afterbay.testing.stream_watch import Exchange, StreamWatch
 
 KEY = {"authorization": "Bearer any"}
+
+
+class EmulatorWatch(StreamWatch):
+    """Checks every stream of an emulator up to its end, which may be a cut that was ordered, as bad JSON may be."""
+
+    def end(self, exchange: Exchange, *, ended: bool) -> list[str]:
+        found = exchange.verdict(ended=False)
+        if not any(said.endswith("[json]") for said in found):
+            self.broken += found
+        self.streams += exchange.has_stream
+        return found
+
+
+def asked_of_emulator(scope: Mapping[str, Any]) -> tuple[str, bool] | None:
+    call = find(scope["path"], {})
+    if call is None or call.operation != "chat" or call.stream is False:
+        return None
+    return call.protocol.dialect.name, False
+
+
+@contextmanager
+def watched(serving: uvicorn.Server) -> Iterator[None]:
+    """Fails at the end of the block if a stream of the emulator broke its grammar."""
+    watch = EmulatorWatch()
+    serving.config.app = watch.application(serving.config.app, asked_of_emulator)  # type: ignore[arg-type]
+    yield
+    assert watch.broken == []
 
 
 class Running:
@@ -66,15 +96,16 @@ async def running(profiles: Profile | ProfileFile) -> AsyncIterator[Running]:
     """Serves the profiles until the block ends."""
     opened = listen("127.0.0.1", 0)
     serving = server(profiles if isinstance(profiles, ProfileFile) else ProfileFile(profiles))
-    task = asyncio.create_task(serving.serve(sockets=[opened]))
-    try:
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
-            yield Running(url_of(opened), http)
-    finally:
-        serving.should_exit = True
-        async with asyncio.timeout(5):
-            await task
-        opened.close()
+    with watched(serving):
+        task = asyncio.create_task(serving.serve(sockets=[opened]))
+        try:
+            async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
+                yield Running(url_of(opened), http)
+        finally:
+            serving.should_exit = True
+            async with asyncio.timeout(5):
+                await task
+            opened.close()
 
 
 @contextmanager
@@ -82,12 +113,13 @@ def running_in_thread(profile: Profile) -> Iterator[str]:
     """Serves a profile in a thread of its own; the URL."""
     opened = listen("127.0.0.1", 0)
     serving = server(ProfileFile(profile))
-    thread = threading.Thread(target=lambda: asyncio.run(serving.serve(sockets=[opened])))
-    thread.start()
-    try:
-        yield url_of(opened)
-    finally:
-        serving.should_exit = True
-        thread.join(timeout=5)
-        opened.close()
-        assert not thread.is_alive()
+    with watched(serving):
+        thread = threading.Thread(target=lambda: asyncio.run(serving.serve(sockets=[opened])))
+        thread.start()
+        try:
+            yield url_of(opened)
+        finally:
+            serving.should_exit = True
+            thread.join(timeout=5)
+            opened.close()
+            assert not thread.is_alive()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from afterbay.core.event import Event
+from afterbay.testing.grammar import event_violations, violations
 from afterbay.wire.anthropic_messages import DIALECT
 from afterbay.wire.sse import Splitter
 
@@ -83,49 +84,8 @@ def message_of(events: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def check_grammar(raw: bytes) -> None:
-    """Fails unless `raw` is a stream as documented: start, blocks one after the other, delta, stop."""
-    state, index, kinds = "new", -1, []
-    for block in raw.decode().split("\n\n")[:-1]:
-        name, data = re.fullmatch(r"event: (\w+)\ndata: (.*)", block).groups()  # type: ignore[union-attr]
-        event = json.loads(data)
-        assert event["type"] == name
-        if name == "ping":
-            continue
-        assert state not in ("stopped", "failed"), f"{name} after the end"
-        match name:
-            case "message_start":
-                assert state == "new"
-                assert event["message"]["content"] == []
-                state = "between"
-            case "content_block_start":
-                assert state == "between"
-                index, state = index + 1, "block"
-                assert event["index"] == index
-                kinds.append(event["content_block"]["type"])
-            case "content_block_delta":
-                assert state == "block"
-                assert event["index"] == index
-                allowed = {
-                    "text": {"text_delta"},
-                    "thinking": {"thinking_delta", "signature_delta"},
-                    "tool_use": {"input_json_delta"},
-                }
-                assert event["delta"]["type"] in allowed[kinds[-1]]
-            case "content_block_stop":
-                assert (state, event["index"]) == ("block", index)
-                state = "between"
-            case "message_delta":
-                assert state == "between"
-                assert event["usage"].keys() >= {"input_tokens", "output_tokens"}
-                state = "delta"
-            case "message_stop":
-                assert state == "delta"
-                state = "stopped"
-            case "error":
-                state = "failed"
-            case _:
-                raise AssertionError(name)
-    assert state in ("stopped", "failed")
+    """Fails unless `raw` is a stream as documented."""
+    assert violations("anthropic.messages", raw) == []
 
 
 def parse_stream(raw: bytes, cuts: list[int] | None = None) -> tuple[list[Event], bool]:
@@ -137,6 +97,7 @@ def parse_stream(raw: bytes, cuts: list[int] | None = None) -> tuple[list[Event]
             parser.push(name, data, out)
     for name, data in splitter.rest()[1]:
         parser.push(name, data, out)
+    assert event_violations(out, ended=False) == []
     return out, parser.is_complete
 
 

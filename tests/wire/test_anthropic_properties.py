@@ -68,7 +68,8 @@ def answers(draw: st.DrawFn) -> list[Event]:
                 events.append(ToolCallStarted(calls, f"toolu_{calls}", draw(names)))
                 events += [ToolCallDelta(calls, piece) for piece in pieces(draw, draw(json_objects))]
                 calls += 1
-    finish = draw(st.sampled_from(["stop", "length", "tool_calls", "content_filter", "pause", "stop_sequence"]))
+    reasons = ["stop", "length", "content_filter", "pause", "stop_sequence", *(["tool_calls"] if calls else [])]
+    finish = draw(st.sampled_from(reasons))
     ends: list[Event] = [
         Finished(finish, draw(words) if finish == "stop_sequence" else None),
         UsageSeen(draw(st.builds(Usage, counts, counts, counts, counts, counts))),

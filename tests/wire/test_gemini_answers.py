@@ -31,6 +31,7 @@ from afterbay.core.event import (
 )
 from afterbay.core.message import Message, Text, Thinking, ToolUse
 from afterbay.core.usage import Usage
+from afterbay.testing.grammar import event_violations, violations
 from afterbay.wire.dialect import Head
 from afterbay.wire.gemini import DIALECT
 from afterbay.wire.sse import Splitter
@@ -49,6 +50,7 @@ def read(*pieces: bytes) -> tuple[list[Event], bool]:
             parser.push(name, data, out)
     for name, data in splitter.rest()[1]:
         parser.push(name, data, out)
+    assert event_violations(out, "late call", ended=False) == []
     return out, parser.is_complete
 
 
@@ -63,6 +65,7 @@ def candidate(*parts: Any, **more: Any) -> dict[str, Any]:
 def write(*batches: list[Event]) -> tuple[list[Any], set[str]]:
     renderer = DIALECT.renderer(HEAD)
     raw = b"".join([renderer.render(batch) for batch in batches] + [renderer.finish()])
+    assert violations("gemini", raw, "no usage") == []
     return [json.loads(data) for _, data in Splitter().feed(raw)[1]], renderer.losses
 
 

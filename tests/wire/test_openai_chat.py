@@ -41,6 +41,7 @@ from afterbay.core.message import (
 )
 from afterbay.core.request import ChatRequest, Reasoning, ResponseFormat, Sampling, ToolChoice, ToolSpec
 from afterbay.core.usage import Usage
+from afterbay.testing.grammar import event_violations, violations
 from afterbay.wire.dialect import Head
 from afterbay.wire.openai_chat import DIALECT
 from afterbay.wire.sse import Splitter
@@ -239,6 +240,7 @@ def chunks(*bodies: dict[str, Any] | bytes, name: bytes | None = None) -> list[E
     parser, out = DIALECT.stream_parser("s"), list[Event]()
     for body in bodies:
         parser.push(name, body if isinstance(body, bytes) else msgspec.json.encode(body), out)
+    assert event_violations(out, ended=False) == []
     return out
 
 
@@ -415,6 +417,7 @@ ALL_EVENTS: list[Event] = [
 def test_a_stream_written_and_read_is_the_same_but_for_named_losses(include_usage: bool) -> None:
     renderer = DIALECT.renderer(Head("s", "up", 5, include_usage))
     raw = renderer.render(ALL_EVENTS) + renderer.finish({"cost_usd": 1})
+    assert violations("openai.chat", raw) == []
     parser, out = DIALECT.stream_parser("s"), list[Event]()
     for name, data in Splitter().feed(raw)[1]:
         parser.push(name, data, out)
@@ -441,9 +444,9 @@ def test_a_whole_answer_written_and_read_is_the_same_but_for_named_losses() -> N
 
 
 def test_an_empty_stream_has_a_proper_end_and_an_error_has_none() -> None:
-    renderer = DIALECT.renderer(Head("s", "up"))
-    assert renderer.finish().endswith(b"data: [DONE]\n\n")
+    assert violations("openai.chat", DIALECT.renderer(Head("s", "up")).finish()) == []
     failed = DIALECT.renderer(Head("s", "up")).fail(GatewayError("broken", code="c"))
+    assert violations("openai.chat", failed) == []
     assert b"[DONE]" not in failed
     assert msgspec.json.decode(failed[6:])["error"]["code"] == "c"
     assert isinstance(fold([]), Reply)

@@ -16,6 +16,7 @@ from afterbay.core.request import ChatRequest
 from afterbay.core.usage import Usage
 from afterbay.testing.fakes import Script
 from afterbay.wire import aws_stream
+from afterbay.testing.grammar import GRAMMARS, grammar_of, violations
 from afterbay.wire.dialect import Head
 from afterbay.wire.registry import DIALECTS
 
@@ -50,6 +51,10 @@ def stream(dialect: str, *texts: str, usage: Usage | None = USAGE, finish: Finis
     whole = b"".join(pieces) + renderer.finish(None)
     if DIALECTS[dialect].stream_type == aws_stream.CONTENT_TYPE:
         return _frames(whole)
+    if dialect in GRAMMARS and (usage is None or usage.is_plausible):  # others say what no provider can mean
+        accents = ("no usage",) if usage is None and "no usage" in grammar_of(dialect).ACCENTS else ()
+        wrong = violations(dialect, whole, *accents)
+        assert not wrong, f"the {dialect} stream breaks its grammar: {wrong}"  # noqa: S101
     return re.findall(rb".+?(?:\r\n\r\n|\n\n)", whole, re.DOTALL)
 
 

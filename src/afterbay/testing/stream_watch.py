@@ -24,6 +24,9 @@ Application: TypeAlias = Callable[
     [Mapping[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]
 ]
 
+Asked: TypeAlias = Callable[[Mapping[str, Any]], tuple[str, bool] | None]
+"""An ASGI scope -> the language of a chat, and whether JSON is a stream in it; None: it is something else."""
+
 _MAY_LACK: Mapping[str, frozenset[str]] = {
     "openai.chat": frozenset({"done", "usage-chunk"}),
     "gemini": frozenset({"usage-last"}),
@@ -99,6 +102,14 @@ class Exchange:
 _CURRENT: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
 
 
+def asked_of_gateway(scope: Mapping[str, Any]) -> tuple[str, bool] | None:
+    """What a request for this gateway asks for."""
+    endpoint = find(scope["path"])
+    if endpoint is None or endpoint.operation != "chat" or endpoint.stream is False:
+        return None
+    return endpoint.dialect, bool(endpoint.stream)
+
+
 class StreamWatch:
     """Collects what is wrong with a gateway's streams in `broken`. See `application`, `upstream` and `reply`."""
 
@@ -125,19 +136,19 @@ class StreamWatch:
         self.broken += [f"a stream of {exchange.dialect}, {said}" for said in found[: KEPT - len(self.broken)]]
         return found
 
-    def application(self, inner: Application) -> Application:
-        """An ASGI application that is watched."""
+    def application(self, inner: Application, asked: Asked = asked_of_gateway) -> Application:
+        """An ASGI application that is watched. `asked`: which of its requests are for a chat, in which language."""
 
         async def watched(
             scope: Mapping[str, Any],
             receive: Callable[[], Awaitable[Message]],
             send: Callable[[Message], Awaitable[None]],
         ) -> None:
-            endpoint = find(scope["path"]) if scope["type"] == "http" else None
-            if endpoint is None or endpoint.operation != "chat" or endpoint.stream is False:
+            chat = asked(scope) if scope["type"] == "http" else None
+            if chat is None:
                 await inner(scope, receive, send)
                 return
-            exchange, has_ended = self.begin(endpoint.dialect, is_array=bool(endpoint.stream)), False
+            exchange, has_ended = self.begin(chat[0], is_array=chat[1]), False
 
             async def sending(message: Message) -> None:
                 nonlocal has_ended
