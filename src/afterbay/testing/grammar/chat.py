@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from afterbay.testing.grammar.stream import SSE_RULES, Accent, SseGrammar, is_count, is_name, told
+from afterbay.testing.grammar.stream import SSE_RULES, Accent, SseGrammar, is_count, is_name, is_one_of, told
 
 _FINISHES = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
 _TEXTS = ("content", "refusal", "reasoning_content", "reasoning")
@@ -161,8 +161,9 @@ class ChatGrammar(SseGrammar):
             self.breaks("usage-alone", "usage stands beside choices")
         if usage is None:
             return
-        counts = [usage.get(f"{name}_tokens") for name in ("prompt", "completion", "total")] if usage else []
-        good = bool(counts) and all(is_count(count) for count in counts) and counts[0] + counts[1] == counts[2]
+        names = ("prompt_tokens", "completion_tokens", "total_tokens")
+        counts: list[Any] = [usage.get(name) for name in names] if isinstance(usage, dict) else []
+        good = bool(counts) and all(is_count(count) for count in counts) and sum(counts[:2]) == counts[2]
         self.asks(good, "usage-counts", f"prompt, completion and total tokens are {counts}")
 
     def _choice(self, said: Any) -> None:
@@ -187,7 +188,7 @@ class ChatGrammar(SseGrammar):
         self._delta(index, choice, delta)
         if reason is not None:
             choice.finish = reason
-            self.asks(reason in _FINISHES, "finish", f"choice {index} finished with {reason!r}")
+            self.asks(is_one_of(reason, _FINISHES), "finish", f"choice {index} finished with {reason!r}")
             self._calls_closed(index, choice)
 
     def _delta(self, index: int, choice: _Choice, delta: dict[str, Any]) -> None:
@@ -204,7 +205,8 @@ class ChatGrammar(SseGrammar):
                 self.breaks("delta", f"a tool call is no object: {told(call)}")
 
     def _call(self, choice: _Choice, call: dict[str, Any]) -> None:
-        at, function = call.get("index"), call.get("function") or {}
+        at, function = call.get("index"), call.get("function")
+        function = function if isinstance(function, dict) else {}
         arguments = function.get("arguments")
         if is_count(at) and at < len(choice.calls):
             again = [name for name in ("id", "type") if call.get(name) is not None]
@@ -226,7 +228,7 @@ class ChatGrammar(SseGrammar):
 
     def _calls_closed(self, index: int, choice: _Choice) -> None:
         for number, pieces in enumerate(choice.calls):
-            blank = choice.finish not in _CUT and not "".join(pieces).strip()
+            blank = not is_one_of(choice.finish, _CUT) and not "".join(pieces).strip()
             self.asks(not blank, "call-arguments", f"call {number} of choice {index} ends without arguments")
 
     def _finished(self) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from afterbay.testing.grammar.array import ArrayReader
-from afterbay.testing.grammar.stream import SSE_RULES, Accent, SseGrammar, is_count, is_name, told
+from afterbay.testing.grammar.stream import SSE_RULES, Accent, SseGrammar, is_count, is_name, is_one_of, told
 
 _KINDS = frozenset(
     {
@@ -144,7 +144,8 @@ class GeminiGrammar(SseGrammar):
         for field in ("responseId", "modelVersion"):
             value = chunk.get(field)
             was = self._same.setdefault(field, value)
-            self.asks(value == was, "same", f"{field} was {was!r} and is {value!r}")
+            good = value == was and (value is None or is_name(value))
+            self.asks(good, "same", f"{field} was {was!r} and is {value!r}")
         feedback = chunk.get("promptFeedback")
         self._blocked = self._blocked or (isinstance(feedback, dict) and is_name(feedback.get("blockReason")))
         self._candidates(chunk.get("candidates", []))
@@ -181,7 +182,7 @@ class GeminiGrammar(SseGrammar):
             self.asks(again or not parts, "after-finish", f"candidate {index} goes on after {finished}")
         elif reason is not None:
             self._finished[index] = str(reason)
-            self.asks(reason in _FINISHES, "finish", f"candidate {index} finished with {reason!r}")
+            self.asks(is_one_of(reason, _FINISHES), "finish", f"candidate {index} finished with {reason!r}")
 
     def _part(self, part: dict[str, Any]) -> None:
         kinds = _KINDS & part.keys()

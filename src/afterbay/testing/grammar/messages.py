@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from afterbay.testing.grammar.stream import SSE_RULES, Accent, SseGrammar, is_count, is_name, parsed, told
+from afterbay.testing.grammar.stream import SSE_RULES, Accent, SseGrammar, is_count, is_name, is_one_of, parsed, told
 
 _DELTAS: Mapping[str, frozenset[str]] = {
     "text": frozenset({"text_delta", "citations_delta"}),
@@ -193,7 +193,7 @@ class MessagesGrammar(SseGrammar):
             self.asks(good, "block-shape", f"{field} of the {kind} block is {told(value)}")
         if kind == "tool_use":
             self.asks(isinstance(block.get("input"), dict), "block-shape", "input of the tool_use block is no object")
-            self.asks(block.get("id") not in self._ids, "tool-unique", f"the id {block.get('id')} was there")
+            self.asks(str(block.get("id")) not in self._ids, "tool-unique", f"the id {block.get('id')} was there")
             self._ids.add(str(block.get("id")))
 
     def _is_open(self, what: str, said: dict[str, Any]) -> bool:
@@ -207,7 +207,7 @@ class MessagesGrammar(SseGrammar):
             return
         delta = said.get("delta")
         kind, block = (delta.get("type") if isinstance(delta, dict) else None), self._blocks[-1]
-        if not isinstance(delta, dict) or kind not in _DELTAS.get(block, ()):
+        if not isinstance(delta, dict) or not is_one_of(kind, _DELTAS.get(block, ())):
             self.breaks("delta-type", f"{kind} in a {block} block")
             return
         field = _FIELD.get(str(kind))
@@ -242,12 +242,12 @@ class MessagesGrammar(SseGrammar):
         delta, usage = said.get("delta"), said.get("usage")
         delta, usage = delta if isinstance(delta, dict) else {}, usage if isinstance(usage, dict) else {}
         reason, sequence = delta.get("stop_reason"), delta.get("stop_sequence")
-        good = reason in _REASONS and (is_name(sequence) if reason == "stop_sequence" else sequence is None)
+        good = is_one_of(reason, _REASONS) and (is_name(sequence) if reason == "stop_sequence" else sequence is None)
         self.asks(good, "stop-reason", f"stop_reason is {reason!r} and stop_sequence {sequence!r}")
         has_tool = reason != "tool_use" or "tool_use" in self._blocks
         self.asks(has_tool, "stop-tool", "stop_reason is tool_use and no tool was used")
         for index in self._torn:
-            is_cut = reason in _CUT and index == len(self._blocks) - 1
+            is_cut = is_one_of(reason, _CUT) and index == len(self._blocks) - 1
             self.asks(
                 is_cut, "tool-input", f"the input of block {index} is no JSON object, and it stopped with {reason}"
             )

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from afterbay.testing.grammar.output_item import INDEX, INPUTS, PLACES, TEXTS, Item, Part, Text, text_of
-from afterbay.testing.grammar.stream import SSE_RULES, Accent, SseGrammar, is_count, is_name, told
+from afterbay.testing.grammar.stream import SSE_RULES, Accent, SseGrammar, is_count, is_name, is_one_of, told
 
 _STATUS: Mapping[str, frozenset[str]] = {
     "created": frozenset({"in_progress", "queued"}),
@@ -170,7 +170,7 @@ class ResponsesGrammar(SseGrammar):
 
     def _status(self, kind: str, response: dict[str, Any]) -> None:
         status = response.get("status")
-        self.asks(status in _STATUS[kind], "status", f"response.{kind} has status {status!r}")
+        self.asks(is_one_of(status, _STATUS[kind]), "status", f"response.{kind} has status {status!r}")
         details, error = response.get("incomplete_details"), response.get("error")
         if kind == "incomplete":
             good = isinstance(details, dict) and is_name(details.get("reason"))
@@ -214,7 +214,7 @@ class ResponsesGrammar(SseGrammar):
         if not isinstance(item, dict):
             self.breaks("item-shape", f"item {index} is {told(item)}")
             item = {}
-        named = is_name(item.get("id")) and item.get("id") not in self._ids and is_name(item.get("type"))
+        named = is_name(item.get("id")) and str(item.get("id")) not in self._ids and is_name(item.get("type"))
         said_of = f"item {index} begins as {told(item)}"
         empty: dict[str, dict[str, Any]] = {
             "message": {"content": []},

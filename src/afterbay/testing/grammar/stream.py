@@ -7,7 +7,7 @@ the mistakes of what made it. Source: WHATWG HTML, section 9.2.6 "Interpreting a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, TypeGuard
 
 import msgspec
@@ -177,6 +177,11 @@ def told(value: object) -> str:
 def is_count(value: object) -> TypeGuard[int]:
     """Whether it is a whole number, not negative (and not a boolean)."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def is_one_of(value: object, words: Collection[str]) -> bool:
+    """Whether it is one of these texts."""
+    return isinstance(value, str) and value in words
 
 
 def is_name(value: object) -> TypeGuard[str]:
