@@ -17,6 +17,7 @@ import pytest
 
 from acceptance.streams import BEGIN, END, MORE, SILENT, TEXT, dialect_of, providers
 from afterbay.config.problem import ConfigError
+from afterbay.testing.grammar import violations
 from afterbay.testing.live import LiveGateway
 from afterbay.testing.replay import Answer, Received, ReplayProcess, ReplayServer
 
@@ -29,6 +30,16 @@ GONE_S = 0.05
 TRIES = 5
 DEADLINE_S = 10.0
 OTHERS_STREAM = 80
+
+
+def test_the_handwritten_streams_are_good_ones() -> None:
+    accents = {"google": ("no usage",)}
+    languages = {"openai": "openai.chat", "anthropic": "anthropic.messages", "google": "gemini"}
+    for name, language in languages.items():
+        for whole in (BEGIN[name] + END[name], BEGIN[name] + MORE[name] * 3 + END[name]):
+            assert violations(language, whole, *accents.get(name, ())) == []
+        assert violations(language, BEGIN[name] + MORE[name], ended=False) == []
+        assert violations(language, BEGIN[name] + MORE[name]) != []
 
 
 def until(holds: Callable[[], Any], what: str) -> Any:

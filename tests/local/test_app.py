@@ -16,6 +16,7 @@ from afterbay.local.app import App
 from afterbay.local.embedder import Embedded
 from afterbay.local.handshake import WorkerConfig, read_line
 from afterbay.local.llama import ChatEngine, Chunk, EngineLimits
+from afterbay.testing.grammar import violations
 
 from .conftest import until
 from .test_engine import Scripted, words
@@ -47,6 +48,9 @@ class Client:
         """The whole exchange; returns the decoded body."""
         async with asyncio.timeout(10):
             await app(self.scope, self.incoming.get, self.send)
+        if self.body().startswith(b"data:"):
+            has_ended = not self.sent[-1].get("more_body", False)
+            assert violations("openai.chat", self.body(), ended=has_ended) == []
         return json.loads(self.body()) if self.body().startswith(b"{") else self.body().decode()
 
     def body(self) -> bytes:
