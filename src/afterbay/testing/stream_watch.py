@@ -88,12 +88,12 @@ class Exchange:
         if client is None:
             return []
         excused = {rule for provider in self._providers for rule in provider.broken}
+        if not self._is_counted:
+            excused.add("usage-last")  # nobody counted, so there is nothing to show
         pairs = zip(client.violations, client.broken, strict=True)
         found = [said for said, rule in pairs if rule not in excused]
         if ended:
             lacks = _MAY_LACK.get(self.dialect, frozenset()) if self._providers else frozenset()
-            if not self._is_counted:
-                excused.add("usage-last")  # there is no count to show
             excused |= {rule for provider in self._providers for rule, _ in provider.lacks()} & lacks
             found += [said for said in client.end() if not any(said.endswith(f"[{rule}]") for rule in excused)]
         return found

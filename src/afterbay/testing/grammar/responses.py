@@ -61,7 +61,8 @@ class ResponsesGrammar(SseGrammar):
         " complete response with unfinished output items').",
         "output": "The final response.output is the done items in order (_responses.py compares identities).",
         "output-sealed": "So is its encrypted_content: clients send it back (Responses, reasoning.encrypted_content).",
-        "usage": "The final response has usage, whole numbers that add up, but for one that failed (ResponseUsage).",
+        "usage": "Usage has whole numbers that add up (ResponseUsage).",
+        "usage-last": "The final response has usage, unless it failed (Response: agents keep their windows by it).",
         "error": "An error event has a message (ResponseErrorEvent; openai/_streaming.py raises on `error`).",
         "done": "There is no [DONE] (API reference: the terminal event is the end).",
     }
@@ -71,6 +72,7 @@ class ResponsesGrammar(SseGrammar):
         ),
         "output left out": Accent(frozenset({"output"}), "the Codex backend ends with an empty output"),
         "added complete": Accent(frozenset({"item-status"}), "OpenAI adds some messages as completed already"),
+        "no usage": Accent(frozenset({"usage-last"}), "the provider behind it did not count"),
         "no names": Accent(frozenset({"name"}), "OpenRouter and Bedrock leave `event:` out"),
         "done": Accent(frozenset({"done"}), "OpenRouter ends with [DONE]"),
         "minted ids": Accent(
@@ -192,7 +194,8 @@ class ResponsesGrammar(SseGrammar):
         elif not isinstance(response.get("output"), list):
             self.breaks("response", "there is no list of output")
         usage = response.get("usage")
-        if usage is None and kind == "failed":
+        if usage is None:
+            self.asks(kind == "failed", "usage-last", f"response.{kind} has no usage")
             return
         names = ("input_tokens", "output_tokens", "total_tokens")
         counts: list[Any] = [usage.get(name) for name in names] if isinstance(usage, dict) else []
