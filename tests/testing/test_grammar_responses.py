@@ -315,6 +315,7 @@ BAD: dict[str, list[Any]] = {
     "output": [final(output=[]), final(output=None), edited(lambda e: e[-1]["response"]["output"].reverse())],
     "output-sealed": [edited(lambda e: e[-1]["response"]["output"][0].update(encrypted_content="y"))],
     "usage": [final(usage={}), final(usage={**USAGE, "total_tokens": 8}), final(usage={**USAGE, "input_tokens": -1})],
+    "sequence-error": [[*numbered(*OPEN), {**ERROR, "sequence_number": 1000}]],
     "usage-last": [final(usage=None), whole(kind="incomplete", incomplete_details={"reason": "x"}, usage=None)],
     "error": [numbered(*OPEN, {"type": "error"}), numbered({**ERROR, "message": ""})],
     "done": [stream(FULL) + b"data: [DONE]\n\n"],

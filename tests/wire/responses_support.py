@@ -14,6 +14,7 @@ import pytest
 from openai.types.responses import Response
 
 from afterbay.core.event import Event
+from afterbay.testing.grammar import event_violations, violations
 from afterbay.wire.openai_responses import DIALECT
 from afterbay.wire.sse import Splitter
 
@@ -59,6 +60,7 @@ def parse_stream(raw: bytes, cuts: list[int] | None = None) -> tuple[list[Event]
             parser.push(name, data, out)
     for name, data in splitter.rest()[1]:
         parser.push(name, data, out)
+    assert event_violations(out, "late call", ended=False) == []
     return out, parser.is_complete
 
 
@@ -67,150 +69,11 @@ def parse_any(row: dict[str, Any]) -> list[Event]:
     return parse_stream(raw)[0] if is_sse(row) else DIALECT.parse_answer(raw, "seed")
 
 
-class Grammar:
-    """The event language, as the API reference has it; `check_grammar` feeds it."""
-
-    def __init__(self) -> None:
-        self.state = "new"
-        self.items: dict[int, dict[str, Any]] = {}
-        self.parts: dict[tuple[int, str, int], str] = {}  # open parts and what they said so far
-        self.shown: dict[int, list[dict[str, Any]]] = {}  # parts that are whole
-        self.done: dict[int, dict[str, Any]] = {}
-
-    def take(self, event: dict[str, Any]) -> None:
-        kind = event["type"].removeprefix("response.")
-        assert self.state not in ("ended",), f"{kind} after the end"
-        if kind in ("created", "in_progress"):
-            assert (self.state, kind) in (("new", "created"), ("created", "in_progress"))
-            self.state = kind
-            assert event["response"]["output"] == []
-            assert event["response"]["status"] == "in_progress"
-        elif kind in ("completed", "incomplete", "failed"):
-            assert self.state == "in_progress"
-            self.state = "ended"
-            self.end(kind, event["response"])
-        else:
-            assert self.state == "in_progress"
-            getattr(self, kind.replace(".", "_"))(event)
-
-    def end(self, kind: str, response: dict[str, Any]) -> None:
-        assert response["status"] == kind
-        assert response["output"] == [self.done[place] for place in sorted(self.done)]
-        assert (response["error"] is not None) is (kind == "failed")
-        assert (response["incomplete_details"] is not None) is (kind == "incomplete")
-        if kind != "failed":
-            assert self.parts == {}
-            assert self.items.keys() == self.done.keys()
-
-    def output_item_added(self, event: dict[str, Any]) -> None:
-        place = event["output_index"]
-        assert place == len(self.items)
-        self.items[place], self.shown[place] = event["item"], []
-        assert event["item"]["id"] not in [item["id"] for at, item in self.items.items() if at != place]
-        assert not event["item"].get("content")
-        assert not event["item"].get("summary")
-        assert not event["item"].get("arguments")
-
-    def item(self, event: dict[str, Any], kind: str) -> dict[str, Any]:
-        item = self.items[event["output_index"]]
-        assert (item["id"], item["type"]) == (event["item_id"], kind)
-        assert event["output_index"] not in self.done
-        return item
-
-    def open(self, event: dict[str, Any], kind: str, index: int) -> None:
-        assert index == len(self.shown[event["output_index"]])
-        key = (event["output_index"], kind, index)
-        assert key not in self.parts
-        self.parts[key] = ""
-
-    def close(self, event: dict[str, Any], kind: str, index: int, text: str) -> None:
-        assert self.parts[event["output_index"], kind, index] == text
-
-    def content_part_added(self, event: dict[str, Any]) -> None:
-        self.item(event, "message")
-        self.open(event, event["part"]["type"], event["content_index"])
-
-    def output_text_delta(self, event: dict[str, Any]) -> None:
-        self.item(event, "message")
-        assert event["logprobs"] == []
-        self.parts[event["output_index"], "output_text", event["content_index"]] += event["delta"]
-
-    def refusal_delta(self, event: dict[str, Any]) -> None:
-        self.item(event, "message")
-        self.parts[event["output_index"], "refusal", event["content_index"]] += event["delta"]
-
-    def output_text_done(self, event: dict[str, Any]) -> None:
-        self.close(event, "output_text", event["content_index"], event["text"])
-
-    def refusal_done(self, event: dict[str, Any]) -> None:
-        self.close(event, "refusal", event["content_index"], event["refusal"])
-
-    def content_part_done(self, event: dict[str, Any]) -> None:
-        part = event["part"]
-        said = self.parts.pop((event["output_index"], part["type"], event["content_index"]))
-        assert said == part.get("text", part.get("refusal"))
-        assert said
-        self.shown[event["output_index"]].append(part)
-
-    def reasoning_summary_part_added(self, event: dict[str, Any]) -> None:
-        self.item(event, "reasoning")
-        self.open(event, "summary_text", event["summary_index"])
-
-    def reasoning_summary_text_delta(self, event: dict[str, Any]) -> None:
-        self.item(event, "reasoning")
-        self.parts[event["output_index"], "summary_text", event["summary_index"]] += event["delta"]
-
-    def reasoning_summary_text_done(self, event: dict[str, Any]) -> None:
-        self.close(event, "summary_text", event["summary_index"], event["text"])
-
-    def reasoning_summary_part_done(self, event: dict[str, Any]) -> None:
-        said = self.parts.pop((event["output_index"], "summary_text", event["summary_index"]))
-        assert event["part"] == {"type": "summary_text", "text": said}
-        self.shown[event["output_index"]].append(event["part"])
-
-    def function_call_arguments_delta(self, event: dict[str, Any]) -> None:
-        self.item(event, "function_call")
-        key = (event["output_index"], "arguments", 0)
-        self.parts[key] = self.parts.get(key, "") + event["delta"]
-
-    def function_call_arguments_done(self, event: dict[str, Any]) -> None:
-        self.item(event, "function_call")
-        assert self.parts[event["output_index"], "arguments", 0] == event["arguments"]
-
-    def output_item_done(self, event: dict[str, Any]) -> None:
-        place, item = event["output_index"], event["item"]
-        begun = self.items[place]
-        assert place not in self.done
-        assert (item["id"], item["type"], item.get("call_id")) == (begun["id"], begun["type"], begun.get("call_id"))
-        match item["type"]:
-            case "message":
-                assert item["content"] == self.shown[place]
-            case "reasoning":
-                assert item["summary"] == self.shown[place]
-            case "function_call":
-                assert item["arguments"] == self.parts.pop((place, "arguments", 0))
-        assert item.get("status") != "in_progress"
-        assert not [key for key in self.parts if key[0] == place]
-        self.done[place] = item
-
-
 def check_grammar(raw: bytes) -> dict[str, Any]:
-    """Fails unless `raw` is a stream as documented; the response of its last event."""
-    grammar, response, number = Grammar(), dict[str, Any](), 0
-    blocks = raw.decode().split("\n\n")
-    assert blocks.pop() == ""
-    for block in blocks:
-        if block.startswith(":"):
-            continue
-        name, data = block.split("\n")
-        event = json.loads(data.removeprefix("data: "))
-        assert name == f"event: {event['type']}"
-        assert event["sequence_number"] == number
-        number += 1
-        grammar.take(event)
-        response = event.get("response", response)
-    assert grammar.state == "ended"
-    return response
+    """Fails unless `raw` is a stream as the API reference has it; gives its final response."""
+    assert violations("openai.responses", raw, "no usage") == []
+    final: dict[str, Any] = sse(raw)[-1]["response"]
+    return final
 
 
 def client(raw: bytes, content_type: str = "text/event-stream", status: int = 200) -> openai.OpenAI:

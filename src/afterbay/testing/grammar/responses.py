@@ -33,6 +33,7 @@ class ResponsesGrammar(SseGrammar):
         "name": "The event's name is the type of its data (API reference).",
         "known": "Only the documented events.",
         "sequence": "sequence_number counts from 0, one more with each event (API reference; SDK: `starting_after`).",
+        "sequence-error": "That of an error event is the next one, too.",
         "created": "response.created comes first and once (_responses.py: RuntimeError for any other).",
         "in-progress": "response.in_progress follows it, once, before any output (API reference).",
         "response": "A lifecycle event has a response with id, object, model, created_at and output (Response).",
@@ -72,6 +73,9 @@ class ResponsesGrammar(SseGrammar):
         ),
         "output left out": Accent(frozenset({"output"}), "the Codex backend ends with an empty output"),
         "added complete": Accent(frozenset({"item-status"}), "OpenAI adds some messages as completed already"),
+        "error from between": Accent(
+            frozenset({"sequence-error"}), "who only relayed the events before has not counted them: a gap says so"
+        ),
         "no usage": Accent(frozenset({"usage-last"}), "the provider behind it did not count"),
         "no names": Accent(frozenset({"name"}), "OpenRouter and Bedrock leave `event:` out"),
         "done": Accent(frozenset({"done"}), "OpenRouter ends with [DONE]"),
@@ -107,7 +111,8 @@ class ResponsesGrammar(SseGrammar):
         kind = said.get("type")
         self.asks(name == kind, "name", f"it is named {name} and its type is {kind}")
         number = said.get("sequence_number")
-        self.asks(number == self._next, "sequence", f"sequence_number is {number!r} and not {self._next}")
+        rule = "sequence-error" if kind == "error" and is_count(number) and number > self._next else "sequence"
+        self.asks(number == self._next, rule, f"sequence_number is {number!r} and not {self._next}")
         self._next = (number if isinstance(number, int) else self._next) + 1
         if kind == "error":
             self._over = "an error"
