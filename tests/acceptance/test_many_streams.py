@@ -33,6 +33,7 @@ from afterbay.http import paths
 from afterbay.testing.grammar import GRAMMARS, violations
 from afterbay.testing.live import LiveGateway
 from afterbay.testing.replay import Answer, Received, ReplayServer, pieces
+from afterbay.testing.stream_watch import dialect_of
 from afterbay.wire.dialect import Head
 from afterbay.wire.gemini import ARRAY_DIALECT
 from afterbay.wire.registry import DIALECTS
@@ -58,6 +59,7 @@ CLIENTS: dict[str, Client] = {
         {"messages": HELLO, "stream_options": {"include_usage": True}},
         "openai.chat",
     ),
+    "responses": Client("/v1/responses", {"input": "hello", "store": False}, "openai.responses"),
     "messages": Client("/v1/messages", {"messages": HELLO, "max_tokens": 999}, "anthropic.messages"),
     "gemini": Client("/v1beta/models/{model}:streamGenerateContent?alt=sse", _CONTENTS, "gemini"),
     "gemini array": Client("/v1beta/models/{model}:streamGenerateContent", _CONTENTS, "gemini"),
@@ -92,12 +94,10 @@ def provider(request: Received) -> Answer:
     is_gemini = "/models/" in request.path
     model = request.path.rpartition("/models/")[2].partition(":")[0] if is_gemini else json.loads(request.body)["model"]
     number, _, cut = model.removeprefix("answer-").partition("-")
-    dialect, kind = DIALECTS["openai.chat"], "text/event-stream"
+    dialect, kind = DIALECTS[dialect_of(request.path)], "text/event-stream"
     if is_gemini:
-        dialect = DIALECTS["gemini"] if "alt=sse" in request.path else ARRAY_DIALECT
+        dialect = dialect if "alt=sse" in request.path else ARRAY_DIALECT
         kind = dialect.stream_type
-    elif request.path.startswith("/v1/messages"):
-        dialect = DIALECTS["anthropic.messages"]
     renderer = dialect.renderer(Head(f"s{number}", model, 5, True, 3))
     body = b"".join(renderer.render([event]) for event in answer(int(number))) + renderer.finish()
     return Answer(200, {"content-type": kind}, body, int(number) if cut else None)
@@ -145,7 +145,8 @@ async def all_at_once(url: str, *, cut: bool) -> list[tuple[str, bytes]]:
 
 def test_there_is_a_client_for_every_language() -> None:
     """A new path for chats needs a line in `CLIENTS`."""
-    served = {endpoint.dialect for endpoint in paths._EXACT.values() if endpoint.operation == "chat"} | {"gemini"}
+    streamed = ("chat", "responses")
+    served = {endpoint.dialect for endpoint in paths._EXACT.values() if endpoint.operation in streamed} | {"gemini"}
     assert {client.dialect for client in CLIENTS.values()} == served
     assert served <= GRAMMARS.keys()
     assert set(PROVIDERS.values()) <= set(DIALECTS)

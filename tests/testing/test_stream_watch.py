@@ -141,6 +141,8 @@ async def test_an_application_is_watched_by_path_and_content_type() -> None:
     assert len((await seen("/v1/chat/completions", application(GOOD[:-14]))).broken) == 1
     assert (await seen("/v1/messages", application(GOOD))).broken[0].startswith("a stream of anthropic.messages, event")
     assert (await seen("/v1/models", application(GOOD))).streams == 0
+    said = (await seen("/v1/responses", application(GOOD))).broken
+    assert said[0].startswith("a stream of openai.responses, event")
     array = b'[{"candidates":[{"content":{"role":"model","parts":[]},"finishReason":"STOP"}]}]'
     path = "/v1beta/models/m:streamGenerateContent"
     assert (await seen(path, application(array, b"application/json"))).streams == 1

@@ -107,7 +107,7 @@ _CURRENT: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
 def asked_of_gateway(scope: Mapping[str, Any]) -> tuple[str, bool] | None:
     """What a request for this gateway asks for."""
     endpoint = find(scope["path"])
-    if endpoint is None or endpoint.operation != "chat" or endpoint.stream is False:
+    if endpoint is None or endpoint.operation not in ("chat", "responses") or endpoint.stream is False:
         return None
     return endpoint.dialect, bool(endpoint.stream)
 
