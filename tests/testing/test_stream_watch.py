@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from afterbay.ports import Passage
 from afterbay.testing.answers import ask, stream, streamed
 from afterbay.testing.fakes import Cut, Script, ScriptedUpstream
 from afterbay.testing.live import LiveGateway
@@ -154,3 +155,24 @@ def test_a_live_gateway_fails_at_its_end_with_what_was_wrong() -> None:
     config = {"providers": {"up": {"kind": "openai", "base_url": "http://127.0.0.1:9/v1"}}}
     with pytest.raises(AssertionError, match="event 3: odd"), LiveGateway(config) as running:
         running.watch.broken.append("event 3: odd [role]")
+
+
+async def test_an_upstream_that_takes_any_request_stays_one() -> None:
+    class Anything(ScriptedUpstream):
+        async def send(self, method: str, path: str, headers: Any, body: Any, connect_s: float) -> Any:
+            return await self.post(path, body, headers, connect_s)
+
+        async def connect(self, *asked: Any) -> Any:
+            return asked
+
+    watch = StreamWatch()
+    assert not isinstance(watch(ScriptedUpstream(), "a"), Passage)
+    watched = watch(Anything(Script(steps=(b"data: odd\n\n",)), Script()), "a")
+    assert isinstance(watched, Passage)
+    exchange = watch.begin(CHAT)
+    response = await watched.send("GET", "/chat/completions", {}, b"", 1.0)
+    await response.read()
+    exchange.open(200, SSE)
+    exchange.feed(b"data: odd\n\n")
+    assert exchange.verdict(ended=False) == [], "it came so"
+    assert await watched.connect("/realtime", {}, (), 5, 1.0) == ("/realtime", {}, (), 5, 1.0)  # type: ignore[comparison-overlap]

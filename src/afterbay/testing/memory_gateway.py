@@ -191,6 +191,9 @@ class MemoryGateway:
         """
         reply = reply if reply is not None else MemoryReply()
         call = self.call(body, dialect, headers, key, query, path, method)
+        if operation not in ("chat", "responses"):
+            await _SERVE[operation](self.context, call, reply)
+            return reply
         exchange = self.watch.begin(call.dialect.name, is_array="json" in call.dialect.stream_type)
         watched = WatchedReply(reply, exchange)
         try:

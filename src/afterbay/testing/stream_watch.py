@@ -8,12 +8,12 @@ gateway writes itself has no excuse. A stream that the client left, or whose con
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextvars import ContextVar
 from typing import Any, TypeAlias
 
 from afterbay.http.paths import find
-from afterbay.ports import Reply, Upstream, UpstreamResponse
+from afterbay.ports import Passage, Reply, Upstream, UpstreamResponse, UpstreamSocket
 from afterbay.testing.grammar import GRAMMARS, SseGrammar, grammar_of
 
 KEPT = 100
@@ -123,7 +123,7 @@ class StreamWatch:
 
     def __call__(self, upstream: Upstream, provider: str) -> Upstream:
         """An upstream that shows what it answers."""
-        return _WatchedUpstream(upstream)
+        return _WatchedPassage(upstream, upstream) if isinstance(upstream, Passage) else _WatchedUpstream(upstream)
 
     def begin(self, dialect: str, *, is_array: bool = False) -> Exchange:
         """Begins a request of this task, and of the tasks that it starts. See `Exchange`."""
@@ -209,15 +209,37 @@ class _WatchedUpstream:
         self._inner = inner
 
     async def post(self, path: str, body: bytes, headers: Mapping[str, str], connect_s: float) -> UpstreamResponse:
-        response = await self._inner.post(path, body, headers, connect_s)
-        exchange = _CURRENT.get()
-        if exchange is None:
-            return response
-        grammar = exchange.provider(path, response.status, response.headers.get("content-type", ""))
-        return _WatchedResponse(response, exchange, grammar)
+        return _shown(path, await self._inner.post(path, body, headers, connect_s))
 
     async def close(self) -> None:
         await self._inner.close()
+
+
+class _WatchedPassage(_WatchedUpstream):
+    """An upstream that takes any request, and stays one under the watch."""
+
+    def __init__(self, inner: Upstream, passage: Passage) -> None:
+        super().__init__(inner)
+        self._passage = passage
+
+    async def send(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | AsyncIterator[bytes], connect_s: float
+    ) -> UpstreamResponse:
+        return _shown(path, await self._passage.send(method, path, headers, body, connect_s))
+
+    async def connect(
+        self, path: str, headers: Mapping[str, str], subprotocols: Sequence[str], message_bytes: int, connect_s: float
+    ) -> UpstreamSocket:
+        return await self._passage.connect(path, headers, subprotocols, message_bytes, connect_s)
+
+
+def _shown(path: str, response: UpstreamResponse) -> UpstreamResponse:
+    """A response that shows this task's exchange what is read of it."""
+    exchange = _CURRENT.get()
+    if exchange is None:
+        return response
+    grammar = exchange.provider(path, response.status, response.headers.get("content-type", ""))
+    return _WatchedResponse(response, exchange, grammar)
 
 
 class _WatchedResponse:
