@@ -15,8 +15,8 @@ from afterbay.core.message import Message, Text
 from afterbay.core.request import ChatRequest
 from afterbay.core.usage import Usage
 from afterbay.testing.fakes import Script
-from afterbay.wire import aws_stream
 from afterbay.testing.grammar import GRAMMARS, grammar_of, violations
+from afterbay.wire import aws_stream
 from afterbay.wire.dialect import Head
 from afterbay.wire.registry import DIALECTS
 
