@@ -26,6 +26,7 @@ from afterbay.core.event import (
 from afterbay.core.message import Message, Text, ToolResult, ToolUse
 from afterbay.core.request import ChatRequest, ToolChoice, ToolSpec
 from afterbay.core.usage import Usage
+from afterbay.testing.grammar import event_violations
 from afterbay.wire.toolcalls import filter as filtering
 from afterbay.wire.toolcalls.filter import CallFilter, Rules, Verdict, notes
 from afterbay.wire.toolcalls.names import renamed
@@ -425,3 +426,13 @@ def test_a_schema_nested_too_deeply_is_not_strict_for_openai() -> None:
         deep = {"type": "object", "properties": {"a": deep}, "required": ["a"], "additionalProperties": False}
     assert not fits_openai(json.dumps(deep).encode())
     assert fits_anthropic(json.dumps(deep).encode())
+
+
+def test_calls_behind_one_that_was_taken_out_leave_no_gap_in_the_numbers() -> None:
+    rest = [call(0, '{"n":1}', "book"), call(1, "{}", "search"), call(2, "{}", "search")]
+    out, _ = through(whole(*rest), order={"book": frozenset({"search"})})
+    assert event_violations(out) == []
+    assert [(event.call, event.name) for event in out if isinstance(event, ToolCallStarted)] == [
+        (0, "search"),
+        (1, "search"),
+    ]

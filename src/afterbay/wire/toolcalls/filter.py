@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
 
@@ -79,6 +79,9 @@ class Rules(msgspec.Struct, frozen=True):
     names: Mapping[str, str] = {}
 
 
+_OfCall = TypeVar("_OfCall", ToolCallStarted, ToolCallDelta)
+
+
 class Call:
     """One call while it arrives. `problem` says what is wrong with it, once that is known."""
 
@@ -108,6 +111,14 @@ class _Line:
         self.open: dict[int, Call] = {}
         self.late: dict[int, bool] = {}
         self.gone: set[int] = set()
+
+    def numbered(self, event: _OfCall) -> _OfCall:
+        """The event with the number that its call has without those taken out: numbers of calls have no gaps.
+
+        A call is shown after all before it were released or taken out, so that its number never changes.
+        """
+        before = sum(number < event.call for number in self.gone) if self.gone else 0
+        return msgspec.structs.replace(event, call=event.call - before) if before else event
 
 
 class CallFilter:
@@ -215,7 +226,7 @@ class CallFilter:
         if not line.queue or line.queue[0].shown or (self.rules.order and self._may_wait(line)):
             return
         line.queue[0].shown = True
-        out.append(line.queue[0].event)
+        out.append(line.numbered(line.queue[0].event))
 
     def _may_wait(self, line: _Line) -> bool:
         return line.queue[0].event.name in self.rules.order or bool(line.late)
@@ -227,7 +238,7 @@ class CallFilter:
             if event.call in line.gone:
                 return
             if not line.late.get(event.call) or event.arguments.strip():  # after whole JSON only blanks may follow
-                out.append(event)
+                out.append(line.numbered(event))
             return
         call.pieces.append(event.arguments)
         call.size += len(event.arguments)
@@ -304,10 +315,10 @@ class CallFilter:
         call = line.queue.popleft()
         event, text = call.event, call.text()
         if not call.shown:
-            out.append(event)
+            out.append(line.numbered(event))
         shown = call.fitted if call.fitted is not None else text
         if shown:
-            out.append(ToolCallDelta(event.call, shown, event.choice))
+            out.append(line.numbered(ToolCallDelta(event.call, shown, event.choice)))
         self.changed = self.changed or shown != text
         self._held -= call.size
         line.open.pop(event.call, None)
