@@ -241,3 +241,13 @@ def test_a_whole_answer_with_an_odd_field_is_relayed_and_its_use_estimated() -> 
     assert one.record.usage is not None
     assert one.record.usage.estimated
     assert "could not be read" in one.record.warnings[0]
+
+
+def test_a_provider_that_streams_json_lines_is_read_and_the_client_gets_its_own_framing() -> None:
+    lines = tuple(frame.removeprefix(b"data: ").rstrip() + b"\n" for frame in stream(OPENAI, "a", "b"))
+    for client in CLIENTS:
+        one = gateway([Script(steps=lines, headers={"content-type": "application/x-ndjson"})], spoken=OPENAI)
+        reply = serve(one, client)
+        assert text(reply.body, client) == "ab"
+        assert is_clean(reply.body, client)
+        assert reply.headers["content-type"].startswith("text/event-stream")

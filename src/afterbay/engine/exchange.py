@@ -19,7 +19,7 @@ from afterbay.engine.watchdog import Watchdog
 from afterbay.policy.attempts import Attempts, SetAlarm
 from afterbay.ports import UpstreamResponse
 from afterbay.wire.dialect import Dialect
-from afterbay.wire.framing import splitter_for
+from afterbay.wire.framing import is_framed_alike, is_one_json, splitter_for
 from afterbay.wire.openai_responses.render import kept_answer
 from afterbay.wire.proofs import outgoing
 from afterbay.wire.registry import DIALECTS
@@ -109,11 +109,11 @@ class Exchange:
 
     def _is_stream(self, kind: str) -> bool:
         """Whether an answer of this content type comes in events. JSON is a whole one, unless it is Gemini's array."""
-        return "json" not in kind or self._dialect.streams_json
+        return self._dialect.streams_json or not is_one_json(kind)
 
     def _is_framed_alike(self, kind: str) -> bool:
         """Whether the client wants its stream framed as the provider does."""
-        return ("json" in kind) == ("json" in self.turn.call.dialect.stream_type)
+        return is_framed_alike(kind, self.turn.call.dialect.stream_type)
 
     async def _stream(self, response: UpstreamResponse, delivery: Delivery, hides_usage: bool) -> None:
         limit = self.turn.snapshot.limits.event_bytes
