@@ -227,7 +227,7 @@ def test_wrong_methods_unknown_paths_and_what_is_not_built(
     assert path in envelope(path, answer)["message"]
 
 
-@pytest.mark.parametrize("verb", ["generateContent", "streamGenerateContent", "countTokens", "embedContent"])
+@pytest.mark.parametrize("verb", ["predict", "generateAnswer", "asyncBatchEmbedContent"])
 @pytest.mark.parametrize("version", ["v1", "v1beta"])
 @pytest.mark.usefixtures("untouched")
 def test_what_is_not_built_of_gemini_says_so_in_its_envelope(http: httpx.Client, version: str, verb: str) -> None:
