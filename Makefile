@@ -61,6 +61,7 @@ demo: setup     ## start it with local models and two emulated providers, ask, b
 bench: setup    ## start time, memory, token estimates; the rest is in docs/benchmarks.md
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/estimates.py
+	$(BIN)/python benchmarks/translation.py
 
 coverage: setup ## branch coverage of the pure core and the engine, at least 90 %
 	$(BIN)/coverage run -m pytest
