@@ -1,9 +1,9 @@
 """CPU time of one stream chunk from a provider's bytes to a client's, for every pair of protocols.
 
 What the engine does with a chunk, without sockets and waiting: cut into events, parsed, metered, its proofs looked at,
-its tool calls filtered (the request declares one), rendered. A chunk is one delta of about four characters of text, as
-providers send it; the bytes arrive in reads of 1 KB. Relays (same protocol) are cut, parsed and metered, and their bytes
-pass. The least of several rounds counts, since the machine is shared.
+its tool calls filtered (the request declares one), rendered. A chunk is one delta of about four characters of text;
+the bytes arrive in reads of 1 KB. Relays (same protocol) are cut, parsed and metered, and their bytes pass. The least
+of several rounds counts, since the machine is shared.
 
     python benchmarks/translation.py [--json]
 """

@@ -10,8 +10,8 @@ from tests.engine.cases import ANTHROPIC, GEMINI, OPENAI, check, gateway
 
 from afterbay.ports import KeptResponse, Key
 from afterbay.testing.answers import JSON, answered, failed, streamed
-from afterbay.testing.fakes import MemoryReply, Script
-from afterbay.testing.memory_gateway import NOON_S, MemoryGateway
+from afterbay.testing.fakes import MemoryReply, Script, ScriptedUpstream
+from afterbay.testing.memory_gateway import NOON_S, MemoryGateway, alias, snapshot, target
 from afterbay.testing.virtual_loop import run
 
 RESPONSES = "openai.responses"
@@ -178,3 +178,32 @@ def test_a_chat_client_s_proofs_pass_from_responses_and_back() -> None:
     run(one.chat(json.dumps(asked).encode(), ANTHROPIC))
     back = [item for item in sent(one)["input"] if item["type"] == "reasoning"]
     assert back == [reasoning]
+
+
+def test_sealed_reasoning_of_one_maker_is_not_relayed_to_another_of_the_same_protocol() -> None:
+    one = MemoryGateway(
+        snapshot(alias("a", target("a/up", RESPONSES)), alias("b", target("b/up", RESPONSES, maker="azure"))),
+        a=ScriptedUpstream(_sealed("a"), _sealed("a")),
+        b=ScriptedUpstream(_sealed("b"), _sealed("b")),
+    )
+    said: list[Any] = [{"role": "user", "content": "hi"}]
+    for model in ("a", "b", "a", "b"):
+        said += final(respond(one, input=said, store=False, model=model))["output"]
+        said.append({"role": "user", "content": "and?"})
+
+    assert _proofs(one, "b", 0) == ["gAAA-a"], "until the second maker has answered once, nothing is known of it"
+    assert _proofs(one, "a", 1) == ["gAAA-a"], "only its own"
+    assert _proofs(one, "b", 1) == ["gAAA-b"]
+
+
+def _sealed(by: str) -> Script:
+    item = {"type": "reasoning", "id": f"rs_{by}", "summary": [], "encrypted_content": f"gAAA-{by}"}
+    content = [{"type": "output_text", "text": by, "annotations": []}]
+    message = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": content}
+    answer = {"id": f"resp_{by}", "object": "response", "model": "up", "status": "completed", "output": [item, message]}
+    return Script(steps=(json.dumps(answer).encode(),), headers=JSON)
+
+
+def _proofs(one: MemoryGateway, upstream: str, number: int) -> list[str]:
+    items = sent(one, number, upstream)["input"]
+    return [item["encrypted_content"] for item in items if item.get("type") == "reasoning"]

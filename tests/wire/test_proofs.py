@@ -12,7 +12,7 @@ from hypothesis import given
 from afterbay.core.event import Event, ReasoningDelta, ReasoningSignature, TextDelta, ToolCallStarted, fold
 from afterbay.core.message import Message, Text, Thinking, ToolUse
 from afterbay.core.request import ChatRequest
-from afterbay.wire.proofs import MARK, NATIVE, SKIP, Proof, admitted, outgoing, unwrap, without_foreign, wrap
+from afterbay.wire.proofs import MARK, NATIVE, SKIP, Makers, Proof, admitted, outgoing, unwrap, without_foreign, wrap
 
 NAMES = st.text(alphabet=st.characters(exclude_characters="\0", codec="utf-8"), max_size=20)
 MAKERS = ["anthropic", "google", "openai", "xai"]
@@ -136,3 +136,23 @@ def test_a_proof_of_a_call_in_the_place_of_reasoning_is_no_proof_of_reasoning() 
     carried = {"type": "thinking", "thinking": "", "signature": wrap(Proof("anthropic", "call_1", "", "x"))}
     cleaned, took = without_foreign(json.dumps([carried, 1]).encode(), "anthropic")
     assert (json.loads(cleaned), took) == ([1], True)
+
+
+def test_what_one_maker_of_a_protocol_sealed_is_not_sent_to_another() -> None:
+    makers = Makers()
+    makers.note("gAAA-openai", "openai")
+    body = json.dumps(
+        {"input": [{"type": "reasoning", "encrypted_content": "gAAA-openai"}, {"encrypted_content": "gAAA-unknown"}]}
+    ).encode()
+    assert without_foreign(body, "azure", makers) == (body, False), "while one maker is seen, nobody looks"
+    makers.note("gAAA-azure", "azure")
+    cleaned, took = without_foreign(body, "azure", makers)
+    assert (json.loads(cleaned), took) == ({"input": [{"encrypted_content": "gAAA-unknown"}]}, True)
+    assert without_foreign(body, "openai", makers) == (body, False), "byte for byte"
+
+
+def test_the_makers_of_the_oldest_proofs_are_forgotten() -> None:
+    makers = Makers(most=2)
+    for number in range(3):
+        makers.note(str(number), "openai")
+    assert [makers.of(str(number)) for number in range(3)] == [None, "openai", "openai"]

@@ -19,6 +19,7 @@ from afterbay.policy.quantity import estimate_text
 from afterbay.ports import Clock, Entropy, Key, RequestLog, Responses
 from afterbay.wire.dialect import Dialect, Head
 from afterbay.wire.features import features
+from afterbay.wire.proofs import Makers
 from afterbay.wire.registry import EMBED_DIALECTS, EMBEDS_AS
 
 
@@ -34,6 +35,8 @@ class Context:
         self.log = log
         self.responses = responses
         self.seed = seed
+        self.makers = Makers()
+        """Whose proofs were relayed of late."""
         self.open_streams = 0
         """Streams that are being sent now."""
 

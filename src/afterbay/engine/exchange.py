@@ -162,6 +162,9 @@ class Exchange:
         await delivery.reply.end()
 
     async def _keep(self, answer: bytes) -> None:
+        if self._relays and self._dialect.name == "openai.responses":
+            for sealed in self.meter.proofs:
+                self.turn.context.makers.note(sealed.partition("|")[2], self.target.maker)
         if self.turn.keep is not None:
             await self.turn.keep(self.target, self.meter.id, answer)
 

@@ -23,6 +23,8 @@ from afterbay.core.event import (
 from afterbay.core.usage import Usage
 from afterbay.policy.quantity import estimate_tokens, measure
 
+PROOFS = 64
+
 
 class Meter:
     """Counts one attempt's answer. Text is not kept: its length and script are enough for an estimate."""
@@ -37,6 +39,8 @@ class Meter:
         self.doubts = False
         """Whether the provider told a usage that cannot be: it is estimated then, as if it had told none."""
         self.extras: set[str] = set()
+        self.proofs: list[str] = []
+        """Proofs of reasoning, the first `PROOFS` of them."""
         self._ascii = 0
         self._other = 0
 
@@ -73,6 +77,8 @@ class Meter:
                 self.extras.add(event.kind)
             case ReasoningSignature():  # output that the client waits for
                 self.has_output = True
+                if len(self.proofs) < PROOFS:
+                    self.proofs.append(event.data)
             case _:  # a block's end is not
                 pass
 

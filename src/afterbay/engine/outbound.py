@@ -51,7 +51,7 @@ def prepare(turn: Turn, target: Target) -> Outbound:
     lacking = _lacking(turn, target)
     spoken = target.dialect_for(call.dialect.name)
     if spoken == call.dialect.name and not lacking:
-        body, took = without_foreign(relayed_body(turn, target), target.maker)
+        body, took = without_foreign(relayed_body(turn, target), target.maker, turn.context.makers)
         if took:
             turn.warnings.append(_warning("signatures of another maker"))
         asking = (

@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode, b64encode
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -48,6 +50,8 @@ _REDACTED = "redacted"
 _HEAD = b"afterbay\x01"
 MARK = b64encode(_HEAD).decode()
 """How every wrapped proof begins: the head has nine bytes, so no letter after it depends on what follows."""
+
+_SEALED = b'"encrypted_content"'
 
 SKIP = "skip_thought_signature_validator"
 """What Google tells to send for a call that another model made.
@@ -160,22 +164,56 @@ def _call(use: ToolUse, native: str, maker: str, calls: dict[str, str], losses: 
     return msgspec.structs.replace(use, signature=proof.data)
 
 
-def without_foreign(body: bytes, maker: str) -> tuple[bytes, bool]:
+def without_foreign(body: bytes, maker: str, makers: Makers | None = None) -> tuple[bytes, bool]:
     """A body that is relayed to `maker`, its wrapped proofs unwrapped or taken out; whether any was taken out.
 
     Only a conversation that another maker took part in holds any: every other body stays what it is, byte for byte.
+    `makers` knows proofs without a wrapping, of providers of one protocol.
     """
-    if MARK.encode() not in body:
+    marked = MARK.encode() in body
+    if not marked and (makers is None or not makers.are_several or _SEALED not in body):
         return body, False
-    cleaner = _Cleaner(maker)
-    return msgspec.json.encode(cleaner.clean(msgspec.json.decode(body))), cleaner.took
+    cleaner = _Cleaner(maker, makers)
+    cleaned = cleaner.clean(msgspec.json.decode(body))
+    return (msgspec.json.encode(cleaned), cleaner.took) if marked or cleaner.took else (body, False)
+
+
+class Makers:
+    """Who made the proofs that were relayed of late: providers of one protocol may be several makers, whose proofs have
+    no wrapping (OpenAI, Azure and xAI in Responses). Of a proof that is not known here nothing is said."""
+
+    def __init__(self, most: int = 8192) -> None:
+        self._most = most
+        self._by_digest: OrderedDict[bytes, str] = OrderedDict()
+        self._names: set[str] = set()
+
+    @property
+    def are_several(self) -> bool:
+        """Whether proofs of more than one maker were seen: else there is nothing to tell apart."""
+        return len(self._names) > 1
+
+    def note(self, data: str, maker: str) -> None:
+        """Remembers whose a proof is; the oldest is forgotten for it."""
+        self._names.add(maker)
+        self._by_digest[_digest(data)] = maker
+        if len(self._by_digest) > self._most:
+            self._by_digest.popitem(last=False)
+
+    def of(self, data: str) -> str | None:
+        """Whose it is; None: not known."""
+        return self._by_digest.get(_digest(data))
+
+
+def _digest(data: str) -> bytes:
+    return blake2b(data.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 class _Cleaner:
     """Walks a decoded body. What holds nothing but a proof goes with it: a thinking block, a reasoning item."""
 
-    def __init__(self, maker: str) -> None:
+    def __init__(self, maker: str, makers: Makers | None = None) -> None:
         self._maker = maker
+        self._makers = makers
         self.took = False
 
     def clean(self, node: Any) -> Any:
@@ -198,9 +236,16 @@ class _Cleaner:
                     out[key] = SKIP
                 elif node.get("text") == "":
                     return None
+            elif key == "encrypted_content" and isinstance(value, str) and self._is_another_makers(value):
+                self.took = True
+                return None
             else:
                 out[key] = self.clean(value)
         return out
+
+    def _is_another_makers(self, sealed: str) -> bool:
+        known = self._makers.of(sealed) if self._makers is not None else None
+        return known is not None and known != self._maker
 
     def _items(self, nodes: Iterable[Any]) -> list[Any]:
         """The items, and what is left of each; an item that was null before stays."""
