@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from time import perf_counter
 from typing import Any
 
 import msgspec
@@ -295,6 +297,27 @@ def test_a_schema_that_is_none_is_not_judged() -> None:
     wish = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": 7}}}
     one = gateway([answered(OPENAI, "[1]")])
     assert b"[1]" in serve(one, stream=False, response_format=wish).body
+
+
+def test_an_answer_that_would_take_long_to_hold_against_its_schema_is_not_judged() -> None:
+    """A union that refers to itself doubles with every level of the answer."""
+    tree = {"anyOf": [{"properties": {"a": {"$ref": "#"}}}, {"properties": {"a": {"$ref": "#"}}}], "not": {}}
+    wish = {"type": "json_schema", "json_schema": {"name": "n", "schema": tree}}
+    deep = '{"a":' * 40 + "1" + "}" * 40
+    one = gateway([answered(OPENAI, deep)])
+    before = perf_counter()
+    assert serve(one, stream=False, response_format=wish).status == 200
+    assert perf_counter() - before < 5
+
+
+@pytest.mark.parametrize("size", [1, 20_000])
+def test_of_a_long_answer_only_yes_or_no_is_asked(size: int) -> None:
+    wish = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"items": {"const": "wrong"}}}}
+    one = gateway([answered(OPENAI, json.dumps(["x"] * size))], [answered(OPENAI, '["wrong"]')])
+    assert serve(one, stream=False, response_format=wish).status == 200
+    told = one.record.attempts[0].error or ""
+    assert told.startswith("the answer does not fit the schema")
+    assert ("wrong" in told) is (size == 1)
 
 
 @pytest.mark.parametrize("listed", [True, False])

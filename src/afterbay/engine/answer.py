@@ -11,6 +11,7 @@ import msgspec
 from afterbay.core.event import Event, fold
 from afterbay.core.json_schema import validator_of
 from afterbay.core.request import ResponseFormat
+from afterbay.core.schema_work import MOST_EXPLAINED, MOST_JUDGED, work
 from afterbay.engine.context import Turn
 from afterbay.engine.meter import Meter
 
@@ -72,12 +73,9 @@ def _misfit(text: str, wanted: ResponseFormat) -> str | None:
 
 def _schema_error(schema: bytes, value: object) -> str | None:
     validator = validator_of(schema)
-    if validator is None:
+    steps = work(schema, value) if validator is not None else 0
+    if validator is None or steps > MOST_JUDGED or validator.is_valid(value):
         return None
-    import jsonschema_rs  # loaded already, by what made the validator
-
-    try:
-        validator.validate(value)
-    except jsonschema_rs.ValidationError as error:
-        return f"the answer does not fit the schema: {error.message}"[:300]
-    return None
+    if steps > MOST_EXPLAINED:
+        return "the answer does not fit the schema"
+    return f"the answer does not fit the schema: {next(validator.iter_errors(value)).message}"[:300]

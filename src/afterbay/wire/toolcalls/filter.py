@@ -35,10 +35,10 @@ from afterbay.core.event import (
     UsageSeen,
 )
 from afterbay.core.json_schema import validator_of
+from afterbay.core.schema_work import MOST_EXPLAINED, MOST_JUDGED, work
 from afterbay.wire.toolcalls.coercion import coerce, misfit
 from afterbay.wire.toolcalls.order import Named, waiting
 from afterbay.wire.toolcalls.syntax import is_object, repair
-from afterbay.wire.toolcalls.work import MOST_EXPLAINED, MOST_JUDGED, work
 
 NOTES = 20
 """So many calls of an answer are told one by one."""

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from afterbay.core.event import Finished, ToolCallDelta, ToolCallStarted
+from afterbay.core.schema_work import MOST_EXPLAINED, MOST_JUDGED, work
 from afterbay.wire.toolcalls.filter import CallFilter, Rules
-from afterbay.wire.toolcalls.work import MOST_EXPLAINED, MOST_JUDGED, work
 
 INTEGER = {"type": "integer"}
 

@@ -1,0 +1,1 @@
+"""Behaviour of the terms that everything else is built of."""
