@@ -261,7 +261,6 @@ def test_a_custom_tool_s_call_has_its_text_as_input() -> None:
     assert events == [
         STARTED,
         ToolCallStarted(0, "c1", "patch"),
-        Extra("custom_tool_call"),
         ToolCallDelta(0, '{"input":"*** Begin"}'),
         Finished("tool_calls"),
     ]

@@ -182,7 +182,7 @@ def test_reasoning_comes_back_with_its_proof(item: dict[str, Any], thinking: Thi
 @pytest.mark.parametrize(
     "kind",
     [
-        *("item_reference", "custom_tool_call", "custom_tool_call_output", "web_search_call", "file_search_call"),
+        *("item_reference", "web_search_call", "file_search_call"),
         *("computer_call", "computer_call_output", "code_interpreter_call", "image_generation_call"),
         *("local_shell_call", "local_shell_call_output", "shell_call", "apply_patch_call", "mcp_call"),
         *("mcp_list_tools", "mcp_approval_response", "compaction", "tool_search_call", "additional_tools"),
@@ -242,7 +242,7 @@ def test_context_from_elsewhere_is_foreign_and_may_stand_for_the_input(name: str
 
 
 def test_functions_are_tools_and_all_others_foreign_by_type() -> None:
-    kinds = ["web_search", "file_search", "code_interpreter", "mcp", "custom", "local_shell", "image_generation"]
+    kinds = ["web_search", "file_search", "code_interpreter", "mcp", "local_shell", "image_generation"]
     kinds += ["namespace", "tool_search", "computer_use_preview", "shell", "apply_patch"]
     request = parse(tools=[TOOL, *({"type": kind, "name": "x"} for kind in kinds)])
     assert request.tools == (ToolSpec("f", "does f", json.dumps(SCHEMA, separators=(",", ":")).encode(), True),)
@@ -276,7 +276,6 @@ def test_a_tool_choice_by_name_and_by_a_set_of_names() -> None:
     [
         {"type": "web_search"},
         {"type": "mcp", "server_label": "x"},
-        {"type": "custom", "name": "x"},
         {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "mcp", "server_label": "x"}]},
         {"type": "allowed_tools", "mode": "never", "tools": [{"type": "function", "name": "f"}]},
         {"type": "allowed_tools", "mode": "auto", "tools": 5},

@@ -84,6 +84,7 @@ class Exchange:
             ClientGone: the client hung up.
         """
         outbound = prepare(self.turn, self.target)
+        self._relays = self._relays and outbound.relays
         rules = rules_for(self.turn, self.target, outbound.names, relays=self._relays)
         if rules is not None:
             self._calls = Calls(self.turn, self.target, self._dialect, self._machine, rules)

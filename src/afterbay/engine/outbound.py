@@ -11,7 +11,7 @@ from afterbay.core.decision import Target
 from afterbay.core.request import ChatRequest
 from afterbay.engine.context import Call, Turn
 from afterbay.policy.route import SOFT, lacks
-from afterbay.wire import openai_chat
+from afterbay.wire import openai_chat, openai_responses
 from afterbay.wire.anthropic_messages import count
 from afterbay.wire.anthropic_messages.build import PATH as MESSAGES_PATH
 from afterbay.wire.anthropic_messages.vertex import for_vertex
@@ -34,7 +34,8 @@ class Outbound(msgspec.Struct, frozen=True):
     """A request to a provider, without address and credentials.
 
     `hides_usage`: the stream will tell its usage, and the client did not ask for it. `names`: tools that were renamed
-    for the target, as sent -> the client's name. `losses` names what was left out or set.
+    for the target, as sent -> the client's name. `losses` names what was left out or set. `relays`: the answer may
+    pass as it comes, if the dialects match.
     """
 
     path: str
@@ -43,6 +44,7 @@ class Outbound(msgspec.Struct, frozen=True):
     hides_usage: bool = False
     names: Mapping[str, str] = {}
     losses: tuple[str, ...] = ()
+    relays: bool = True
 
 
 def prepare(turn: Turn, target: Target) -> Outbound:
@@ -70,7 +72,8 @@ def prepare(turn: Turn, target: Target) -> Outbound:
 def rebuild(turn: Turn, target: Target, request: ChatRequest) -> Outbound:
     """A request built anew for this target, without what it lacks, its tools by names that its dialect takes.
 
-    That calls come one at a time is no loss where the target cannot be told: `afterbay.engine.calls` sees to it.
+    That calls come one at a time is no loss where the target cannot be told: `afterbay.engine.calls` sees to it. An
+    answer of Responses to it is no relay: the provider keeps none, and calls functions for the client's custom tools.
     """
     lacking, client = _lacking(turn, target), turn.call.dialect.name
     dialect = DIALECTS[target.dialect_for(client)]
@@ -82,7 +85,8 @@ def rebuild(turn: Turn, target: Target, request: ChatRequest) -> Outbound:
     losses = (*sorted(lacking), *left_out, *built.losses)
     losses = tuple(name for name in losses if not (kept and name == "parallel_tool_calls"))
     path, body = addressed(turn, target, built.path, built.body, streams=turn.stream and request.stream)
-    return Outbound(path, body, built.headers, names=names, losses=losses)
+    relays = dialect is not openai_responses.DIALECT
+    return Outbound(path, body, built.headers, names=names, losses=losses, relays=relays)
 
 
 def addressed(turn: Turn, target: Target, path: str, body: bytes, *, streams: bool | None = None) -> tuple[str, bytes]:

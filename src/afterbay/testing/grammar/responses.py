@@ -43,7 +43,7 @@ class ResponsesGrammar(SseGrammar):
         "item-index": "Items are added with the indexes 0, 1, 2, ... (_responses.py: 'Duplicate response output index';"
         " the final output is in that order).",
         "item-shape": "An item begins with an id of its own, a type, and the empty fields of its type: content,"
-        " summary, or call_id, name and arguments (_responses.py adds to them).",
+        " summary, or call_id, name and arguments or input (_responses.py adds to them).",
         "item-status": "An item begins in progress, if it has a status (API reference).",
         "item-open": "Whatever belongs to an item names one that is open, by output_index and item_id"
         " (_responses.py: 'before receiving its output item').",
@@ -228,12 +228,13 @@ class ResponsesGrammar(SseGrammar):
             "message": {"content": []},
             "reasoning": {"summary": []},
             "function_call": {"arguments": ""},
+            "custom_tool_call": {"input": ""},
         }
         wanted = empty.get(str(item.get("type")), {})
         good = named and all(item.get(field) == value for field, value in wanted.items())
         if item.get("type") == "message":
             good = good and item.get("role") == "assistant"
-        elif item.get("type") == "function_call":
+        elif item.get("type") in ("function_call", "custom_tool_call"):
             good = good and is_name(item.get("call_id")) and is_name(item.get("name"))
         self.asks(good, "item-shape", said_of)
         status = item.get("status", "in_progress")

@@ -283,7 +283,7 @@ class StreamParser:
             out.append(ToolCallStarted(call, given, item.name or ""))
         elif item.type not in ("message", "reasoning"):
             self._last = ""
-        if item.type not in ("message", "reasoning", "function_call"):
+        if item.type not in ("message", "reasoning", "function_call", "custom_tool_call"):
             out.append(Extra(item.type))
         self._items[place] = _Open(item.type, call)
 

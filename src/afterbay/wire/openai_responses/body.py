@@ -43,8 +43,16 @@ class StreamOptions(msgspec.Struct):
     include_obfuscation: bool | None = None
 
 
+class InputFormat(msgspec.Struct):
+    """What the text of a custom tool must be: anything, or a sentence of a grammar."""
+
+    type: str
+    syntax: str | None = None
+    definition: str | None = None
+
+
 class Tool(msgspec.Struct):
-    """One of `tools`; all but `type` belong to functions."""
+    """One of `tools`; all but `type` belong to functions and custom tools, `format` to these alone."""
 
     type: str
     name: str | None = None
@@ -54,6 +62,8 @@ class Tool(msgspec.Struct):
     defer_loading: bool | None = None
     allowed_callers: list[str] | None = None
     output_schema: dict[str, Any] | None = None
+    format: Any = None
+    is_async: bool | None = msgspec.field(name="async", default=None)
 
 
 class Body(msgspec.Struct):
@@ -114,8 +124,18 @@ class CallItem(msgspec.Struct):
     caller: dict[str, Any] | None = None
 
 
+class CustomCallItem(msgspec.Struct):
+    """A call of a custom tool: its argument is a text."""
+
+    call_id: str
+    name: str
+    input: str = ""
+    namespace: str | None = None
+    caller: dict[str, Any] | None = None
+
+
 class OutputItem(msgspec.Struct):
-    """What a function gave back."""
+    """What a function or a custom tool gave back."""
 
     call_id: str
     output: str | list[dict[str, Any]]

@@ -9,8 +9,10 @@ from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
+from afterbay.wire.openai_responses.custom import input_of
 from afterbay.wire.openai_responses.response import (
     call_item,
+    custom_call_item,
     message_item,
     reasoning_item,
     refusal_part,
@@ -182,6 +184,41 @@ class CallItem:
 
     def _at(self) -> dict[str, Any]:
         return {"item_id": self.id, "output_index": self._place}
+
+
+class CustomCallItem:
+    """A custom tool that the model calls. Its text is known when the arguments that hold it are whole."""
+
+    def __init__(self, item_id: str, place: int, call_id: str, name: str) -> None:
+        self.id, self._place = item_id, place
+        self.ended = False
+        self._call_id, self._name = call_id, name
+        self._pieces: list[str] = []
+        self._text = ""
+        self._status = "in_progress"
+
+    def begin(self) -> list[Step]:
+        """The events of its beginning."""
+        return [_added(self._place, self.shown())]
+
+    def add(self, piece: str) -> list[Step]:
+        """Takes a piece of the arguments, which are not the text: nothing is said yet."""
+        self._pieces.append(piece)
+        return []
+
+    def end(self, status: str) -> list[Step]:
+        """The events of its text, and of its end."""
+        if self.ended:
+            return []
+        self.ended, self._status, self._text = True, status, input_of("".join(self._pieces))
+        at = {"item_id": self.id, "output_index": self._place}
+        said = [("response.custom_tool_call_input.delta", {**at, "delta": self._text})] if self._text else []
+        done = ("response.custom_tool_call_input.done", {**at, "input": self._text})
+        return [*said, done, _done(self._place, self.shown())]
+
+    def shown(self) -> dict[str, Any]:
+        """The item so far."""
+        return custom_call_item(self.id, self._call_id, self._name, self._text, self._status)
 
 
 def _added(place: int, item: dict[str, Any]) -> Step:

@@ -27,8 +27,9 @@ from afterbay.core.message import (
 from afterbay.wire.decoding import convert
 from afterbay.wire.openai_fields import split_data_url
 from afterbay.wire.openai_responses import proof
-from afterbay.wire.openai_responses.body import CallItem, MessageItem, OutputItem, ReasoningItem
+from afterbay.wire.openai_responses.body import CallItem, CustomCallItem, MessageItem, OutputItem, ReasoningItem
 from afterbay.wire.openai_responses.body import Part as _Part
+from afterbay.wire.openai_responses.custom import arguments_of
 
 T = TypeVar("T")
 
@@ -71,7 +72,9 @@ def read_items(items: list[dict[str, Any]], foreign: list[str], hints: list[str]
                 turns.add(message.role, read_parts(message.content, f"{at}.content", foreign, hints))
             case "function_call":
                 turns.add("assistant", (_call(_convert(item, CallItem, at), at, foreign),))
-            case "function_call_output":
+            case "custom_tool_call":
+                turns.add("assistant", (_call(_convert(item, CustomCallItem, at), at, foreign),))
+            case "function_call_output" | "custom_tool_call_output":
                 output = _convert(item, OutputItem, at)
                 _check_caller(output.caller, at, foreign)
                 parts = read_parts(output.output, f"{at}.output", foreign, hints) if output.output else ()
@@ -92,11 +95,12 @@ def _convert(item: dict[str, Any], into: type[T], at: str) -> T:
     return convert(item, into, at)
 
 
-def _call(read: CallItem, at: str, foreign: list[str]) -> ToolUse:
+def _call(read: CallItem | CustomCallItem, at: str, foreign: list[str]) -> ToolUse:
     _check_caller(read.caller, at, foreign)
     if read.namespace is not None:
         foreign.append(f"{at}.namespace")
-    return ToolUse(read.call_id, read.name, read.arguments)
+    arguments = read.arguments if isinstance(read, CallItem) else arguments_of(read.input)
+    return ToolUse(read.call_id, read.name, arguments)
 
 
 def _check_caller(caller: dict[str, Any] | None, at: str, foreign: list[str]) -> None:

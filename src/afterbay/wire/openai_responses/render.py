@@ -36,12 +36,14 @@ from afterbay.core.message import Refusal, Text, Thinking, ToolUse
 from afterbay.core.usage import Usage
 from afterbay.wire.dialect import Head
 from afterbay.wire.openai_responses import proof
-from afterbay.wire.openai_responses.item import CallItem, Item, MessageItem, ReasoningItem, Step
+from afterbay.wire.openai_responses.custom import input_of
+from afterbay.wire.openai_responses.item import CallItem, CustomCallItem, Item, MessageItem, ReasoningItem, Step
 from afterbay.wire.openai_responses.response import (
     INCOMPLETE,
     LOSSES,
     Frame,
     call_item,
+    custom_call_item,
     error_code,
     message_item,
     reasoning_item,
@@ -68,7 +70,7 @@ class Renderer:
         self._number = 0  # the next sequence_number
         self._items: list[Item] = []
         self._live: MessageItem | ReasoningItem | None = None
-        self._calls: dict[int, CallItem] = {}
+        self._calls: dict[int, CallItem | CustomCallItem] = {}
         self._usage: Usage | None = None
         self._finish: FinishReason | None = None
         self._hot = b""  # start of a delta of the live text part, b"" when text may not go straight out
@@ -240,7 +242,8 @@ class Renderer:
             self.losses.add("tool_call.signature")
         self._close(out)
         place = len(self._items)
-        item = self._calls[event.call] = CallItem(f"fc_{self._seed}_{place}", place, event.id, event.name)
+        of, prefix = (CustomCallItem, "ctc") if event.name in self._frame.custom else (CallItem, "fc")
+        item = self._calls[event.call] = of(f"{prefix}_{self._seed}_{place}", place, event.id, event.name)
         self._items.append(item)
         self._steps(item.begin(), out)
 
@@ -267,14 +270,17 @@ def render_answer(reply: Reply, head: Head, note: Mapping[str, object] | None = 
     if finish in LOSSES:
         losses[LOSSES[finish]] = None
     status = "incomplete" if finish in INCOMPLETE else "completed"
-    output = _output(choice.message.parts, head.seed, losses)
+    frame = Frame(head)
+    output = _output(choice.message.parts, head.seed, frame.custom, losses)
     if output and "status" in output[-1]:
         output[-1]["status"] = status
-    return _encode(Frame(head).show(status, output, reply.usage, finish, note=note)), tuple(losses)
+    return _encode(frame.show(status, output, reply.usage, finish, note=note)), tuple(losses)
 
 
-def _output(parts: Sequence[object], seed: str, losses: dict[str, None]) -> list[dict[str, Any]]:
-    """The items of these parts; texts and refusals that follow each other are one message."""
+def _output(
+    parts: Sequence[object], seed: str, custom: frozenset[str], losses: dict[str, None]
+) -> list[dict[str, Any]]:
+    """The items of these parts; texts and refusals that follow each other are one message. `custom`: see `Frame`."""
     items: list[dict[str, Any]] = []
     for part in parts:
         place = len(items)
@@ -292,7 +298,13 @@ def _output(parts: Sequence[object], seed: str, losses: dict[str, None]) -> list
             case ToolUse():
                 if part.signature is not None:
                     losses["tool_call.signature"] = None
-                items.append(call_item(f"fc_{seed}_{place}", part.id, part.name, part.arguments or "{}", "completed"))
+                items.append(_call(part, f"{seed}_{place}", custom))
             case _:
                 losses[f"{type(part).__name__.lower()} in an answer"] = None
     return items
+
+
+def _call(use: ToolUse, mark: str, custom: frozenset[str]) -> dict[str, Any]:
+    if use.name in custom:
+        return custom_call_item(f"ctc_{mark}", use.id, use.name, input_of(use.arguments), "completed")
+    return call_item(f"fc_{mark}", use.id, use.name, use.arguments or "{}", "completed")

@@ -17,6 +17,7 @@ from afterbay.core.message import Message, Text
 from afterbay.core.request import ChatRequest, Reasoning, ResponseFormat, Sampling, ToolChoice, ToolSpec
 from afterbay.wire.decoding import convert, decode_object
 from afterbay.wire.openai_responses.body import Body, Format, ReasoningConfig, Tool
+from afterbay.wire.openai_responses.custom import read_custom
 from afterbay.wire.openai_responses.reader import read_items
 
 HINTS = frozenset(
@@ -137,7 +138,7 @@ def _tools(tools: list[Tool], foreign: list[str], hints: list[str]) -> list[Tool
     specs: list[ToolSpec] = []
     for index, tool in enumerate(tools):
         at = f"tools[{index}]"
-        if tool.type != "function":
+        if tool.type not in _CALLED:
             foreign.append(f"{at}.type={tool.type}")
             continue
         if tool.name is None:
@@ -146,12 +147,20 @@ def _tools(tools: list[Tool], foreign: list[str], hints: list[str]) -> list[Tool
             foreign.append(f"{at}.defer_loading")
         if tool.allowed_callers not in (None, ["direct"]):
             foreign.append(f"{at}.allowed_callers")
+        if tool.is_async:
+            foreign.append(f"{at}.async")
+        if tool.type == "custom":
+            specs.append(read_custom(tool, tool.name, at, foreign, hints))
+            continue
         if tool.output_schema is not None:
             hints.append("tools.output_schema")
         schema = msgspec.json.encode(tool.parameters) if tool.parameters is not None else ToolSpec("").schema
         specs.append(ToolSpec(tool.name, tool.description, schema, tool.strict))
     return specs
 
+
+_CALLED = ("function", "custom")
+"""Types of tools that the client runs, and that have a name."""
 
 _MODES: dict[str, Literal["auto", "none", "required"]] = {"auto": "auto", "none": "none", "required": "required"}
 
@@ -165,13 +174,13 @@ def _tool_choice(
     if isinstance(choice, str) and choice in _MODES:
         return ToolChoice(_MODES[choice]), None
     kind = choice.get("type") if isinstance(choice, dict) else None
-    if isinstance(choice, dict) and kind == "function" and isinstance(choice.get("name"), str):
+    if isinstance(choice, dict) and kind in _CALLED and isinstance(choice.get("name"), str):
         return ToolChoice("tool", choice["name"]), None
     if isinstance(choice, dict) and kind == "allowed_tools":
         names = _allowed(choice.get("tools"))
         if names is not None and choice.get("mode") in ("auto", "required"):
             return ToolChoice(_MODES[choice["mode"]]), names
-    if isinstance(kind, str) and kind != "function":
+    if isinstance(kind, str) and kind not in _CALLED:
         foreign.append(f"tool_choice.type={kind}")
         return None, None
     raise ClientMistake(
@@ -182,9 +191,9 @@ def _tool_choice(
 
 
 def _allowed(tools: object) -> frozenset[str] | None:
-    """The names of allowed tools where all of them are functions."""
+    """The names of allowed tools where the client runs all of them."""
     if not isinstance(tools, list):
         return None
-    names = [tool.get("name") for tool in tools if isinstance(tool, dict) and tool.get("type") == "function"]
+    names = [tool.get("name") for tool in tools if isinstance(tool, dict) and tool.get("type") in _CALLED]
     texts = [name for name in names if isinstance(name, str)]
     return frozenset(texts) if texts and len(texts) == len(tools) else None

@@ -14,6 +14,7 @@ from afterbay.core.errors import ErrorKind
 from afterbay.core.event import FinishReason
 from afterbay.core.usage import Usage
 from afterbay.wire.dialect import Head
+from afterbay.wire.openai_responses.custom import custom_names
 
 _ECHOED: dict[str, Any] = {
     "background": False,
@@ -110,6 +111,9 @@ class Frame:
             "model": head.model,
         }
         self._echo = echoed(head.echo)
+        tools = self._echo["tools"]
+        self.custom = custom_names(bytes(tools)) if isinstance(tools, msgspec.Raw) else frozenset[str]()
+        """The client's tools whose calls are texts."""
 
     def show(
         self,
@@ -160,3 +164,9 @@ def call_item(item_id: str, call_id: str, name: str, arguments: str, status: str
     """A function that the model calls."""
     call = {"call_id": call_id, "name": name, "arguments": arguments}
     return {"type": "function_call", "id": item_id, **call, "status": status}
+
+
+def custom_call_item(item_id: str, call_id: str, name: str, text: str, status: str) -> dict[str, Any]:
+    """A custom tool that the model calls. Its status is not in the SDK's types, and in OpenAI's answers it is."""
+    call = {"call_id": call_id, "name": name, "input": text}
+    return {"type": "custom_tool_call", "id": item_id, **call, "status": status}
