@@ -8,6 +8,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 from tests.engine.cases import events, gateway, serve
+from tests.engine.test_tool_calls import streamed as called
 
 from acceptance.agents import (
     APPLY_PATCH,
@@ -24,6 +25,7 @@ from acceptance.agents import (
 from afterbay.policy.plan import Route
 from afterbay.testing.answers import streamed
 from afterbay.testing.fakes import MemoryReply
+from afterbay.testing.grammar import violations
 from afterbay.testing.live import LiveGateway
 from afterbay.testing.memory_gateway import MemoryGateway
 from afterbay.wire.proofs import NATIVE
@@ -108,11 +110,31 @@ def test_codex_is_served_by_every_other_protocol(spoken: str) -> None:
         assert secret not in text
 
 
+PATCH = '*** Begin Patch\n*** Update File: a.py\n+print("Grüße")\n*** End Patch\n'
+
+
+@pytest.mark.parametrize("spoken", [name for name in SPOKEN if name != RESPONSES])
+def test_codex_patches_files_by_every_other_protocol(spoken: str) -> None:
+    said = called(spoken, ("apply_patch", json.dumps({"input": PATCH})), ("shell", '{"command":["ls"]}'))
+    one = gateway([said], spoken=spoken)
+    body = codex("Go on", APPLY_PATCH, items=PATCHED)
+    reply = serve(one, RESPONSES, headers=CODEX_HEADERS, body=encode(body))
+    assert reply.status == 200
+    assert violations(RESPONSES, reply.body) == []
+    text = sent(one).body.decode()
+    for kept in ("*** Begin Patch\\n*** End Patch", "Success.", "hunk: /.+/ LF", "Not JSON: send the patch as it is."):
+        assert json.dumps(kept)[1:-1].replace("\\\\", "\\") in text.replace("\\\\", "\\"), kept
+    assert f"tools[{len(body['tools']) - 1}].format=description" in reply.headers["x-afterbay-warnings"]
+    output = events(reply.body)[-1]["response"]["output"]
+    assert [(one["type"], one.get("input") or one.get("arguments")) for one in output] == [
+        ("custom_tool_call", PATCH),
+        ("function_call", '{"command":["ls"]}'),
+    ]
+
+
 REFUSED = [
-    (RESPONSES, codex("Go on", APPLY_PATCH), "type=custom"),
     (RESPONSES, codex("Go on", WEB_SEARCH), "type=web_search"),
     (RESPONSES, codex("Go on", LOCAL_SHELL), "type=local_shell"),
-    (RESPONSES, codex("Go on", items=PATCHED), "custom_tool_call"),
     (
         ANTHROPIC,
         claude_code("Search", tools=[{"type": "web_search_20250305", "name": "web_search", "max_uses": 8}]),
@@ -140,7 +162,7 @@ def test_what_only_the_agents_own_protocol_has_is_refused_by_name(
     assert not one.upstreams["a"].sent
 
 
-@pytest.mark.parametrize("tool", [APPLY_PATCH, WEB_SEARCH, LOCAL_SHELL])
+@pytest.mark.parametrize("tool", [WEB_SEARCH, LOCAL_SHELL])
 @pytest.mark.parametrize("spoken", [name for name in SPOKEN if name != RESPONSES])
 def test_a_route_that_drops_serves_codex_without_openais_own_tools(spoken: str, tool: dict[str, Any]) -> None:
     one, reply = asked(RESPONSES, codex("Go on", tool), spoken, Route("defaults", drop_unsupported=True))

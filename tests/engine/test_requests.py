@@ -48,6 +48,36 @@ def test_drop_takes_out_a_temperature_beyond_the_targets_range() -> None:
     assert one.record.warnings
 
 
+@pytest.mark.parametrize(
+    ("client", "fields"),
+    [
+        ("openai.responses", {"conversation": "conv_1"}),
+        ("openai.responses", {"prompt": {"id": "pmpt_1"}}),
+        (ANTHROPIC, {"thread": {"id": "t"}}),
+        (ANTHROPIC, {"container": "c"}),
+        (GEMINI, {"cachedContent": "cachedContents/1"}),
+    ],
+)
+def test_drop_takes_out_nothing_that_stands_for_the_conversation(client: str, fields: dict[str, Any]) -> None:
+    one = gateway([streamed(OPENAI, "hi")], spoken=OPENAI, route=Route("d", drop_unsupported=True))
+    asked: Any = {
+        "openai.responses": {"input": "hi", "max_tool_calls": 1, "background": True},
+        ANTHROPIC: {"mcp_servers": [{"url": "x"}]},
+        GEMINI: {"contents": [{"parts": [{"text": "hi"}]}], "of_next_year": 1},
+    }[client]
+    body = (
+        ask("m", **asked, **fields) if client == ANTHROPIC else msgspec.json.encode({"model": "m", **asked, **fields})
+    )
+    path = "/v1beta/models/m:streamGenerateContent" if client == GEMINI else ""
+    reply = run(one.chat(body, client, path=path))
+    (name,) = fields
+    assert reply.status == 400
+    told = reply.json["error"]["message"]  # type: ignore[index]
+    assert f"The field '{name}' is not supported" in told
+    assert "unsupported: drop" not in told
+    assert not one.upstreams["a"].sent
+
+
 def test_drop_works_where_the_protocol_is_the_same_too() -> None:
     one = gateway([streamed(OPENAI, "hi")], cannot=frozenset({"n"}), route=Route("d", drop_unsupported=True))
     serve(one, n=2, top_p=0.3)

@@ -84,6 +84,18 @@ def test_path_parameters_win_over_the_body() -> None:
     assert (request.model, request.stream) == ("other", True)
 
 
+def test_what_an_agent_only_wishes_for_is_a_hint() -> None:
+    request = parse(
+        tools=[{"name": "f", "input_schema": {"type": "object"}, "input_examples": [{"a": 1}]}],
+        thinking={"type": "between_tools"},
+        fallbacks=[{"model": "other"}],
+        billing_policy={"type": "billing_policy", "bill_to": "user_profile"},
+    )
+    assert request.foreign == ()
+    assert set(request.hints) == {"input_examples", "thinking.between_tools", "fallbacks", "billing_policy"}
+    assert request.reasoning == Reasoning(budget_tokens=-1)
+
+
 def test_unknown_fields_are_foreign_by_path_and_nulls_say_nothing() -> None:
     request = parse(
         mcp_servers=[{"url": "x"}],
@@ -93,9 +105,9 @@ def test_unknown_fields_are_foreign_by_path_and_nulls_say_nothing() -> None:
         tools=[
             {"type": "web_search_20250305", "name": "web_search", "max_uses": 3},
             {"type": "bash_20250124", "name": "bash"},
-            {"type": "custom", "name": "f", "input_schema": {"type": "object"}, "input_examples": [{}]},
+            {"type": "custom", "name": "f", "input_schema": {"type": "object"}, "of_next_year": [{}]},
         ],
-        thinking={"type": "between_tools"},
+        thinking={"type": "of_next_year"},
         output_config={"effort": "high", "of_next_year": {"total": 5}},
     )
     assert set(request.foreign) == {
@@ -104,8 +116,8 @@ def test_unknown_fields_are_foreign_by_path_and_nulls_say_nothing() -> None:
         "inference_geo",
         "tools[0].type=web_search_20250305",
         "tools[1].type=bash_20250124",
-        "tools[2].input_examples",
-        "thinking.type=between_tools",
+        "tools[2].of_next_year",
+        "thinking.type=of_next_year",
         "output_config.of_next_year",
     }
     assert [tool.name for tool in request.tools] == ["f"]

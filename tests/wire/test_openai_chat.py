@@ -171,6 +171,27 @@ def test_a_field_without_a_canonical_form_is_kept_by_name(fields: dict[str, Any]
     assert read(**fields).foreign == foreign
 
 
+@pytest.mark.parametrize(
+    ("fields", "reasoning", "foreign"),
+    [
+        ({"reasoning_format": "parsed"}, None, ()),
+        ({"include_reasoning": True}, None, ()),
+        ({"reasoning_format": "hidden"}, Reasoning(show=False), ()),
+        ({"include_reasoning": False, "reasoning_effort": "low"}, Reasoning("low", show=False), ()),
+        ({"reasoning_format": "raw"}, None, ("reasoning_format=raw",)),
+    ],
+)
+def test_groqs_words_about_where_reasoning_goes(fields: Any, reasoning: Any, foreign: tuple[str, ...]) -> None:
+    request = read(**fields)
+    assert (request.reasoning, request.foreign, request.hints) == (reasoning, foreign, ())
+
+
+@pytest.mark.parametrize("name", ["verbosity", "prompt_cache_options", "disable_tool_validation"])
+def test_a_wish_that_changes_no_meaning_is_a_hint(name: str) -> None:
+    request = read(**{name: "low"})
+    assert (request.foreign, request.hints) == ((), (name,))
+
+
 def test_hints_are_named_and_dropped_in_a_translation() -> None:
     request = read(user="me", metadata={"a": "b"}, store=None)
     assert request.hints == ("user", "metadata")

@@ -357,10 +357,10 @@ def test_fields_that_do_not_change_the_answer_are_hints(name: str, value: Any) -
         ({"background": True}, (), ("background",)),
         ({"truncation": "auto"}, (), ("truncation=auto",)),
         ({"moderation": {"mode": "block"}}, (), ("moderation",)),
-        ({"context_management": [{}]}, (), ("context_management",)),
         ({"frobnicate": 1}, (), ("frobnicate",)),
         ({"stream_options": {"include_obfuscation": True}}, ("stream_options.include_obfuscation",), ()),
-        ({"include": ["file_search_call.results"]}, ("include=file_search_call.results",), ()),
+        ({"include": ["file_search_call.results"]}, ("include[file_search_call.results]",), ()),
+        ({"context_management": [{"type": "compaction"}]}, ("context_management",), ()),
     ],
 )
 def test_other_fields(fields: dict[str, Any], hints: Any, foreign: Any) -> None:

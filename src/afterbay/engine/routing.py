@@ -14,7 +14,7 @@ from afterbay.engine.failure import not_found
 from afterbay.policy.facts import prompt_text, read_facts
 from afterbay.policy.names import Found, look_up
 from afterbay.policy.plan import Limits, Route
-from afterbay.policy.route import Ask, decide, route_of
+from afterbay.policy.route import CONTEXT, Ask, decide, route_of
 from afterbay.wire.registry import DIALECTS, EMBEDS_AS
 
 _CANNOT = {name: dialect.cannot for name, dialect in DIALECTS.items()}
@@ -41,7 +41,7 @@ def choose(turn: Turn) -> Decision:
         if error.code != "unsupported_field" or not turn.route.drop_unsupported or ask.features is None:
             raise
         turn.drops = True
-        kept = msgspec.structs.replace(ask, features=frozenset())
+        kept = msgspec.structs.replace(ask, features=ask.features & CONTEXT)
         decision = decide(kept, snapshot, turn.route, _CANNOT, world, now, turn.draw)
     turn.stage("route", now)
     return decision

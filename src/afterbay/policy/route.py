@@ -31,6 +31,11 @@ SOFT = frozenset({"reasoning", "parallel_tool_calls"})
 """Features whose absence does not remove a target: they are wishes about effort, dropped with a warning."""
 
 
+CONTEXT = frozenset({"previous_response_id", "conversation", "prompt", "thread", "container", "cachedContent"})
+"""Fields that stand for what the client does not send: without them an answer is to another question. They are not
+dropped, whatever the route says."""
+
+
 class Ask(msgspec.Struct, frozen=True):
     """What a request needs. `features` None: not looked at, since every target relays the client's own dialect.
 
@@ -262,11 +267,13 @@ def _nothing_left(ask: Ask, rejected: list[Rejected]) -> ClientMistake | PolicyR
         if ask.unreadable is not None:
             return ask.unreadable
         fields = features[0].reason.removeprefix("feature: ")
+        may_drop = CONTEXT.isdisjoint(fields.split(", "))
+        drop = "or set `unsupported: drop` for the route" if may_drop else "or send what it stands for"
         return ClientMistake(
             f"The field '{fields}' is not supported by any model that '{ask.requested}' may use.",
             code="unsupported_field",
             param=fields,
-            remedy="Leave it out, ask for another model, or set `unsupported: drop` for the route.",
+            remedy=f"Leave it out, ask for another model, {drop}.",
         )
     if any(one.reason.startswith("operation: ") for one in rejected) and len(rejected) == len(
         [one for one in rejected if one.reason.startswith("operation: ")]

@@ -76,6 +76,7 @@ class Tool(msgspec.Struct, forbid_unknown_fields=True):
     defer_loading: bool | None = None
     allowed_callers: list[str] | None = None
     eager_input_streaming: bool | None = None
+    input_examples: Any = None
 
 
 class Choice(msgspec.Struct, forbid_unknown_fields=True):
@@ -87,7 +88,7 @@ class Choice(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ThinkingConfig(msgspec.Struct, forbid_unknown_fields=True):
-    """`thinking`: `enabled` with a budget, `disabled`, or `adaptive`."""
+    """`thinking`: `enabled` with a budget, `disabled`, `adaptive`, or `between_tools`."""
 
     type: str
     budget_tokens: int | None = None
@@ -134,6 +135,8 @@ class Body(msgspec.Struct, forbid_unknown_fields=True):
     diagnostics: Any = None
     context_management: Any = None
     fallback_credit_token: Any = None
+    fallbacks: Any = None
+    billing_policy: Any = None
 
 
 _DECODER = msgspec.json.Decoder(Body)
@@ -152,7 +155,7 @@ def wrong(param: str, what: str) -> ClientMistake:
 
 
 def decode(data: bytes) -> tuple[Body, list[str]]:
-    """Decodes a body. The names are its fields without a canonical form, by path (`tools[0].input_examples`).
+    """Decodes a body. The names are its fields without a canonical form, by path (`tools[0].of_next_year`).
 
     Raises:
         ClientMistake: not JSON, or a field of the wrong type or missing; `param` names it.

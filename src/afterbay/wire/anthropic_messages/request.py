@@ -5,7 +5,8 @@ How the protocol maps:
 - `system` is one leading `system` message with its blocks as parts.
 - A user turn is cut at its tool results: neighbouring ones become one `tool` message (one, so that a dialect that must
   move a result's image elsewhere can put it behind all of them), what stands between them stays user.
-- `thinking`: enabled = its budget, disabled = budget 0, adaptive = budget -1; `display` is `Reasoning.show`.
+- `thinking`: enabled = its budget, disabled = budget 0, adaptive or between tools = budget -1; `display` is
+  `Reasoning.show`.
 - What changes the answer and has no canonical form is named in `foreign`; what does not, in `hints`.
 """
 
@@ -25,9 +26,10 @@ RAW_ARGUMENTS = "_raw_arguments"
 
 _HINTS = (
     *("metadata", "service_tier", "cache_control", "speed", "diagnostics"),
-    *("context_management", "fallback_credit_token"),
+    *("context_management", "fallback_credit_token", "fallbacks", "billing_policy"),
 )
-"""`context_management` has the provider leave out what is old: without it the model reads more, not something else."""
+"""`context_management` has the provider leave out what is old: without it the model reads more, not something else.
+`fallbacks` are asked only where the model declines, `billing_policy` says who pays."""
 
 
 class Notes:
@@ -259,6 +261,8 @@ def _tools(tools: list[Tool], notes: Notes) -> tuple[ToolSpec, ...]:
             notes.foreign.append(f"{where}.allowed_callers")
         if tool.eager_input_streaming is not None:
             notes.hints["eager_input_streaming"] = None
+        if tool.input_examples:
+            notes.hints["input_examples"] = None
         schema = bytes(tool.input_schema)
         if schema[:1] != b"{":
             here = f"{where}.input_schema"
@@ -309,7 +313,9 @@ def _reasoning(body: Body, notes: Notes) -> Reasoning | None:
         if config.budget_tokens < 1:
             raise wrong("thinking.budget_tokens", "must be 1024 or more")
         return Reasoning(effort, config.budget_tokens, show)
-    if config.type in ("disabled", "adaptive"):
+    if config.type == "between_tools":
+        notes.hints["thinking.between_tools"] = None  # when it thinks; whether, and how much, is the model's choice
+    if config.type in ("disabled", "adaptive", "between_tools"):
         return Reasoning(effort, 0 if config.type == "disabled" else -1, show)
     notes.foreign.append(f"thinking.type={config.type}")
     return Reasoning(effort, None, show) if effort is not None or show is not None else None

@@ -36,7 +36,10 @@ HINTS = frozenset(
         "service_tier",
         "prompt_cache_key",
         "prompt_cache_retention",
+        "prompt_cache_options",
         "prediction",
+        "verbosity",
+        "disable_tool_validation",
     }
 )
 """Fields that do not change the answer: a translation drops them with a warning."""
@@ -160,6 +163,9 @@ class Body(msgspec.Struct):
     logit_bias: dict[str, float] | None = None
     response_format: _Format | None = None
     reasoning_effort: str | None = None
+    reasoning_format: str | None = None
+    """Groq's: `hidden`, `parsed` (what this gateway gives anyway) or `raw`."""
+    include_reasoning: bool | None = None
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     modalities: list[str] | None = None
@@ -189,7 +195,7 @@ def parse_request(body: bytes, model: str | None = None, stream: bool | None = N
         parallel_tool_calls=read.parallel_tool_calls,
         sampling=_sampling(read),
         response_format=_format(read.response_format),
-        reasoning=Reasoning(effort=read.reasoning_effort) if read.reasoning_effort is not None else None,
+        reasoning=_reasoning(read, foreign),
         stream=bool(read.stream) if stream is None else stream,
         include_usage=bool(read.stream_options and read.stream_options.include_usage),
         foreign=tuple(dict.fromkeys(foreign)),
@@ -213,6 +219,15 @@ def _sampling(read: Body) -> Sampling:
         top_logprobs=read.top_logprobs,
         logit_bias=msgspec.json.encode(read.logit_bias) if read.logit_bias else None,
     )
+
+
+def _reasoning(read: Body, foreign: list[str]) -> Reasoning | None:
+    hides = read.reasoning_format == "hidden" or read.include_reasoning is False
+    if read.reasoning_format not in (None, "hidden", "parsed"):
+        foreign.append(f"reasoning_format={read.reasoning_format}")
+    if read.reasoning_effort is None and not hides:
+        return None
+    return Reasoning(read.reasoning_effort, show=False if hides else None)
 
 
 def _format(read: _Format | None) -> ResponseFormat | None:

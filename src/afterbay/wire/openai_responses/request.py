@@ -31,9 +31,11 @@ HINTS = frozenset(
         "prompt_cache_options",
         "client_metadata",
         "max_tool_calls",
+        "context_management",
     }
 )
-"""Fields that do not change the answer. `max_tool_calls` bounds built-in tools only, which are foreign already."""
+"""Fields that do not change the answer. `max_tool_calls` bounds built-in tools only, which are foreign already;
+`context_management` has the provider shorten what is long."""
 
 LOGPROBS, PROOFS = "message.output_text.logprobs", "reasoning.encrypted_content"
 """Values of `include` with a canonical form. All others enrich the items of built-in tools, or of the input."""
@@ -104,7 +106,7 @@ def _flags(read: Body, foreign: list[str], hints: list[str]) -> None:
         hints.append("text.verbosity")
     if read.stream_options is not None and read.stream_options.include_obfuscation:
         hints.append("stream_options.include_obfuscation")
-    hints += [f"include={value}" for value in read.include or () if value not in (LOGPROBS, PROOFS)]
+    hints += [f"include[{value}]" for value in read.include or () if value not in (LOGPROBS, PROOFS)]
 
 
 def _reasoning(read: ReasoningConfig | None, foreign: list[str], hints: list[str]) -> Reasoning | None:
