@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 from tests.engine.cases import ANTHROPIC, GEMINI, OPENAI, check, gateway
 
+from afterbay.core.event import Finished, Started, ToolCallDelta, ToolCallStarted, UsageSeen, fold
 from afterbay.ports import KeptResponse, Key
-from afterbay.testing.answers import JSON, answered, failed, streamed
+from afterbay.testing.answers import JSON, USAGE, answered, failed, streamed
 from afterbay.testing.fakes import MemoryReply, Script, ScriptedUpstream
 from afterbay.testing.memory_gateway import NOON_S, MemoryGateway, alias, snapshot, target
 from afterbay.testing.virtual_loop import run
+from afterbay.wire.dialect import Head
+from afterbay.wire.registry import DIALECTS
 
 RESPONSES = "openai.responses"
 OTHERS = (OPENAI, ANTHROPIC, GEMINI)
@@ -96,6 +99,54 @@ def test_tool_calls_and_reasoning_of_earlier_turns_come_back_to_their_maker() ->
     turns = sent(one)["messages"]
     assert turns[1]["content"] == said["content"]
     assert turns[2]["content"][0]["tool_use_id"] == "toolu_1"
+
+
+PATCH = {"type": "custom", "name": "patch", "format": {"type": "grammar", "syntax": "lark", "definition": "start: X"}}
+CALLED = [ToolCallStarted(0, "call_1", "patch"), ToolCallDelta(0, '{"input":"*** a\\n"}'), Finished("tool_calls")]
+
+
+def calling(spoken: str, *, stream: bool) -> Script:
+    """A provider that calls the function that stands for `PATCH`."""
+    dialect, head = DIALECTS[spoken], Head("seed", "up", 1_770_000_000, include_usage=True)
+    events = [Started("answer-1", "up"), *CALLED[:2], UsageSeen(USAGE), *CALLED[2:]]
+    if not stream:
+        return Script(steps=(dialect.render_answer(fold(events), head, None)[0],), headers=JSON)
+    renderer = dialect.renderer(head)
+    raw = renderer.render(events) + renderer.finish(None)
+    return Script(steps=(raw,), headers={"content-type": dialect.stream_type})
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("spoken", OTHERS)
+def test_a_call_of_text_is_kept_and_continued_with_its_result(spoken: str, stream: bool) -> None:
+    script = streamed if stream else answered
+    one = gateway([calling(spoken, stream=stream), script(spoken, "done")], spoken=spoken)
+    first = final(respond(one, tools=[PATCH], stream=stream))
+    (call,) = first["output"]
+    assert (call["type"], call["call_id"], call["input"]) == ("custom_tool_call", "call_1", "*** a\n")
+    result = [{"type": "custom_tool_call_output", "call_id": "call_1", "output": "patched"}]
+    second = final(respond(one, tools=[PATCH], input=result, previous_response_id=first["id"], stream=stream))
+    assert second["output"][0]["content"][0]["text"] == "done"
+    said = json.dumps(sent(one))
+    assert said.index("*** a") < said.index("patched")
+    assert "start: X" in said
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_request_that_is_built_anew_for_its_own_protocol_is_kept_here_and_has_its_calls_of_text(stream: bool) -> None:
+    plain = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}}
+    one = gateway(
+        [calling(RESPONSES, stream=stream), answered(RESPONSES, "done")],
+        spoken=RESPONSES,
+        cannot=frozenset({"reasoning"}),
+    )
+    reply = respond(one, tools=[plain, PATCH], reasoning={"effort": "low"}, stream=stream)
+    assert {tool["type"] for tool in sent(one)["tools"]} == {"function"}
+    made = final(reply)
+    assert [(item["type"], item.get("input")) for item in made["output"]] == [("custom_tool_call", "*** a\n")]
+    kept = run(one.context.responses.get(made["id"]))
+    assert kept is not None
+    assert kept.provider == "", "it was asked to keep nothing"
 
 
 @pytest.mark.parametrize("stream", [False, True])
