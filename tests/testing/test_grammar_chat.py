@@ -55,6 +55,7 @@ GOOD = {
         chunk(choice({}, finish="tool_calls")),
         DONE,
     ),
+    "proofs": sse(ROLE, chunk(choice({"reasoning_details": [{"type": "reasoning.text", "index": 0}]})), STOP, DONE),
     "a call cut off": sse(ROLE, calls(OPENING), chunk(choice({}, finish="length")), DONE),
     "two choices": sse(
         ROLE,
@@ -111,6 +112,11 @@ BAD: dict[str, list[bytes]] = {
         sse(ROLE, calls(call(0, "{}", id="a", name="f")), STOP, DONE),
         sse(ROLE, calls(call(0, "{}", id="a", type="function", name="")), STOP, DONE),
         sse(ROLE, calls(call(0, ..., id="a", type="function", name="f")), calls(call(0, "{}")), STOP, DONE),
+    ],
+    "details": [
+        sse(ROLE, chunk(choice({"reasoning_details": "x"})), STOP, DONE),
+        sse(ROLE, chunk(choice({"reasoning_details": [{"text": "x"}]})), STOP, DONE),
+        sse(ROLE, chunk(choice({"reasoning_details": ["x"]})), STOP, DONE),
     ],
     "call-again": [
         sse(ROLE, calls(OPENING), calls(call(0, "{}", id="a")), STOP, DONE),

@@ -78,12 +78,12 @@ def test_the_protocols_own_proofs_are_not_touched() -> None:
 @pytest.mark.parametrize("client", sorted(NATIVE))
 @pytest.mark.parametrize("maker", MAKERS)
 def test_redacted_reasoning_stays_redacted(client: str, maker: str) -> None:
-    if maker == NATIVE[client] and client in ("gemini", "openai.chat", "openai.responses"):
+    if maker == NATIVE[client] and client in ("gemini", "openai.responses"):
         return  # its own maker has none
     out = outgoing([ReasoningSignature("blob", redacted=True)], maker, client)
     (event,) = out
     assert isinstance(event, ReasoningSignature)
-    assert event.redacted is (client in ("anthropic.messages", "bedrock.converse")), "elsewhere it is a plain proof"
+    assert event.redacted is (client not in ("gemini", "openai.responses")), "elsewhere it is a plain proof"
     request, losses = admitted(conversation(out), client, maker)
     assert (request.messages[1].parts, losses) == ((Thinking(redacted="blob"),), ())
 
@@ -130,6 +130,27 @@ def test_a_relayed_body_loses_other_makers_proofs_and_what_holds_nothing_else(no
     assert took is (OWN not in body.decode())
     kept = [{"text": "kept"}, None] if left is None else [{"text": "kept"}, left, None]
     assert json.loads(cleaned) == {"model": "m", "items": kept}
+
+
+def detail(maker: str, data: str = "Zm9v", kind: str = "reasoning.text") -> dict[str, str]:
+    field = "data" if kind == "reasoning.encrypted" else "signature"
+    return {"type": kind, "text": "hm", field: wrap(Proof(maker, "", "", data))}
+
+
+def test_details_of_another_makers_reasoning_leave_a_relayed_body_whole() -> None:
+    """Hosts that know no such field refuse it even where it is empty."""
+    plain = {"type": "reasoning.text", "text": "so"}
+    said = {"role": "assistant", "content": "a", "reasoning_details": [plain, detail("anthropic")]}
+    cleaned, took = without_foreign(json.dumps({"messages": [said]}).encode(), "xai")
+    assert (json.loads(cleaned), took) == ({"messages": [{"role": "assistant", "content": "a"}]}, True)
+
+
+def test_details_come_back_to_their_own_maker_as_they_were() -> None:
+    sealed = '{"type":"reasoning.encrypted","data":"xyz","id":"rs_1"}'
+    own = [detail("openrouter"), detail("openrouter", sealed, "reasoning.encrypted"), {"type": "reasoning.summary"}, 5]
+    cleaned, took = without_foreign(json.dumps({"reasoning_details": own}).encode(), "openrouter")
+    wanted = [{"type": "reasoning.text", "text": "hm", "signature": "Zm9v"}, json.loads(sealed), *own[2:]]
+    assert (json.loads(cleaned), took) == ({"reasoning_details": wanted}, False)
 
 
 def test_a_proof_of_a_call_in_the_place_of_reasoning_is_no_proof_of_reasoning() -> None:

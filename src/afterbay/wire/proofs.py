@@ -8,8 +8,8 @@ for its maker and left out for all others. A proof without a wrapping belongs to
 The wrapped form is base64 of `afterbay`, a byte 1, and maker, call, kind and proof with a byte 0 between them: base64,
 since Google's clients take nothing else. `call` is the id of the tool call that it belongs to, where the protocol has
 no place for the proof of a call (Anthropic's, OpenAI's Responses): there it travels as a proof of reasoning before the
-call. `kind` is `redacted` where it stands for reasoning that nobody may read, which only Anthropic's protocol has a
-place for. The state is in the conversation, so any replica can go on with it.
+call. `kind` is `redacted` where it stands for reasoning that nobody may read, which not every protocol has a place
+for. The state is in the conversation, so any replica can go on with it.
 """
 
 from __future__ import annotations
@@ -37,12 +37,16 @@ NATIVE: Mapping[str, str] = MappingProxyType(
         "openai.responses": "openai",
     }
 )
-"""Whose proofs a client's protocol carries without a wrapping. In chat completions only Google's have a place."""
+"""Whose proofs a client's protocol carries without a wrapping. In chat completions it is the proofs of Google's calls;
+those of reasoning have a place there that belongs to no maker, so all are wrapped."""
+
+_SHARED_PLACE = frozenset({"openai.chat"})
+"""Protocols whose place for proofs of reasoning is OpenRouter's, where every maker's may stand."""
 
 _CARRIES_CALLS = frozenset({"gemini", "openai.chat"})
 """Protocols with a place for the proof of a call."""
 
-_CARRIES_REDACTED = frozenset({"anthropic.messages", "bedrock.converse"})
+_CARRIES_REDACTED = frozenset({"anthropic.messages", "bedrock.converse", "openai.chat"})
 """Protocols with a place for reasoning that is all proof."""
 
 _REDACTED = "redacted"
@@ -86,12 +90,13 @@ def unwrap(text: str, native: str) -> Proof:
 def outgoing(events: list[Event], maker: str, client: str) -> list[Event]:
     """The events of an answer by `maker` as a client of the protocol `client` may carry them."""
     wraps, moves = maker != NATIVE.get(client), client not in _CARRIES_CALLS
-    if not wraps and not moves:
+    seals = wraps or client in _SHARED_PLACE
+    if not seals and not moves:
         return events
     keeps_redacted = client in _CARRIES_REDACTED
     out: list[Event] = []
     for event in events:
-        if type(event) is ReasoningSignature and wraps:
+        if type(event) is ReasoningSignature and seals:
             redacted = event.redacted and keeps_redacted
             kind = _REDACTED if event.redacted and not redacted else ""
             event = ReasoningSignature(wrap(Proof(maker, "", kind, event.data)), redacted, event.choice)
@@ -224,7 +229,7 @@ class _Cleaner:
             return node
         out: dict[str, Any] = {}
         for key, value in node.items():
-            if isinstance(value, str) and value.startswith(MARK):
+            if _is_wrapped(value):
                 proof = unwrap(value, "")
                 if proof.maker == self._maker and not proof.call:
                     out[key] = proof.data
@@ -239,6 +244,10 @@ class _Cleaner:
             elif key == "encrypted_content" and isinstance(value, str) and self._is_another_makers(value):
                 self.took = True
                 return None
+            elif key == "reasoning_details" and isinstance(value, list):
+                kept = self._details(value)
+                if kept is not None:
+                    out[key] = kept
             else:
                 out[key] = self.clean(value)
         return out
@@ -247,6 +256,34 @@ class _Cleaner:
         known = self._makers.of(sealed) if self._makers is not None else None
         return known is not None and known != self._maker
 
+    def _details(self, details: list[Any]) -> list[Any] | None:
+        """The details of one answer, which had one maker; None for those of another: no host but OpenRouter, whose own
+        they are, takes any. A proof that is a detail itself is that detail."""
+        found: list[Any] = []
+        for detail in details:
+            for key, value in list(detail.items()) if isinstance(detail, dict) else ():
+                if not _is_wrapped(value):
+                    continue
+                proof = unwrap(value, "")
+                if proof.maker != self._maker:
+                    self.took = True
+                    return None
+                detail = _detail(proof.data) if proof.data[:1] == "{" else {**detail, key: proof.data}
+            found.append(detail)
+        return found
+
     def _items(self, nodes: Iterable[Any]) -> list[Any]:
         """The items, and what is left of each; an item that was null before stays."""
         return [kept for node in nodes if (kept := self.clean(node)) is not None or node is None]
+
+
+def _is_wrapped(value: Any) -> bool:
+    return isinstance(value, str) and value.startswith(MARK)
+
+
+def _detail(data: str) -> Any:
+    """A detail that was a proof. One that a client made up stays the text it is: its provider refuses it."""
+    try:
+        return msgspec.json.decode(data)
+    except (ValueError, RecursionError):
+        return data

@@ -40,6 +40,7 @@ class ChatGrammar(SseGrammar):
         "role": "`role` is assistant in the first delta of a choice and nowhere else (_deltas.py joins strings: a"
         " second one makes assistantassistant).",
         "delta": "Texts of a delta are strings or null (_deltas.py replaces what is no string instead of joining it).",
+        "details": "reasoning_details are a list of objects with a type (OpenRouter, whose field it is).",
         "call-dense": "Tool calls have the indexes 0, 1, ... of their first pieces (_deltas.py: `acc_value[index]`,"
         " inserted where there is none).",
         "call-opening": "The first piece of a call has id, type `function`, name and `arguments`, a string"
@@ -195,6 +196,9 @@ class ChatGrammar(SseGrammar):
         for name in _TEXTS:
             good = delta.get(name) is None or isinstance(delta[name], str)
             self.asks(good, "delta", f"{name} of choice {index} is no text: {told(delta.get(name))}")
+        details = delta.get("reasoning_details") or []
+        good = isinstance(details, list) and all(isinstance(one, dict) and is_name(one.get("type")) for one in details)
+        self.asks(good, "details", f"reasoning_details of choice {index} are {told(details)}")
         calls = delta.get("tool_calls")
         if not self.asks(calls is None or isinstance(calls, list), "delta", f"tool_calls is no list: {told(calls)}"):
             return

@@ -28,6 +28,7 @@ from afterbay.core.event import (
     UsageSeen,
 )
 from afterbay.core.usage import Usage
+from afterbay.wire.openai_chat.details import ENCRYPTED, Detail
 from afterbay.wire.openai_errors import read_error
 
 FINISH: dict[str, FinishReason] = {
@@ -58,11 +59,6 @@ class _ToolCall(msgspec.Struct):
     id: str | None = None
     function: _Function | None = None
     extra_content: dict[str, Any] | None = None
-
-
-class _Detail(msgspec.Struct):
-    type: str | None = None
-    signature: str | None = None
 
 
 class _Said(msgspec.Struct):
@@ -128,7 +124,7 @@ class _Body(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Body).decode
-_detail = msgspec.json.Decoder(_Detail).decode
+_detail = msgspec.json.Decoder(Detail).decode
 _NOTHING = (b"", b"null", b"[]", b"{}")
 
 
@@ -219,10 +215,10 @@ class ChunkParser:
         """Reads one choice of a chunk, or of a whole answer."""
         index = choice.index or 0
         if said is not None:
-            if said.reasoning_content or said.reasoning:
-                _read_reasoning(said, index, out)
             if said.reasoning_details:
-                _read_details(said.reasoning_details, index, out)
+                _read_details(said, said.reasoning_details, index, out)
+            elif said.reasoning_content or said.reasoning:
+                _read_reasoning(said, index, out)
             content = said.content
             if content:
                 if isinstance(content, str):
@@ -288,12 +284,24 @@ def _read_reasoning(said: _Said, index: int, out: list[Event]) -> None:
         out.append(ReasoningDelta(text, index))
 
 
-def _read_details(details: list[msgspec.Raw], index: int, out: list[Event]) -> None:
-    """What proves reasoning, in OpenRouter's details; their text stands in `reasoning` as well. An encrypted one has
-    fields of its own that must come back: it goes to the client whole, as one opaque text."""
-    for raw in details:
-        detail = _detail(raw)
-        if detail.type == "reasoning.encrypted":
+def _read_details(said: _Said, details: list[msgspec.Raw], index: int, out: list[Event]) -> None:
+    """What proves reasoning, in OpenRouter's details. Their text stands beside them as well, as a rule: where it is the
+    same, it is told detail by detail, so that each proof follows its own. An encrypted one has fields of its own that
+    must come back: it goes to the client whole, as one opaque text."""
+    try:
+        read = [(_detail(raw), raw) for raw in details]
+    except msgspec.ValidationError:
+        out.append(Extra("reasoning_details"))  # another host's field of that name
+        read = []
+    beside = said.reasoning_content or said.reasoning
+    is_same = beside == "".join(detail.text or detail.summary or "" for detail, _ in read)
+    if not is_same:
+        _read_reasoning(said, index, out)
+    for detail, raw in read:
+        text = detail.text or detail.summary
+        if is_same and text:
+            out.append(ReasoningDelta(text, index))
+        if detail.type == ENCRYPTED:
             out.append(ReasoningSignature(bytes(raw).decode(), redacted=True, choice=index))
         elif detail.signature:
             out.append(ReasoningSignature(detail.signature, choice=index))

@@ -9,6 +9,7 @@ import msgspec
 
 from afterbay.core.errors import GatewayError
 from afterbay.core.event import (
+    BlockBreak,
     Choice,
     Event,
     Extra,
@@ -26,6 +27,7 @@ from afterbay.core.event import (
 from afterbay.core.message import Refusal, Text, Thinking, ToolUse
 from afterbay.core.usage import Usage
 from afterbay.wire.dialect import Head
+from afterbay.wire.openai_chat.details import Details, details_of
 from afterbay.wire.openai_errors import TYPE_OF_KIND
 
 FINISH: dict[FinishReason, str] = {
@@ -79,26 +81,34 @@ class ChunkRenderer:
         self._blank: dict[tuple[int, int], None] = {}
         self._finished: dict[int, FinishReason] = {}
         self._usage: Usage | None = None
+        self._details: dict[int, Details] = {}
+        self._hot = False  # whether a text of choice 0 may go straight out
 
     def render(self, events: Sequence[Event]) -> bytes:
         """See `afterbay.wire.dialect.Renderer`."""
         out: list[bytes] = []
         for event in events:
-            if type(event) is TextDelta and event.choice == 0 and 0 in self._roles:
+            if type(event) is TextDelta and event.choice == 0 and self._hot:
                 out += (self._text, _encode(event.text), b'},"finish_reason":null}]}\n\n')
             else:
+                self._hot = False
                 self._render_other(event, out)
         return b"".join(out)
 
     def _render_other(self, event: Event, out: list[bytes]) -> None:
         match event:
             case TextDelta():
+                self._close(event.choice)
                 self._delta(event.choice, {"content": event.text}, out)
+                self._hot = event.choice == 0
             case ReasoningDelta():
+                self._details.setdefault(event.choice, Details()).add(event.text)
                 self._delta(event.choice, {"reasoning_content": event.text}, out)
             case RefusalDelta():
+                self._close(event.choice)
                 self._delta(event.choice, {"refusal": event.text}, out)
             case ToolCallStarted():
+                self._close(event.choice)
                 self._blank[event.choice, event.call] = None
                 self._delta(event.choice, {"tool_calls": [_call_start(event)]}, out)
             case ToolCallDelta():
@@ -111,11 +121,20 @@ class ChunkRenderer:
             case UsageSeen():
                 self._usage = event.usage
             case ReasoningSignature():
-                self.losses.add("reasoning.signature")
+                proved = self._details.setdefault(event.choice, Details()).sign(event)
+                self._delta(event.choice, {"reasoning_details": proved}, out)
+            case BlockBreak():
+                self._close(event.choice)
             case Extra():
                 self.losses.add(event.kind)
-            case _:  # Started is in the frame already, BlockBreak has no place, Failed is the driver's
+            case _:  # Started is in the frame already, Failed is the driver's
                 pass
+
+    def _close(self, choice: int) -> None:
+        """A block of reasoning ends, if one is open."""
+        details = self._details.get(choice)
+        if details is not None:
+            details.close()
 
     def _delta(self, choice: int, delta: dict[str, Any], out: list[bytes]) -> None:
         if choice not in self._roles:
@@ -140,6 +159,9 @@ class ChunkRenderer:
         for choice in sorted(self._finished.keys() - self._roles) if self._finished or self._roles else (0,):
             self._delta(choice, {"content": ""}, out)
         for choice in sorted(self._roles):
+            rest = self._details[choice].end() if choice in self._details else []
+            if rest:
+                self._delta(choice, {"reasoning_details": rest}, out)
             reason = self._finished.get(choice, "stop")
             if reason in ("pause", "error"):
                 self.losses.add(f"finish.{reason}")
@@ -206,8 +228,9 @@ def _choice(index: int, choice: Choice, losses: set[str]) -> dict[str, Any]:
     reasoning = "".join(part.text for part in parts if isinstance(part, Thinking))
     if reasoning:
         message["reasoning_content"] = reasoning
-    if any(isinstance(part, Thinking) and (part.signature or part.redacted) for part in parts):
-        losses.add("reasoning.signature")
+    details = details_of(parts)
+    if details:
+        message["reasoning_details"] = details
     calls = [_call(part) for part in parts if isinstance(part, ToolUse)]
     if calls:
         message["tool_calls"] = calls

@@ -16,13 +16,13 @@ from afterbay.core.message import (
     Refusal,
     Role,
     Text,
-    Thinking,
     ToolResult,
     ToolUse,
 )
 from afterbay.core.request import ChatRequest, Reasoning, ResponseFormat, Sampling, ToolChoice, ToolSpec
 from afterbay.wire.decoding import convert, decode_object
 from afterbay.wire.openai_chat.build import build_request
+from afterbay.wire.openai_chat.details import Detail, read_details
 from afterbay.wire.openai_fields import split_data_url
 
 __all__ = ["HINTS", "build_request", "parse_request"]
@@ -106,6 +106,7 @@ class _Message(msgspec.Struct):
     refusal: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
+    reasoning_details: list[Detail] | None = None
     audio: dict[str, Any] | None = None
     function_call: dict[str, Any] | None = None
 
@@ -315,13 +316,11 @@ def _message(message: _Message, index: int, foreign: list[str]) -> Message:
 
 
 def _assistant_parts(message: _Message, at: str, foreign: list[str]) -> tuple[Part, ...]:
-    parts: list[Part] = []
-    reasoning = message.reasoning_content or message.reasoning
-    if reasoning:
-        parts.append(Thinking(reasoning))
+    parts, behind = read_details(message.reasoning_details or (), message.reasoning_content or message.reasoning or "")
     parts += _parts(message.content, at, foreign) if message.content else ()
     if message.refusal:
         parts.append(Refusal(message.refusal))
+    parts += behind
     for call in message.tool_calls or ():
         google = (call.extra_content or {}).get("google")
         signature = google.get("thought_signature") if isinstance(google, dict) else None
