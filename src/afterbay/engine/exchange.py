@@ -6,7 +6,7 @@ import msgspec
 
 from afterbay.core.decision import Target
 from afterbay.core.errors import ProviderError
-from afterbay.core.event import Event, TextDelta, fold
+from afterbay.core.event import Event, TextDelta, UsageSeen, fold
 from afterbay.core.usage import Usage, microusd
 from afterbay.engine.answer import judge
 from afterbay.engine.calls import Calls, rules_for
@@ -25,6 +25,7 @@ from afterbay.wire.proofs import outgoing
 from afterbay.wire.registry import DIALECTS
 
 IMPLAUSIBLE = "estimated: the provider's token counts cannot be right"
+UNCOUNTED = "estimated: the provider told no token counts"
 
 ERROR_BYTES = 1 << 20
 """As much of an error's body is read."""
@@ -156,7 +157,7 @@ class Exchange:
             if self._calls is not None and self._pump is not None:
                 await self._pump.end_calls(self._calls)
             renderer = delivery.renderer()
-            end = renderer.finish(self.note())
+            end = renderer.render(self._uncounted()) + renderer.finish(self.note())
             await self._keep(kept_answer(renderer))
             await delivery.write(end)
             self.turn.lost(sorted(renderer.losses))
@@ -210,7 +211,7 @@ class Exchange:
         if turn.stream:
             renderer = delivery.renderer(self.meter.model)
             await delivery.open_stream(self.target)
-            said = renderer.render(events) + renderer.finish(self.note())
+            said = renderer.render([*events, *self._uncounted()]) + renderer.finish(self.note())
             await self._keep(kept_answer(renderer))
             await delivery.write(said)
             turn.lost(sorted(renderer.losses))
@@ -219,7 +220,7 @@ class Exchange:
         body = self._whole
         rewritten = not self._relays or (self._calls is not None and self._calls.changed)
         if rewritten:
-            head = turn.head(self.meter.model or self.target.name)
+            head, events = turn.head(self.meter.model or self.target.name), [*events, *self._uncounted()]
             body, losses = turn.call.dialect.render_answer(fold(events), head, self.note())
             turn.lost(losses)
         await self._keep(body if rewritten else b"")
@@ -233,6 +234,15 @@ class Exchange:
         if self.meter.doubts and IMPLAUSIBLE not in self.turn.warnings:
             self.turn.warnings.append(IMPLAUSIBLE)
         return self.meter.estimate(self.turn.input_tokens) if self.meter.has_output else None
+
+    def _uncounted(self) -> list[Event]:
+        """The estimate as the client's usage, and the warning of it, where the provider told no usage that can be."""
+        usage = self.usage()
+        if usage is None or not usage.estimated:
+            return []
+        if not self.meter.doubts and UNCOUNTED not in self.turn.warnings:
+            self.turn.warnings.append(UNCOUNTED)
+        return [UsageSeen(usage)]
 
     def cost_picousd(self) -> int | None:
         """What the attempt cost; None: the price, or the usage, is not known."""
@@ -252,6 +262,9 @@ class Exchange:
         cost = self.cost_picousd()
         if cost is not None:
             note["cost_usd"] = microusd(cost) / 1e6
+        usage = self.usage()
+        if usage is not None and usage.estimated:
+            note["usage_estimated"] = True
         return note
 
     def commit(self) -> None:
