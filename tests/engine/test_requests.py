@@ -426,7 +426,11 @@ def test_an_answer_with_tool_calls_is_not_held_to_the_schema_of_its_text(client:
     call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     message = {"role": "assistant", "content": None, "tool_calls": [call]}
     body = msgspec.json.encode(
-        {"id": "x", "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}
+        {
+            "id": "x",
+            "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}],
+            "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+        }
     )
     wish = (
         {"response_format": {"type": "json_object"}}
