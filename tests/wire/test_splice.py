@@ -105,6 +105,6 @@ def test_a_body_without_a_model_is_a_mistake_of_the_caller() -> None:
 def test_a_body_of_megabytes_with_a_nested_model_does_not_stop_the_loop(filler: str) -> None:
     long = filler * (4_000_000 // len(filler))
     body = b'{"x":{"model":"m"},"long":"' + long.encode() + b'","model":"m"}'
-    began = time.perf_counter()
+    began = time.process_time()
     assert replace_model(body, "up").endswith(b'"model":"up"}')
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
