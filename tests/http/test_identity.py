@@ -8,7 +8,7 @@ import httpx2 as httpx
 import pytest
 
 from afterbay.core.errors import GatewayError
-from afterbay.http.identity import is_loopback, require_local
+from afterbay.http.identity import identify, is_loopback, require_local
 from afterbay.testing.live import LiveGateway
 
 HERE = ["", "localhost", "LOCALHOST:8400", "127.0.0.1:8400", "127.1.2.3", "[::1]:8400", "api.localhost:1", "localhost."]
@@ -91,3 +91,30 @@ def test_an_open_gateway_is_not_for_web_pages() -> None:
                 assert httpx.get(gateway.url + path, headers=headers).status_code == 403
         page = {"origin": "https://evil.example", "content-type": "text/plain"}
         assert httpx.post(gateway.url + "/v1/chat/completions", headers=page, content=b"{}").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("headers", "says"),
+    [
+        ({"authorization": "ab-secret"}, "does not begin with `Bearer `"),
+        ({"authorization": "Basic ab-secret"}, "does not begin with `Bearer `"),
+        ({"api-key": "ab-secret"}, "in the header `api-key`"),
+        ({}, "needs a key."),
+    ],
+)
+def test_a_key_in_a_place_that_is_not_read_is_told_so_and_not_shown(headers: dict[str, str], says: str) -> None:
+    with pytest.raises(GatewayError) as caught:
+        identify(NeedsKey(), headers, "")
+    assert says in caught.value.message
+    assert "x-goog-api-key" in (caught.value.remedy or "")
+    assert "ab-secret" not in f"{caught.value.message}{caught.value.remedy}"
+
+
+class NeedsKey:
+    """Keys exist, and none is the one."""
+
+    def any_exist(self) -> bool:
+        return True
+
+    def find(self, secret: str) -> None:
+        return None

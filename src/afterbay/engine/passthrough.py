@@ -108,7 +108,7 @@ def _path_of(url: str) -> str:
 def _unknown(name: str, known: list[str]) -> ClientMistake:
     near = closest(name, known)
     return ClientMistake(
-        f"There is no provider called '{name[:200]}'.",
+        f"There is no provider called '{name[:200]}'." if name else "/passthrough/ wants a provider's name next.",
         status=404,
         kind="not_found",
         code="unknown_provider",

@@ -22,7 +22,7 @@ from afterbay.http.body import check_head, read_body
 from afterbay.http.identity import identify, is_loopback, require_admin, require_local
 from afterbay.http.pages import Pages
 from afterbay.http.passthrough import RawEndpoints, is_raw
-from afterbay.http.paths import Endpoint, dialect_of, find, instead_of
+from afterbay.http.paths import Endpoint, dialect_of, error_dialect, find, hint, instead_of
 from afterbay.http.reply import AsgiReply, Receive, Send
 from afterbay.ports import ClientGone, Key, Keys, Reply
 from afterbay.wire.registry import DIALECTS
@@ -87,7 +87,7 @@ class Gateway:
         except ClientGone:
             pass
         except GatewayError as error:
-            await self._refuse(error, endpoint, headers, call_id, reply)
+            await self._refuse(error, endpoint, scope, headers, call_id, reply)
         except asyncio.CancelledError:
             if not reply.gone:
                 raise
@@ -95,7 +95,7 @@ class Gateway:
             logger.exception("request %s failed by a fault of the gateway", call_id)
             if not reply.started:
                 fault = Internal("The gateway made a mistake while serving this request.", code="internal_error")
-                await self._refuse(fault, endpoint, headers, call_id, reply)
+                await self._refuse(fault, endpoint, scope, headers, call_id, reply)
         finally:
             reply.close()
 
@@ -114,7 +114,7 @@ class Gateway:
                 status=404,
                 kind="not_found",
                 code="unknown_endpoint",
-                remedy="OpenAI's clients use /v1 as their base URL, Anthropic's and Gemini's the address alone.",
+                remedy=hint(path),
             )
         key = None
         if endpoint.operation == "metrics":
@@ -145,16 +145,22 @@ class Gateway:
             require_local(headers)
 
     async def _refuse(
-        self, error: GatewayError, endpoint: Endpoint | None, headers: Mapping[str, str], call_id: str, reply: AsgiReply
+        self,
+        error: GatewayError,
+        endpoint: Endpoint | None,
+        scope: Mapping[str, Any],
+        headers: Mapping[str, str],
+        call_id: str,
+        reply: AsgiReply,
     ) -> None:
         """Answers a request that never became one of the engine's."""
-        name = endpoint.dialect if endpoint is not None else "openai.chat"
-        if endpoint is None and "anthropic-version" in headers:
-            name = "anthropic.messages"
+        name = error_dialect(endpoint, scope["path"], headers, scope["query_string"].decode("latin-1"))
         body = DIALECTS[name].render_error(error, call_id)
         out = {"x-request-id": call_id, "content-type": "application/json", **error_headers(error)}
         if error.status in (408, 413):
             out["connection"] = "close"  # the rest of the body is not read
+        if error.status == 405 and endpoint is not None:
+            out["allow"] = "GET, HEAD" if endpoint.method == "GET" else endpoint.method.replace(" ", ", ")
         await reply.start(error.status, {**out, "content-length": str(len(body))})
         await reply.end(body)
 

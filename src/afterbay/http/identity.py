@@ -40,12 +40,22 @@ def identify(keys: Keys, headers: Mapping[str, str], query: str) -> Key | None:
     if key is not None:
         return key
     raise GatewayError(
-        "This gateway needs a key." if secret is None else "The key is not known to this gateway, or was revoked.",
+        _no_key(headers) if secret is None else "The key is not known to this gateway, or was revoked.",
         status=401,
         kind="authentication",
         code="invalid_api_key",
-        remedy="Send a virtual key as `authorization: Bearer ...`; `afterbay keys create` makes one.",
+        remedy="Send a virtual key as `authorization: Bearer ...`, `x-api-key` or `x-goog-api-key`; "
+        "`afterbay keys create` makes one.",
     )
+
+
+def _no_key(headers: Mapping[str, str]) -> str:
+    """What is said where no key was found: also where one may be that is not looked for there."""
+    if headers.get("authorization"):
+        return "This gateway needs a key, and the `authorization` header does not begin with `Bearer `."
+    if "api-key" in headers:
+        return "This gateway needs a key, and does not look for it in the header `api-key`."
+    return "This gateway needs a key."
 
 
 def require_local(headers: Mapping[str, str]) -> None:

@@ -77,6 +77,9 @@ _NOT_BUILT = (
 )
 """Promised by the interface, not there yet: 501 in the client's protocol."""
 
+_OPENAI_ONLY = frozenset({"chat", "embeddings", "moderations"})
+"""Operations whose paths without a dialect of their own are OpenAI's alone."""
+
 _KEPT = re.compile(r"/v1/responses/(?P<id>[^/]+)(?P<part>|/cancel|/input_items)")
 _KEPT_METHODS = {"": "GET DELETE", "/cancel": "POST", "/input_items": "GET"}
 
@@ -92,6 +95,11 @@ _GEMINI: Mapping[str, Operation] = MappingProxyType(
 """Gemini's methods. Its path is read as its dialect reads it (`afterbay.wire.gemini.paths`)."""
 
 
+_VERSION_TWICE = re.compile(r"v1(?:beta|alpha)?/models/")
+"""How a model's name begins where a base URL ends in a version that the SDK adds once more."""
+_PASSED_ON = re.compile(r"(?:/openai)?(/v1(?:beta|alpha)?/.+)")
+
+
 def find(path: str) -> Endpoint | None:
     """The endpoint of a path; None if there is none."""
     path = path.removeprefix("/openai") if path.startswith("/openai/v1/") else path  # so Groq's SDK asks, always
@@ -99,7 +107,7 @@ def find(path: str) -> Endpoint | None:
     if exact is not None:
         return exact
     gemini = read_path(path)
-    if gemini is not None:
+    if gemini is not None and not _VERSION_TWICE.match(gemini.model):
         return _gemini(gemini)
     for prefix in ("/v1/models/", "/v1beta/models/"):
         if path.startswith(prefix) and len(path) > len(prefix):
@@ -120,13 +128,48 @@ def find(path: str) -> Endpoint | None:
 def instead_of(path: str) -> str | None:
     """What to do without an endpoint that is not built: a provider's own is there. None: there is nothing like it."""
     wanted = next((one for one in ("/v1/files", "/v1/batches", "/v1/messages/batches") if path.startswith(one)), None)
-    return f"A provider's own is there: /passthrough/{{provider}}{wanted}." if wanted is not None else None
+    if wanted is not None:
+        return f"A provider's own is there: /passthrough/{{provider}}{wanted}."
+    if read_path(path) is not None:
+        return f"Built are {', '.join(_GEMINI)}; a provider's own methods are at /passthrough/{{provider}}{path[:200]}."
+    return None
+
+
+def hint(path: str) -> str:
+    """What to do where there is no such endpoint: mostly the base URL is not the one that the SDK wants."""
+    bases = "OpenAI's clients use /v1 as their base URL, Anthropic's and Gemini's the address alone."
+    bare = path.rstrip("/").replace("/v1beta/openai/", "/v1/")  # where Google answers OpenAI's clients
+    if bare == "/passthrough":
+        return "Name a provider of this gateway: /passthrough/{provider}/..."
+    meant = next((one for one in _EXACT if len(bare) > 1 and (bare.endswith(one) or one.endswith(bare))), None)
+    of_model = max(bare.rfind(f"/{version}/models/") for version in ("v1", "v1beta", "v1alpha"))
+    if of_model >= 0 and find(bare[of_model:]) is not None:
+        meant = bare[of_model:]
+    if meant is not None:
+        return f"Did you mean {meant[:200]}? {bases}"
+    own = _PASSED_ON.fullmatch(bare)
+    passed = f" Any other endpoint of a provider is at /passthrough/{{provider}}{own[1][:200]}." if own else ""
+    return bases + passed
+
+
+def error_dialect(endpoint: Endpoint | None, path: str, headers: Mapping[str, str], query: str) -> str:
+    """The protocol to write an error in, before anything is known but the head of a request.
+
+    Where several protocols share a path, or none has it, the headers tell whose client it is.
+    """
+    if endpoint is not None and (endpoint.dialect != "openai.chat" or endpoint.operation in _OPENAI_ONLY):
+        return endpoint.dialect
+    if "anthropic-version" in headers:
+        return "anthropic.messages"
+    if "x-goog-api-key" in headers or "key" in parse_qs(query):
+        return "gemini"
+    return "gemini" if path.startswith("/v1beta/") and "authorization" not in headers else "openai.chat"
 
 
 def _gemini(asked: Asked) -> Endpoint:
     operation = _GEMINI.get(asked.method)
     if operation is None:
-        return Endpoint("not_built", "POST", "gemini", f"Gemini's {asked.method}")
+        return Endpoint("not_built", "POST", "gemini", f"Gemini's method {asked.method[:60]!r}")
     return Endpoint(operation, "POST", "gemini", None, asked.model, asked.method == "streamGenerateContent")
 
 
