@@ -117,6 +117,13 @@ def test_a_stream_of_a_background_response_passes_as_it_comes() -> None:
     assert reply.headers["content-type"] == "text/event-stream"
 
 
+@pytest.mark.parametrize(("status", "outcome"), [(200, "ok"), (404, "not_found"), (500, "server")])
+def test_the_record_says_what_a_keeper_answered(status: int, outcome: str) -> None:
+    one = gateway(Script(steps=(b"{}",), status=status, headers=JSON), kept=THEIRS)
+    assert ask(one, "resp_up").status == status
+    assert one.records[-1].outcome == outcome
+
+
 def test_a_keepers_error_is_passed_on() -> None:
     body = b'{"error":{"message":"gone","type":"invalid_request_error","param":null,"code":null}}'
     one = gateway(Script(steps=(body,), status=404, headers=JSON), kept=THEIRS)
@@ -164,4 +171,4 @@ def test_a_conversation_is_compacted_by_a_provider_of_the_protocol_alone() -> No
     assert (usage.input_tokens, usage.output_tokens) == (9, 4)
     other = MemoryGateway(snapshot(alias("m", target("a/up", OPENAI))), a=ScriptedPassage(answered(OPENAI, "x")))
     refused = run(other.chat(body, RESPONSES, **fields))
-    assert (refused.status, refused.json["error"]["param"]) == (400, "compaction")  # type: ignore[index]
+    assert (refused.status, refused.json["error"]["code"]) == (400, "wrong_operation")  # type: ignore[index]

@@ -61,7 +61,8 @@ def test_without_any_provider_that_moderates_the_error_says_what_to_configure() 
 
 def test_a_model_of_another_protocol_does_not_moderate() -> None:
     reply = judge(gateway(dialect=ANTHROPIC))
-    assert (reply.status, reply.json["error"]["code"]) == (400, "unsupported_field")  # type: ignore[index]
+    assert (reply.status, reply.json["error"]["code"]) == (400, "wrong_operation")  # type: ignore[index]
+    assert "cannot moderate" in reply.json["error"]["message"]  # type: ignore[index]
 
 
 @pytest.mark.parametrize(("body", "param"), [(b'{"input":"x","model":7}', "model"), (b"[]", None), (b"{", None)])

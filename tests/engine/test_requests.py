@@ -78,6 +78,14 @@ def test_drop_takes_out_nothing_that_stands_for_the_conversation(client: str, fi
     assert not one.upstreams["a"].sent
 
 
+def test_a_tool_of_another_protocol_that_is_dropped_is_called_dropped() -> None:
+    one = gateway([streamed(ANTHROPIC, "hi")], spoken=ANTHROPIC, route=Route("d", drop_unsupported=True))
+    search = {"type": "web_search", "external_web_access": False}
+    body = msgspec.json.encode({"model": "m", "input": "hello", "tools": [search], "store": False, "stream": True})
+    reply = run(one.chat(body, "openai.responses"))
+    assert "dropped: tools[0].type=web_search" in reply.headers["x-afterbay-warnings"]
+
+
 def test_drop_works_where_the_protocol_is_the_same_too() -> None:
     one = gateway([streamed(OPENAI, "hi")], cannot=frozenset({"n"}), route=Route("d", drop_unsupported=True))
     serve(one, n=2, top_p=0.3)

@@ -198,6 +198,14 @@ def test_a_direct_target_passes_the_same_filters() -> None:
             "is odd",
         ),
         ({"embeds": True}, ClientMistake, "wrong_operation", "cannot make embeddings"),
+        (
+            {"features": frozenset({"compaction"}), "dialect": "openai.responses"},
+            ClientMistake,
+            "wrong_operation",
+            "cannot compact a conversation",
+        ),
+        ({"kept_by": "b"}, ClientMistake, "previous_response_not_found", "is kept by b"),
+        ({"kept_by": "b", "allowed_models": frozenset({"z"})}, PolicyRefusal, "policy_no_candidate", "this key"),
         ({"residency": "eu"}, PolicyRefusal, "policy_no_candidate", "residency"),
         ({"allowed_models": frozenset({"z"})}, PolicyRefusal, "policy_no_candidate", "this key may not use"),
         ({"input_tokens": 5000}, ClientMistake, "context_length_exceeded", "its window is 1000"),
@@ -209,6 +217,30 @@ def test_the_error_says_what_would_help(fields: dict[str, Any], kind: type[Excep
     with pytest.raises(kind, match=says) as caught:
         order(plan, by_alias(plan), **fields)
     assert caught.value.code == code  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("missing", "says", "param"),
+    [
+        ({"images", "image_urls"}, "The field 'images' is not", "images"),
+        ({"image_urls"}, "The field 'image_urls' is not", "image_urls"),
+        ({"tools", "tools[2].type=web_search"}, "The field 'tools' is not", "tools"),
+        ({"n", "seed"}, "The fields 'n', 'seed' are not", "n"),
+    ],
+)
+def test_fields_that_nobody_has_are_named_once_each(missing: set[str], says: str, param: str) -> None:
+    plan = snapshot(alias("m", target("m/x", cannot=frozenset(missing))))
+    with pytest.raises(ClientMistake, match=says) as caught:
+        order(plan, by_alias(plan), features=frozenset(missing))
+    assert caught.value.param == param
+
+
+@pytest.mark.parametrize(("dialect", "param"), [("openai.chat", "messages"), ("openai.responses", "input")])
+def test_a_prompt_that_is_too_long_is_called_as_the_client_calls_it(dialect: str, param: str) -> None:
+    plan = snapshot(alias("m", target("m/x", context_tokens=1000)))
+    with pytest.raises(ClientMistake) as caught:
+        order(plan, by_alias(plan), input_tokens=5000, dialect=dialect)
+    assert caught.value.param == param
 
 
 def test_an_alias_that_embeds_cannot_chat() -> None:

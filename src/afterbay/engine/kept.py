@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, quote
 
 import msgspec
 
-from afterbay.core.errors import Capacity, ClientMistake, Upstream
+from afterbay.core.errors import Capacity, ClientMistake, Upstream, kind_of_status
 from afterbay.engine.attempt import SHUTTING_DOWN
 from afterbay.engine.close import close
 from afterbay.engine.context import Call, Context, Turn
@@ -45,11 +45,12 @@ async def serve_kept(context: Context, call: Call, reply: Reply) -> None:
             raise _not_found(response_id)
         turn.model = kept.model
         if kept.provider:
-            await _ask_keeper(turn, delivery, kept, part)
+            status = await _ask_keeper(turn, delivery, kept, part)
+            turn.record.outcome = "ok" if status < 400 else kind_of_status(status)
         else:
             body = await _own(context, call, kept, part)
             await delivery.send_whole(200, {**base_headers(turn), "content-type": "application/json"}, body)
-        turn.record.outcome = "ok"
+            turn.record.outcome = "ok"
     except (ClientGone, asyncio.CancelledError):
         turn.record.outcome = "client_closed"
         if reply.gone or reply.started:
@@ -124,8 +125,8 @@ def _page(items: list[dict[str, Any]], query: dict[str, str]) -> bytes:
     )
 
 
-async def _ask_keeper(turn: Turn, delivery: Delivery, kept: KeptResponse, part: str) -> None:
-    """Asks the provider that keeps it, and passes on what it answers.
+async def _ask_keeper(turn: Turn, delivery: Delivery, kept: KeptResponse, part: str) -> int:
+    """Asks the provider that keeps it, and passes on what it answers. The status that it answered.
 
     Raises:
         Upstream: it is not there any more, or does not answer in time.
@@ -142,6 +143,7 @@ async def _ask_keeper(turn: Turn, delivery: Delivery, kept: KeptResponse, part: 
             if response.status < 300 and call.method == "DELETE":
                 await turn.context.responses.delete(kept.id)
             await _pass_on(turn, delivery, kept, response)
+            return response.status
         finally:
             response.close()
     except (TransportError, TimeoutError) as error:

@@ -98,7 +98,8 @@ def _moderator(turn: Turn) -> str:
         kind="not_found",
         code="model_not_found",
         param="model",
-        remedy=f"Configure a provider of one of the kinds {', '.join(MODERATORS)}.",
+        remedy=f"Configure one of the kinds {', '.join(MODERATORS)} at its maker's own address, or name a model where "
+        "another provider moderates: provider/model.",
     )
 
 

@@ -65,7 +65,7 @@ def prepare(turn: Turn, target: Target) -> Outbound:
         path, body = addressed(turn, target, path, asking or body)
         return Outbound(path, body, forwarded(call, spoken), asking is not None)
     outbound = rebuild(turn, target, turn.request)
-    turn.warnings += [_warning(name) for name in outbound.losses]
+    turn.warnings += [f"dropped: {name}" if name in lacking else _warning(name) for name in outbound.losses]
     return outbound
 
 

@@ -259,22 +259,48 @@ def is_foreign(feature: str) -> bool:
     return feature not in FEATURES
 
 
+_NO_POLICY = ("feature: ", "operation: ", "context: ", "not configured")
+"""How the reasons begin that are no policy's."""
+
+_PROMPT = {"openai.responses": "input", "gemini": "contents"}
+"""What the prompt is called in a client's protocol, where it is not `messages`."""
+
+_DOING = {"moderations": "moderate", "compaction": "compact a conversation"}
+"""Operations that are looked for like features, in words."""
+
+_IMPLIED = {"image_urls": "images", "document_urls": "documents", "document_files": "documents"}
+"""Features that say nothing more where a wider one is missing."""
+
+
+def _unsupported(ask: Ask, missing: list[str]) -> ClientMistake:
+    """The error for features that nobody in reach has. `missing`: those that the first target lacks."""
+    doing = next((_DOING[name] for name in missing if name in _DOING), None)
+    if doing is not None:
+        return ClientMistake(
+            f"'{ask.requested}' cannot {doing}: no model that it may use is at a provider of this protocol.",
+            code="wrong_operation",
+            param="model",
+            remedy="Ask for a model at a provider that can.",
+        )
+    fields = [name for name in missing if _IMPLIED.get(name, name.partition("[")[0]) not in {*missing} - {name}]
+    named = ", ".join(f"'{name}'" for name in fields)
+    subject, it = (f"The field {named} is", "it") if len(fields) == 1 else (f"The fields {named} are", "them")
+    drop = "set `unsupported: drop` for the route or under `defaults`"
+    last = drop if CONTEXT.isdisjoint(fields) else "send what stands behind the name"
+    return ClientMistake(
+        f"{subject} not supported by any model that '{ask.requested}' may use.",
+        code="unsupported_field",
+        param=fields[0],
+        remedy=f"Leave {it} out, ask for another model, or {last}.",
+    )
+
+
 def _nothing_left(ask: Ask, rejected: list[Rejected]) -> ClientMistake | PolicyRefusal:
     """The error that helps: a field if dropping it would help, else the first policy that removed something."""
     features = [one for one in rejected if one.reason.startswith("feature: ")]
     others = [one for one in rejected if not one.reason.startswith("feature: ")]
     if features and all(one.reason.startswith("operation: ") or one.reason == "not configured" for one in others):
-        if ask.unreadable is not None:
-            return ask.unreadable
-        fields = features[0].reason.removeprefix("feature: ")
-        may_drop = CONTEXT.isdisjoint(fields.split(", "))
-        drop = "or set `unsupported: drop` for the route" if may_drop else "or send what it stands for"
-        return ClientMistake(
-            f"The field '{fields}' is not supported by any model that '{ask.requested}' may use.",
-            code="unsupported_field",
-            param=fields,
-            remedy=f"Leave it out, ask for another model, {drop}.",
-        )
+        return ask.unreadable or _unsupported(ask, features[0].reason.removeprefix("feature: ").split(", "))
     if any(one.reason.startswith("operation: ") for one in rejected) and len(rejected) == len(
         [one for one in rejected if one.reason.startswith("operation: ")]
     ):
@@ -287,8 +313,15 @@ def _nothing_left(ask: Ask, rejected: list[Rejected]) -> ClientMistake | PolicyR
         return ClientMistake(
             f"The prompt is too long for every model that '{ask.requested}' may use: {too_long[0].reason[9:]}.",
             code="context_length_exceeded",
-            param="messages",
+            param=_PROMPT.get(ask.dialect, "messages"),
             remedy="Shorten it, or ask for a model with a larger window.",
+        )
+    if ask.kept_by and rejected and all(one.reason.startswith(("state: ", *_NO_POLICY)) for one in rejected):
+        return ClientMistake(
+            f"What this request continues is kept by {ask.kept_by}, and '{ask.requested}' has no target there.",
+            code="previous_response_not_found",
+            param="previous_response_id",
+            remedy=f"Ask for a model at {ask.kept_by}, or send the turns so far as `input`.",
         )
     told = "; ".join(f"{one.target}: {one.reason}" for one in rejected[:5]) or "no target is configured"
     return PolicyRefusal(f"No target may serve '{ask.requested}': {told}.", code="policy_no_candidate", param="model")
