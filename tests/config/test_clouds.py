@@ -105,6 +105,66 @@ def test_keys_of_another_kind_are_doubted(snapshot_of: Build) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("provider", "says"),
+    [
+        (
+            "{kind: azure, api_key: k, base_url: 'https://x.openai.azure.com', api_version: 2024}",
+            "`2024` is none of azure",
+        ),
+        ("{kind: vertex, api_key: k, api_version: v2}", "`v2` is none of vertex: it wants v1 or v1beta1"),
+        ("{kind: anthropic, api_key: k, api: responses}", "providers.p.api means nothing to the kind anthropic"),
+        ("{kind: vllm, base_url: 'http://localhost:8000'}", "providers.p.base_url has no path"),
+        ("{kind: openai, base_url: 'http://10.0.0.5:8000/'}", "providers.p.base_url has no path"),
+    ],
+)
+def test_what_will_not_be_understood_up_there_is_doubted(snapshot_of: Build, provider: str, says: str) -> None:
+    (warning,) = snapshot_of(f"providers: {{p: {provider}}}\nmodels: {{a: {{provider: p, name: m}}}}").warnings
+    assert says in warning
+
+
+@pytest.mark.parametrize(
+    "provider",
+    [
+        "{kind: azure, api_key: k, base_url: 'https://x.openai.azure.com', api_version: 2025-04-01-preview}",
+        "{kind: azure, api_key: k, base_url: 'https://x.openai.azure.com', api_version: preview, api: responses}",
+        "{kind: vertex, api_key: k, api_version: v1}",
+        "{kind: openai, api_key: k, base_url: 'https://api.deepseek.com'}",
+        "{kind: vllm, base_url: 'http://localhost:8000/v1', api: responses_only}",
+    ],
+)
+def test_what_is_as_it_should_be_is_not(snapshot_of: Build, provider: str) -> None:
+    assert snapshot_of(f"providers: {{p: {provider}}}\nmodels: {{a: {{provider: p, name: m}}}}").warnings == ()
+
+
+def test_a_deployment_of_azure_is_no_floating_pointer_whatever_it_is_called(snapshot_of: Build) -> None:
+    text = "providers: {p: {kind: azure, api_key: k, base_url: 'https://x.openai.azure.com'}}\n"
+    assert snapshot_of(text + "models: {a: {provider: p, name: gpt-4o}}").warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "meant"), [("google", "`gemini`"), ("aws", "`bedrock`"), ("Claude", "`anthropic`"), ("gemeni", "`gemini`")]
+)
+def test_a_kind_by_another_name_is_recognised(complaints: Complaints, kind: str, meant: str) -> None:
+    (told,) = complaints(f"providers: {{p: {{kind: {kind}}}}}\nmodels: {{a: {{provider: p}}}}", {})
+    assert told.endswith(f"Did you mean {meant}?")
+
+
+def test_on_is_not_taken_for_off(complaints: Complaints) -> None:
+    text = "providers: {p: {kind: vllm}}\nmodels: {a: {provider: p}}\ndefaults: {tool_repair: on}"
+    (told,) = complaints(text, {})
+    assert "Did you mean" not in told
+
+
+@pytest.mark.parametrize("order", ["{book: [book]}", "{a: [b], b: [a]}", "{a: [b], b: [c], c: [a], d: [a]}"])
+def test_tools_that_wait_for_each_other_are_an_error(complaints: Complaints, order: str) -> None:
+    text = "providers: {p: {kind: vllm}}\nmodels: {a: {provider: p}}\n"
+    text += f"defaults: {{tool_order: {order}}}"
+    (told,) = complaints(text, {})
+    assert "defaults.tool_order" in told
+    assert "they wait for each other" in told
+
+
 def test_every_model_belongs_to_a_provider_and_says_where_it_is_from() -> None:
     models = catalog().model
     assert len(models) >= 16

@@ -269,7 +269,7 @@ class _Walk:
         seen = self._seen(node, text, path, variables)
         remedy = ""
         if isinstance(kind, inspect.LiteralType):
-            remedy = did_you_mean(text, [str(value) for value in kind.values]) if not variables else ""
+            remedy = _meant(text, [str(value) for value in kind.values]) if not variables else ""
         return self.complain(node, path, seen, wanted, remedy)
 
     def _seen(self, node: yaml.Node, text: str, path: str, variables: tuple[str, ...]) -> str:
@@ -278,6 +278,26 @@ class _Walk:
         if is_secret(path) or len(text) > 80:
             return f"this is {describe_node(node)}"
         return f"`{masked_url(text)}` does not fit"
+
+
+_ALSO_KNOWN_AS = {
+    "google": "gemini",
+    "claude": "anthropic",
+    "aws": "bedrock",
+    "grok": "xai",
+    "llama.cpp": "llamacpp",
+    "azure_openai": "azure",
+    "azure-openai": "azure",
+}
+"""What people call a kind."""
+
+
+def _meant(text: str, choices: list[str]) -> str:
+    """What one of these words was probably meant. `on` is not almost `off`."""
+    also = _ALSO_KNOWN_AS.get(text.lower())
+    if also in choices:
+        return f"Did you mean `{also}`?"
+    return did_you_mean(text, choices) if text.lower() != "on" else ""
 
 
 def _tag(node: yaml.Node) -> str:

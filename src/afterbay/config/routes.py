@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from graphlib import CycleError, TopologicalSorter
 from typing import Any, TypeAlias
 
 import msgspec
@@ -39,6 +40,7 @@ def resolve_route(
         """Where a key that holds here was written: in the route, else in the defaults."""
         return f"{path}.{key}" if _is_set(getattr(route, key)) else f"defaults.{key}"
 
+    _check_order(document, where("tool_order"), merged, problems)
     tasks = _looked_up(merged.tasks, where("tasks"), look_up)
     complexity = _looked_up(merged.complexity, where("complexity"), look_up)
     fallback = _fallback(merged, where("fallback"), look_up)
@@ -62,6 +64,15 @@ def resolve_route(
         tool_reask=merged.tool_reask == 1,
         tool_order={name: frozenset(needs) for name, needs in merged.tool_order.items()},
     )
+
+
+def _check_order(document: Document, path: str, merged: RouteConfig, problems: list[Problem]) -> None:
+    """No tool may wait for itself: neither of two that wait for each other could ever be called beside the other."""
+    try:
+        TopologicalSorter(merged.tool_order).prepare()
+    except CycleError as error:
+        told = " needs ".join(f"`{name}`" for name in reversed(error.args[1]))
+        problems.append(document.problem(path, f"{told}: they wait for each other", "an order that begins somewhere"))
 
 
 def _is_set(value: object) -> bool:

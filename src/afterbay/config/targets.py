@@ -186,7 +186,9 @@ def floating(its_places: list[Place]) -> list[str]:
     found: list[str] = []
     for place in its_places:
         served = place.upstream.served
-        version = pin(place.name, known_model(served, place.name)) if served is not None else None
+        is_own_name = place.upstream.config.kind == "azure"  # a deployment, called as its owner likes
+        known = served is not None and not is_own_name
+        version = pin(place.name, known_model(served, place.name)) if served is not None and known else None
         if version is not None:
             instead = f"`{version}`" if version else "a version"
             found.append(f"{place.path}.name: `{place.name}` is a floating pointer; pin {instead}.")

@@ -28,6 +28,21 @@ _KINDS_WITH_KEY: Mapping[str, tuple[str, ...]] = MappingProxyType(
 _TOKEN_LIBRARY = MappingProxyType({"azure": ("azure.identity", "azure"), "vertex": ("google.auth", "gcp")})
 """What gets tokens for a cloud provider without a key, and the extra that installs it."""
 
+_API_VERSIONS: Mapping[str, tuple[re.Pattern[str], str]] = MappingProxyType(
+    {
+        "azure": (
+            re.compile(r"\d{4}-\d{2}-\d{2}(?:-preview)?|v1|preview|latest"),
+            "a date such as 2024-10-21, or preview",
+        ),
+        "vertex": (re.compile(r"v1|v1beta1"), "v1 or v1beta1"),
+    }
+)
+"""How the versions of a kind's API are written. Source: learn.microsoft.com, Azure OpenAI's API lifecycle;
+cloud.google.com/vertex-ai/docs/reference/rest (November 2026)."""
+
+_BARE_KINDS = ("openai", "vllm", "sglang", "ollama")
+"""Kinds for servers of one's own, which answer below `/v1`."""
+
 _AWS_REGION = re.compile(r"[a-z]{2,5}(?:-[a-z]+)+-\d{1,2}")
 _AWS_SUFFIX = {"cn": "amazonaws.com.cn", "eusc": "amazonaws.eu"}
 """Where an AWS region's first word has a domain of its own. Source: botocore 1.44, partitions.json."""
@@ -278,10 +293,25 @@ def _warn(path: str, name: str, config: ProviderConfig, warnings: list[str]) -> 
     tail = (config.base_url or "").rstrip("/").rpartition("/")[2]
     if config.kind in ("anthropic", "gemini", "vertex", "cohere") and tail in ("v1", "v1beta", "v1beta1", "v2"):
         warnings.append(f"{path}.base_url ends in /{tail}, which is added to it anyway: leave it out for this kind.")
+    if config.kind in _BARE_KINDS and _is_bare(config.base_url):
+        warnings.append(f"{path}.base_url has no path, and such hosts mostly answer under /v1: add it if yours does.")
+    row = catalog().named(config.kind)
+    if config.api != "chat" and row is not None and row.protocol not in ("openai", "azure"):
+        warnings.append(f"{path}.api means nothing to the kind {config.kind}.")
+    versions = _API_VERSIONS.get(config.kind)
+    if versions is not None and config.api_version is not None and not versions[0].fullmatch(config.api_version):
+        warnings.append(f"{path}.api_version `{config.api_version}` is none of {config.kind}: it wants {versions[1]}.")
     for key, kinds in _KINDS_WITH_KEY.items():
         if getattr(config, key) is not None and config.kind not in kinds:
             only = f"means nothing to the kind {config.kind}" if kinds else "is not honoured by this release"
             warnings.append(f"{path}.{key} {only}.")
+
+
+def _is_bare(base_url: str | None) -> bool:
+    """Whether it is an address without a path, and not of a host that is known to want none."""
+    if base_url is None or not _is_http(base_url) or catalog().at(base_url) is not None:
+        return False
+    return not urlsplit(base_url).path.strip("/")
 
 
 def _warn_keyless(path: str, config: ProviderConfig, vendor: Row | None, warnings: list[str]) -> None:
