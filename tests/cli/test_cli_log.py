@@ -40,6 +40,7 @@ FAILED_OVER = Record(
 def test_a_row_says_what_happened() -> None:
     assert tail.cells(FAILED_OVER) == (
         "openai.chat",
+        "chat",
         "auto → claude",
         "task:chat",
         "200 ok",
@@ -53,8 +54,15 @@ def test_a_row_says_what_happened() -> None:
 
 def test_a_request_that_met_no_target_cost_nothing_that_is_known() -> None:
     refused = Record("req_x", 0.0, "chat", "openai.chat", requested_model="nope", status=404, outcome="model_not_found")
-    assert tail.cells(refused)[1:4] == ("nope", "-", "404 model_not_found")
+    assert tail.cells(refused)[2:5] == ("nope", "-", "404 model_not_found")
     assert tail.cells(refused)[-2:] == ("-", "-")
+
+
+def test_a_count_and_a_chat_with_the_same_model_look_different() -> None:
+    counted = Record("req_x", 0.0, "count_tokens", "gemini", requested_model="m", status=200, outcome="ok")
+    assert (
+        dict(zip([c.name for c in tail.COLUMNS[2:]], tail.cells(counted), strict=True))["operation"] == "count_tokens"
+    )
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 160, 300])

@@ -37,6 +37,7 @@ COLUMNS = (
     Column("time", 8, 0),
     Column("id", 9, 6),
     Column("protocol", 18, 9),
+    Column("operation", 12, 8),
     Column("route → model", 24, 0),
     Column("rule", 17, 7),
     Column("outcome", 20, 0),
@@ -141,6 +142,7 @@ def cells(record: Record) -> tuple[str, ...]:
     status = f"{record.status} " if record.status else ""
     return (
         record.protocol,
+        record.operation,
         _route(record),
         record.rule or "-",
         f"{status}{record.outcome}",
