@@ -485,3 +485,10 @@ def test_a_body_of_any_kind_is_read_or_refused_as_the_clients_mistake(body: byte
         DIALECT.parse_request(body, None, None)
     except ClientMistake as mistake:
         assert mistake.message  # noqa: PT017 - either outcome is fine, other exceptions are not
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"contents":[]}', b'{"messages":[{"role":"user","content":"x"}]}'])
+def test_a_request_without_contents_is_told_so_in_gemini_s_own_word(body: bytes) -> None:
+    with pytest.raises(ClientMistake) as caught:
+        DIALECT.parse_request(body, "m", False)
+    assert (caught.value.param, caught.value.code) == ("contents", "missing_field")

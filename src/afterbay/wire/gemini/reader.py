@@ -53,8 +53,11 @@ def parse_request(body: bytes, model: str | None = None, stream: bool | None = N
     if system is not None:
         messages += _read_system(system, notes)
     turns = _Turns(notes)
-    for index, content in enumerate(items(left.pop("contents", None), "contents")):
+    contents = items(left.pop("contents", None), "contents")
+    for index, content in enumerate(contents):
         messages += turns.read(content, f"contents[{index}]")
+    if not contents:
+        raise ClientMistake("The field 'contents' is missing or empty.", param="contents", code="missing_field")
     tools = read_tools(left.pop("tools", None), notes)
     choice = read_tool_config(left.pop("toolConfig", None), notes)
     settings = read_config(left.pop("generationConfig", None), notes)
