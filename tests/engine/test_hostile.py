@@ -164,3 +164,40 @@ def test_a_stream_that_outlives_the_gateway_ends_in_an_error(client: str, spoken
     assert not is_clean(reply.body, client)
     assert one.record.outcome == "shutting_down"
     assert one.upstreams["a"].open == 0
+
+
+TOOL = b'"tools":[{"name":"f","input_schema":{"type":"object","properties":{"\xff":{}}}}]'
+
+
+@pytest.mark.parametrize(
+    ("spoken", "operation"),
+    [(OPENAI, "chat"), ("openai.responses", "chat"), ("openai.responses", "count_tokens")],
+)
+def test_a_schema_that_is_no_unicode_is_the_client_s_mistake(spoken: str, operation: str) -> None:
+    one = gateway([answered(spoken, "hi")] * 2, spoken=spoken)
+    body = ask("m").replace(b'"messages"', TOOL.replace(b'"type":"object",', b"") + b',"messages"')
+    reply = serve(one, ANTHROPIC, body=body, operation=operation)
+    assert (reply.status, one.record.outcome) == (400, "invalid_json")
+
+
+def test_arguments_of_a_call_that_are_no_unicode_are_the_client_s_mistake() -> None:
+    one = gateway([answered(OPENAI, "hi")])
+    call = b'{"type":"tool_use","id":"c","name":"f","input":{"a":"\xed\xa0\x80"}}'
+    body = b'{"model":"m","max_tokens":9,"messages":[{"role":"assistant","content":[%b]}]}' % call
+    assert (serve(one, ANTHROPIC, body=body).status, one.record.outcome) == (400, "invalid_json")
+
+
+@pytest.mark.parametrize("kind", [[], {}, [1]])
+def test_a_part_s_type_that_is_no_text_is_the_client_s_mistake(kind: object) -> None:
+    one = gateway([answered(ANTHROPIC, "hi")], spoken=ANTHROPIC)
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": [{"type": kind, "text": "x"}]}]}).encode()
+    assert (serve(one, body=body).status, one.record.outcome) == (400, "invalid_type")
+
+
+@pytest.mark.parametrize("schema", [b"[]", b'"x"', b"1"])
+def test_a_gemini_schema_that_is_no_object_is_the_client_s_mistake(schema: bytes) -> None:
+    one = gateway([answered(ANTHROPIC, "hi")], spoken=ANTHROPIC)
+    declared = b'{"functionDeclarations":[{"name":"f","parametersJsonSchema":%b}]}' % schema
+    body = b'{"contents":[{"parts":[{"text":"x"}]}],"tools":[%b]}' % declared
+    reply = run(one.chat(body, "gemini", path="/v1beta/models/m:generateContent"))
+    assert reply.status == 400

@@ -172,3 +172,15 @@ def test_a_conversation_is_compacted_by_a_provider_of_the_protocol_alone() -> No
     other = MemoryGateway(snapshot(alias("m", target("a/up", OPENAI))), a=ScriptedPassage(answered(OPENAI, "x")))
     refused = run(other.chat(body, RESPONSES, **fields))
     assert (refused.status, refused.json["error"]["code"]) == (400, "wrong_operation")  # type: ignore[index]
+
+
+@pytest.mark.parametrize("limit", ["000000001" + "0" * 5000, "0000000019999999", "1" * 10])
+def test_a_limit_of_many_digits_is_the_client_s_mistake(limit: str) -> None:
+    reply = ask(gateway(), "resp_1/input_items", query=f"limit={limit}")
+    assert (reply.status, reply.json["error"]["param"]) == (400, "limit")  # type: ignore[index]
+
+
+def test_a_kept_response_is_found_under_every_path_that_leads_to_it() -> None:
+    one = gateway()
+    reply = run(one.chat(b"", RESPONSES, path="/openai/v1/responses/resp_1", method="GET", operation="response"))
+    assert reply.json == MADE

@@ -258,3 +258,14 @@ def _sealed(by: str) -> Script:
 def _proofs(one: MemoryGateway, upstream: str, number: int) -> list[str]:
     items = sent(one, number, upstream)["input"]
     return [item["encrypted_content"] for item in items if item.get("type") == "reasoning"]
+
+
+@pytest.mark.parametrize("operation", ["responses", "compaction", "count_tokens"])
+@pytest.mark.parametrize("name", ["previous_response_id", "\\u0070revious_response_id", "previous_response\\u005fid"])
+def test_what_a_provider_keeps_for_one_key_no_other_key_goes_on_with(operation: str, name: str) -> None:
+    one = gateway([answered(RESPONSES, "secret")], spoken=RESPONSES)
+    made = final(respond(one, key=Key("key_1", "one")))
+    body = b'{"model":"m","input":"repeat it","%b":"%b"}' % (name.encode(), made["id"].encode())
+    reply = run(one.chat(body, RESPONSES, operation=operation, key=Key("key_2", "two")))
+    assert (reply.status, reply.json["error"]["code"]) == (400, "previous_response_not_found")  # type: ignore[index]
+    assert len(one.upstreams["a"].sent) == 1, "the provider, which sees one account, was not asked"

@@ -436,3 +436,36 @@ def test_calls_behind_one_that_was_taken_out_leave_no_gap_in_the_numbers() -> No
         (0, "search"),
         (1, "search"),
     ]
+
+
+def _seconds_of(events: list[list[Event]], rules: Rules) -> float:
+    flow, began_s = CallFilter(rules), time.perf_counter()
+    for batch in events:
+        flow.push(batch)
+    flow.close()
+    return time.perf_counter() - began_s
+
+
+def test_a_call_that_never_ends_between_words_is_not_read_again_for_every_word() -> None:
+    pieces: list[list[Event]] = [[ToolCallStarted(0, "c", "add"), ToolCallDelta(0, '{"n":"')]]
+    pieces += [[ToolCallDelta(0, "y" * 10), TextDelta("t")] for _ in range(60_000)]
+    assert _seconds_of(pieces, Rules(TOOLS)) < 3, "read from the beginning each time it takes a minute"
+
+
+def test_many_calls_taken_out_do_not_slow_the_pieces_of_the_one_that_stays() -> None:
+    pieces: list[list[Event]] = [[ToolCallStarted(number, f"c{number}", "add")] for number in range(20_000)]
+    pieces += [[ToolCallDelta(0, "x")] for _ in range(20_000)]
+    assert _seconds_of(pieces, Rules(TOOLS, checks=False, serial=True)) < 3
+
+
+def test_many_choices_with_a_call_each_take_linear_time() -> None:
+    pieces: list[list[Event]] = [[ToolCallStarted(0, f"c{number}", "add", choice=number)] for number in range(30_000)]
+    assert _seconds_of(pieces, Rules(TOOLS)) < 3
+
+
+def test_many_calls_in_order_take_linear_time() -> None:
+    pieces: list[list[Event]] = []
+    for number in range(15_000):
+        pieces.append([ToolCallStarted(number, f"call_{number:06}", "book"), ToolCallDelta(number, "{}")])
+    pieces.append([Finished("tool_calls")])
+    assert _seconds_of(pieces, Rules(TOOLS, order={"book": frozenset({"search"})})) < 4

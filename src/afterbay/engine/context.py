@@ -17,6 +17,7 @@ from afterbay.engine.fleet import Fleet
 from afterbay.policy.plan import Route
 from afterbay.policy.quantity import estimate_text
 from afterbay.ports import Clock, Entropy, Key, RequestLog, Responses
+from afterbay.wire.decoding import not_json
 from afterbay.wire.dialect import Dialect, Head
 from afterbay.wire.features import features
 from afterbay.wire.proofs import Makers
@@ -118,7 +119,10 @@ class Turn:
         """
         if self._request is None:
             call = self.call
-            self._request = call.dialect.parse_request(call.body, call.path_model, call.path_stream)
+            try:
+                self._request = call.dialect.parse_request(call.body, call.path_model, call.path_stream)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise not_json(error) from None
         return self._request
 
     @property

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
+
 from afterbay.core.decision import Target
 from afterbay.engine.close import close
 from afterbay.engine.context import Call, Context, Turn
 from afterbay.engine.delivery import Delivery, answer_headers, base_headers
 from afterbay.engine.outbound import addressed, forwarded, query_of, relayed_body
 from afterbay.engine.pipeline import check_name, fail
+from afterbay.engine.responses import check_continued
 from afterbay.engine.routing import choose
 from afterbay.ports import ClientGone, Reply, TransportError
+from afterbay.wire.decoding import not_json
 from afterbay.wire.registry import COUNTERS
 
 ANSWER_BYTES = 1 << 20
@@ -26,8 +30,12 @@ async def serve_count(context: Context, call: Call, reply: Reply) -> None:
     delivery = Delivery(turn, reply)
     counter = COUNTERS[call.dialect.name]
     try:
-        turn.adopt(counter.parse_request(call.body, call.path_model))
+        try:
+            turn.adopt(counter.parse_request(call.body, call.path_model))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise not_json(error) from None
         check_name(turn)
+        await check_continued(context, call)
         turn.decision = choose(turn)
         target = turn.decision.targets[0]
         tokens = await _ask(turn, target)
@@ -58,7 +66,10 @@ async def _ask(turn: Turn, target: Target) -> int | None:
         path = counter.relay_path(call.path, target.name) + query_of(call.query)
         body, headers = relayed_body(turn, target), forwarded(call, spoken)
     else:
-        built = counter.build_request(turn.request, target.name)
+        try:
+            built = counter.build_request(turn.request, target.name)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise not_json(error) from None
         path, body, headers = built.path, built.body, built.headers
     now = turn.context.clock.monotonic()
     try:

@@ -39,7 +39,7 @@ async def serve_kept(context: Context, call: Call, reply: Reply) -> None:
     turn = Turn(context, call, "response")
     delivery = Delivery(turn, reply)
     try:
-        response_id, _, part = call.path.removeprefix(PREFIX).partition("/")
+        response_id, _, part = call.path.partition(PREFIX)[2].partition("/")
         kept = await owned(context, call, response_id)
         if kept is None:
             raise _not_found(response_id)
@@ -110,7 +110,7 @@ def _page(items: list[dict[str, Any]], query: dict[str, str]) -> bytes:
     order, limit, after = query.get("order", "desc"), query.get("limit", str(PAGE)), query.get("after")
     if order not in ("asc", "desc"):
         raise ClientMistake("The field 'order' is neither 'asc' nor 'desc'.", code="invalid_value", param="order")
-    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit[:9]) <= MOST:
+    if not limit.isascii() or not limit.isdigit() or len(limit) > 9 or not 1 <= int(limit) <= MOST:
         raise ClientMistake(f"The field 'limit' is none of 1 to {MOST}.", code="invalid_value", param="limit")
     ordered = items if order == "asc" else items[::-1]
     if after is not None:

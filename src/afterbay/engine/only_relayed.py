@@ -18,7 +18,8 @@ from afterbay.engine.delivery import Delivery, whole_headers
 from afterbay.engine.exchange import read_failure
 from afterbay.engine.meter import Meter
 from afterbay.engine.outbound import addressed, forwarded, relayed_body
-from afterbay.engine.pipeline import check_name, serve
+from afterbay.engine.pipeline import check_name, prepare, serve
+from afterbay.engine.responses import check_continued
 from afterbay.engine.stream import ProviderFailure
 from afterbay.engine.watchdog import Watchdog
 from afterbay.policy.attempts import Attempts
@@ -60,7 +61,17 @@ async def serve_moderations(context: Context, call: Call, reply: Reply) -> None:
 
 async def serve_compaction(context: Context, call: Call, reply: Reply) -> None:
     """Serves one request to compact a conversation of OpenAI's Responses. See `afterbay.engine.pipeline.serve`."""
-    await serve(Turn(context, call, "compaction"), reply, RelayedExchange)
+    await serve(Turn(context, call, "compaction"), reply, RelayedExchange, prepare_compaction)
+
+
+async def prepare_compaction(turn: Turn) -> None:
+    """Finds out which model is asked for, and whether what is to be compacted is the client's own.
+
+    Raises:
+        ClientMistake: the body is not right, or continues what another key keeps.
+    """
+    prepare(turn)
+    await check_continued(turn.context, turn.call)
 
 
 async def find_moderator(turn: Turn) -> None:

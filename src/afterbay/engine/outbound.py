@@ -15,6 +15,7 @@ from afterbay.wire import openai_chat, openai_responses
 from afterbay.wire.anthropic_messages import count
 from afterbay.wire.anthropic_messages.build import PATH as MESSAGES_PATH
 from afterbay.wire.anthropic_messages.vertex import for_vertex
+from afterbay.wire.decoding import not_json
 from afterbay.wire.features import strip
 from afterbay.wire.openai_chat.relay import ask_for_usage
 from afterbay.wire.proofs import admitted, without_foreign
@@ -74,13 +75,19 @@ def rebuild(turn: Turn, target: Target, request: ChatRequest) -> Outbound:
 
     That calls come one at a time is no loss where the target cannot be told: `afterbay.engine.calls` sees to it. An
     answer of Responses to it is no relay: the provider keeps none, and calls functions for the client's custom tools.
+
+    Raises:
+        ClientMistake: a schema, or arguments of a call, are not JSON.
     """
     lacking, client = _lacking(turn, target), turn.call.dialect.name
     dialect = DIALECTS[target.dialect_for(client)]
     stripped = strip(request, lacking) if lacking else request
     seen, left_out = admitted(stripped, client, target.maker)
     renamed, names = rename(seen, dialect.tool_name) if seen.tools else (seen, {})
-    built = dialect.build_for(target.vendor, renamed, target.name)
+    try:
+        built = dialect.build_for(target.vendor, renamed, target.name)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # schemas and arguments stay as they came until here
+        raise not_json(error) from None
     kept = request.tools and request.parallel_tool_calls is False
     losses = (*sorted(lacking), *left_out, *built.losses)
     losses = tuple(name for name in losses if not (kept and name == "parallel_tool_calls"))

@@ -54,9 +54,9 @@ async def prepare(turn: Turn) -> None:
     """
     pipeline.prepare(turn)
     body = turn.call.body
-    previous = previous_response_id(body) if b"previous_response_id" in body else None
+    previous = previous_response_id(body)
     if previous is not None:
-        kept = await owned(turn.context, turn.call, previous)
+        kept = await _continued(turn.context, turn.call, previous)
         if kept is None:
             turn.continues_unknown = previous
         elif kept.provider:
@@ -77,6 +77,29 @@ async def owned(context: Context, call: Call, response_id: str) -> KeptResponse 
     kept = await context.responses.get(response_id)
     key_id = call.key.id if call.key is not None else None
     return kept if kept is not None and kept.key_id == key_id else None
+
+
+async def _continued(context: Context, call: Call, previous: str) -> KeptResponse | None:
+    """The kept response that a request continues; None: a provider may know it.
+
+    Raises:
+        ClientMistake: another key's. Providers see one account only, and would go on with whosoever's it is.
+    """
+    kept = await context.responses.get(previous)
+    if kept is not None and kept.key_id != (call.key.id if call.key is not None else None):
+        raise not_found(previous)
+    return kept
+
+
+async def check_continued(context: Context, call: Call) -> None:
+    """Lets a body that is only relayed continue nothing of another key's.
+
+    Raises:
+        ClientMistake: it does.
+    """
+    previous = previous_response_id(call.body)
+    if previous is not None:
+        await _continued(context, call, previous)
 
 
 def _keeps(body: bytes) -> bool:

@@ -35,7 +35,7 @@ def check_length(headers: Mapping[str, str], limit_bytes: int) -> None:
         ClientMistake: 413 too large.
     """
     length = headers.get("content-length")
-    if length is not None and length.isdigit() and int(length) > limit_bytes:
+    if length is not None and length.isascii() and length.isdigit() and int(length[:20]) > limit_bytes:
         raise too_large(limit_bytes)
 
 

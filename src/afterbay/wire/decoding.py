@@ -26,11 +26,7 @@ def decode_object(body: bytes) -> dict[str, Any]:
     try:
         data = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ClientMistake(
-            f"The request body is not valid JSON: {error}.",
-            code="invalid_json",
-            remedy="Send one JSON object, UTF-8, with content-type application/json.",
-        ) from None
+        raise not_json(error) from None
     except RecursionError:
         raise too_deep() from None
     if not isinstance(data, dict):
@@ -40,6 +36,15 @@ def decode_object(body: bytes) -> dict[str, Any]:
             remedy="Send one JSON object.",
         )
     return data
+
+
+def not_json(error: Exception) -> ClientMistake:
+    """The error for a body that is no JSON, perhaps only deep inside of what is looked at last."""
+    return ClientMistake(
+        f"The request body is not valid JSON: {error}."[:300],
+        code="invalid_json",
+        remedy="Send one JSON object, UTF-8, with content-type application/json.",
+    )
 
 
 def too_deep() -> ClientMistake:

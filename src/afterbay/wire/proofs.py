@@ -172,15 +172,21 @@ def _call(use: ToolUse, native: str, maker: str, calls: dict[str, str], losses: 
 def without_foreign(body: bytes, maker: str, makers: Makers | None = None) -> tuple[bytes, bool]:
     """A body that is relayed to `maker`, its wrapped proofs unwrapped or taken out; whether any was taken out.
 
-    Only a conversation that another maker took part in holds any: every other body stays what it is, byte for byte.
+    Only a conversation that another maker took part in holds any: every other body stays what it is, byte for byte, and
+    so does one that cannot be read to its end: what is wrong with it is for the provider to say.
     `makers` knows proofs without a wrapping, of providers of one protocol.
     """
     marked = MARK.encode() in body
     if not marked and (makers is None or not makers.are_several or _SEALED not in body):
         return body, False
     cleaner = _Cleaner(maker, makers)
-    cleaned = cleaner.clean(msgspec.json.decode(body))
-    return (msgspec.json.encode(cleaned), cleaner.took) if marked or cleaner.took else (body, False)
+    try:
+        cleaned = cleaner.clean(msgspec.json.decode(body))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return body, False
+    if cleaned is None or not cleaner.changed:
+        return body, False
+    return msgspec.json.encode(cleaned), cleaner.took
 
 
 class Makers:
@@ -213,6 +219,13 @@ def _digest(data: str) -> bytes:
     return blake2b(data.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
+def _holds_proof(node: Mapping[str, Any], key: str) -> bool:
+    """Whether a protocol has a proof there: what people write may begin like a wrapped one, and stays."""
+    if key in ("signature", "data"):
+        return node.get("type") == ("thinking" if key == "signature" else "redacted_thinking")
+    return key in ("encrypted_content", "thoughtSignature", "thought_signature")
+
+
 class _Cleaner:
     """Walks a decoded body. What holds nothing but a proof goes with it: a thinking block, a reasoning item."""
 
@@ -220,6 +233,7 @@ class _Cleaner:
         self._maker = maker
         self._makers = makers
         self.took = False
+        self.changed = False
 
     def clean(self, node: Any) -> Any:
         """The node without foreign proofs; None where nothing is left of it."""
@@ -229,8 +243,9 @@ class _Cleaner:
             return node
         out: dict[str, Any] = {}
         for key, value in node.items():
-            if _is_wrapped(value):
+            if _is_wrapped(value) and _holds_proof(node, key):
                 proof = unwrap(value, "")
+                self.changed = True
                 if proof.maker == self._maker and not proof.call:
                     out[key] = proof.data
                     continue
@@ -242,7 +257,7 @@ class _Cleaner:
                 elif node.get("text") == "":
                     return None
             elif key == "encrypted_content" and isinstance(value, str) and self._is_another_makers(value):
-                self.took = True
+                self.took = self.changed = True
                 return None
             elif key == "reasoning_details" and isinstance(value, list):
                 kept = self._details(value)
@@ -262,13 +277,17 @@ class _Cleaner:
         found: list[Any] = []
         for detail in details:
             for key, value in list(detail.items()) if isinstance(detail, dict) else ():
-                if not _is_wrapped(value):
+                if not _is_wrapped(value) or key not in ("signature", "data"):
                     continue
                 proof = unwrap(value, "")
+                self.changed = True
                 if proof.maker != self._maker:
                     self.took = True
                     return None
-                detail = _detail(proof.data) if proof.data[:1] == "{" else {**detail, key: proof.data}
+                if proof.data[:1] == "{":
+                    detail = _detail(proof.data)
+                    break  # it is all of the detail, and may be no object
+                detail = {**detail, key: proof.data}
             found.append(detail)
         return found
 

@@ -129,6 +129,9 @@ def _read_declaration(raw: msgspec.Raw, where: str, notes: Notes) -> ToolSpec:
             notes.hints[f"tools.functionDeclarations.{name_}"] = None
     notes.rest(left, "tools.functionDeclarations")
     if plain is not None:
+        if not bytes(plain).lstrip().startswith(b"{"):
+            at = f"{where}.parametersJsonSchema"
+            raise ClientMistake(f"{at}: a schema must be an object.", param=at)
         return ToolSpec(name, description, bytes(plain))
     if schema is not None:
         return ToolSpec(name, description, _schema(schema, f"{where}.parameters"))

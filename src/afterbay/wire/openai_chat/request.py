@@ -336,8 +336,9 @@ def _parts(content: str | list[dict[str, Any]] | None, at: str, foreign: list[st
     parts: list[Part] = []
     for index, part in enumerate(content):
         where = f"{at}.content[{index}]"
-        if part.get("type") not in _PART_TYPES and isinstance(part.get("type"), str):
-            foreign.append(f"{where}.type={part['type']}")
+        kind = part.get("type")
+        if isinstance(kind, str) and kind not in _PART_TYPES:
+            foreign.append(f"{where}.type={kind}")
         else:
             read: _Part = convert(part, _Part, where)  # type: ignore[arg-type]  # a union is no `type`
             parts.append(_part(read, where, foreign))

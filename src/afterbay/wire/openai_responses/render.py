@@ -69,6 +69,7 @@ class Renderer:
         self._failed = False
         self._number = 0  # the next sequence_number
         self._items: list[Item] = []
+        self._given: set[str] = set()  # ids that came with proofs
         self._live: MessageItem | ReasoningItem | None = None
         self._calls: dict[int, CallItem | CustomCallItem] = {}
         self._usage: Usage | None = None
@@ -225,8 +226,9 @@ class Renderer:
         if event.redacted:
             self._close(out)
         given_id, encrypted = proof.shown(event.data)
-        if any(item.id == given_id for item in self._items):
+        if given_id in self._given or f"_{self._seed}_" in given_id:  # another item's: all others are made of the seed
             given_id = ""
+        self._given.add(given_id)
         self._reasoning(given_id, out).encrypted = encrypted
         self._close(out)
 

@@ -14,6 +14,7 @@ in which they began.
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Literal, TypeAlias, TypeVar
@@ -45,6 +46,10 @@ NOTES = 20
 
 HELD_CHARS = 1 << 20
 """As much of an answer's arguments is held back; then they pass unseen, and the verdict says so."""
+
+LOOKED_CHARS = 8 * HELD_CHARS
+"""As much of an answer's arguments is looked at before its end: pieces of a call that never ends, with text between
+them, would be read from their beginning each time. Later calls wait for the end."""
 
 Outcome: TypeAlias = Literal["ok", "repaired", "coerced", "asked", "invalid", "unknown", "cut", "unseen", "dropped"]
 """What became of a call: fine as it was; its text was repaired; its values were fitted to the schema; the model was
@@ -110,15 +115,20 @@ class _Line:
         self.queue: deque[Call] = deque()
         self.open: dict[int, Call] = {}
         self.late: dict[int, bool] = {}
-        self.gone: set[int] = set()
+        self.gone: list[int] = []  # in order
 
     def numbered(self, event: _OfCall) -> _OfCall:
         """The event with the number that its call has without those taken out: numbers of calls have no gaps.
 
         A call is shown after all before it were released or taken out, so that its number never changes.
         """
-        before = sum(number < event.call for number in self.gone) if self.gone else 0
+        before = bisect_left(self.gone, event.call) if self.gone else 0
         return msgspec.structs.replace(event, call=event.call - before) if before else event
+
+    def has_lost(self, number: int) -> bool:
+        """Whether the call of this number was taken out."""
+        place = bisect_left(self.gone, number)
+        return place < len(self.gone) and self.gone[place] == number
 
 
 class CallFilter:
@@ -131,7 +141,8 @@ class CallFilter:
         self.wants: list[Call] = []
         """Calls that stay wrong: `settle` is waited for, and everything after them is held."""
         self._lines: dict[int, _Line] = {}
-        self._held = 0
+        self._held = self._looked = 0
+        self._waiting = 0  # calls in all lines
         self._behind: list[Event] = []
         self._busy = False
 
@@ -218,6 +229,7 @@ class CallFilter:
         call = Call(event)
         line.queue.append(call)
         line.open[event.call] = call
+        self._waiting += 1
         self._busy = True
         self._show_first(line, out)
 
@@ -235,7 +247,7 @@ class CallFilter:
         line = self._lines.setdefault(event.choice, _Line())
         call = line.open.get(event.call)
         if call is None:
-            if event.call in line.gone:
+            if line.has_lost(event.call):
                 return
             if not line.late.get(event.call) or event.arguments.strip():  # after whole JSON only blanks may follow
                 out.append(line.numbered(event))
@@ -261,7 +273,8 @@ class CallFilter:
             if call.looked_at == call.size or (self.rules.order and self._may_wait(line)):
                 return
             call.looked_at = call.size
-            if not (call.pieces and is_object(call.text())):
+            self._looked += call.size
+            if self._looked > LOOKED_CHARS or not (call.pieces and is_object(call.text())):
                 return
             self._look(call, repairs=True)
             if call.problem and self.rules.asks:
@@ -298,10 +311,12 @@ class CallFilter:
                 self._drop(call.event, line, found[place])
             else:
                 kept.append(call)
+        self._waiting -= len(line.queue) - len(kept)
         line.queue = kept
 
     def _drop(self, event: ToolCallStarted, line: _Line, why: str) -> None:
-        line.gone.add(event.call)
+        if not line.has_lost(event.call):
+            insort(line.gone, event.call)
         line.open.pop(event.call, None)
         self.changed = True
         self.verdicts.append(Verdict(event.name, event.id, "dropped", why))
@@ -313,6 +328,7 @@ class CallFilter:
     def _release(self, line: _Line, out: list[Event]) -> None:
         """Sends the first call in line, all of it."""
         call = line.queue.popleft()
+        self._waiting -= 1
         event, text = call.event, call.text()
         if not call.shown:
             out.append(line.numbered(event))
@@ -323,7 +339,7 @@ class CallFilter:
         self._held -= call.size
         line.open.pop(event.call, None)
         line.late[event.call] = call.outcome not in ("invalid", "cut", "unseen")
-        self._busy = any(one.queue for one in self._lines.values())
+        self._busy = self._waiting > 0
         if self.rules.checks:
             self.verdicts.append(Verdict(event.name, event.id, call.outcome, call.detail))
 

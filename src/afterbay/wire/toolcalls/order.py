@@ -9,6 +9,9 @@ import msgspec
 SHORTEST_ID = 6
 """A shorter id may stand in an argument by chance."""
 
+NEAR = 256
+"""So many calls before a call are looked for in its arguments: an answer has a few."""
+
 
 class Named(msgspec.Struct, frozen=True):
     """A call as far as its order matters."""
@@ -28,7 +31,8 @@ def waiting(calls: Sequence[Named], order: Mapping[str, frozenset[str]]) -> dict
     found: dict[int, str] = {}
     for place, call in enumerate(calls):
         needs = sorted((order.get(call.name, frozenset()) & called) - {call.name})
-        refers = next((one for one in calls[:place] if len(one.id) >= SHORTEST_ID and one.id in call.arguments), None)
+        before = calls[max(0, place - NEAR) : place]
+        refers = next((one for one in before if len(one.id) >= SHORTEST_ID and one.id in call.arguments), None)
         if needs:
             found[place] = f"needs the result of {needs[0]}"
         elif refers is not None:
