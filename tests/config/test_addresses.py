@@ -13,6 +13,9 @@ from hypothesis import given
 from afterbay.config.addresses import azure_path, is_claude, vertex_base_url, vertex_path
 from afterbay.config.snapshot import Provider
 from afterbay.core.errors import ClientMistake
+from afterbay.core.message import Message, Text
+from afterbay.core.request import ChatRequest
+from afterbay.wire.registry import DIALECTS
 
 CHAT = "/chat/completions"
 HOST = "https://name.openai.azure.com"
@@ -192,3 +195,47 @@ def test_a_messages_body_for_vertex_loses_its_model_and_nothing_else() -> None:
     }
     assert json.loads(for_vertex(body, counts=True))["model"] == "claude-x"
     assert json.loads(for_vertex(b'{"anthropic_version": "own"}')) == {"anthropic_version": "own"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../v1beta/files",
+        "..",
+        ".",
+        "a/../../../x",
+        "a\\..\\b",
+        "..;/x",
+        "..%2f..%2fx",
+        "%252e%252e/x",
+        "models/../files",
+    ],
+)
+@pytest.mark.parametrize("dialect", ["gemini", "bedrock.converse", "azure"])
+def test_a_model_s_name_leads_out_of_no_address(name: str, dialect: str) -> None:
+    request = ChatRequest(name, (Message("user", (Text("hi"),)),))
+    kind = "azure" if dialect == "azure" else "openai"
+    provider = Provider("p", kind, "https://host/base", "openai.chat", None, api_version="2024-10-21")
+    path = DIALECTS["openai.chat" if dialect == "azure" else dialect].build_request(request, name).path
+    with pytest.raises(ClientMistake):
+        provider.path_of(path, name)
+
+
+@pytest.mark.parametrize(
+    "name", ["gemini-2.5-pro", "a.b/c..d", "anthropic.claude-v2:0", "..a/b", "arn:aws:bedrock:x/y.z"]
+)
+def test_dots_within_a_model_s_name_are_fine(name: str) -> None:
+    provider = Provider("p", "openai", "https://host/base", "openai.chat", None)
+    request = ChatRequest(name, (Message("user", (Text("hi"),)),))
+    for dialect in ("gemini", "bedrock.converse"):
+        path = DIALECTS[dialect].build_request(request, name).path
+        assert provider.path_of(path, name) == path
+
+
+def test_a_model_of_a_path_may_be_asked_for_where_it_is_in_the_body() -> None:
+    provider = Provider("p", "openai", "https://host/base", "openai.chat", None)
+    assert provider.path_of(CHAT, "../models/a.gguf") == CHAT
+
+
+def test_a_client_s_own_api_version_is_left_out_however_it_is_spelled() -> None:
+    assert azure_path(HOST, CHAT + "?api%2Dversion=1&a=2", "d", "2024-10-21").endswith("?a=2&api-version=2024-10-21")

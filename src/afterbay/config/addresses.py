@@ -9,7 +9,7 @@ recordings of both hosts.
 from __future__ import annotations
 
 import re
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, unquote_plus, urlsplit
 
 from afterbay.core.errors import ClientMistake
 
@@ -21,6 +21,9 @@ MULTI_REGIONS = frozenset({"us", "eu"})
 
 _BY_DEPLOYMENT = frozenset({"/chat/completions", "/completions", "/embeddings"})
 _SAFE = ":@-._~"
+_DECODINGS = 5
+_DOTS = re.compile(r"[/\\]\.\.?(?:;[^/\\]*)?(?=[/\\]|:[A-Za-z]+$|$)")
+"""A dot segment, also with a parameter, or with Gemini's method behind it."""
 _METHOD = re.compile(r"/v1(?:alpha|beta)?/models/[^?]+:(?P<method>[A-Za-z]+)$")
 _OWN_RESOURCES = ("publishers/", "endpoints/", "models/", "tunedModels/")
 _CLAUDE_PATHS = ("/v1/messages", "/v1/messages/count_tokens")
@@ -47,7 +50,7 @@ def azure_path(base_url: str, path: str, deployment: str, api_version: str | Non
         found = f"{start}/deployments/{_segment(deployment)}{operation}"
     else:
         found = f"{start}{operation}"
-    kept = [pair for pair in query.split("&") if pair and not pair.lower().startswith("api-version=")]
+    kept = [pair for pair in query.split("&") if pair and not unquote_plus(pair).lower().startswith("api-version=")]
     if api_version is not None:
         kept.append(f"api-version={quote(api_version, safe=_SAFE)}")
     return f"{found}?{'&'.join(kept)}" if kept else found
@@ -89,6 +92,21 @@ def is_claude(model: str) -> bool:
     """Whether a model's name on Vertex AI is one of Anthropic's, which are asked in Anthropic's own protocol."""
     publisher, _, name = model.removeprefix("publishers/").rpartition("/")
     return name.startswith("claude") and publisher.partition("/")[0] in ("", "anthropic")
+
+
+def check_straight(path: str, model: str) -> None:
+    """Refuses a path that a model's name leads out of: a server behind it may resolve dots, decoded once or twice.
+
+    Raises:
+        ClientMistake: it has a dot segment.
+    """
+    decoded = path.partition("?")[0]
+    for _ in range(_DECODINGS):
+        if "%" not in decoded:
+            break
+        decoded = unquote(decoded)
+    if _DOTS.search(decoded) is not None:
+        raise _mistake(model, "a part of it is only dots")
 
 
 def _resource(model: str, project: str | None, location: str) -> str:

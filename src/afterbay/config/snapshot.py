@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from afterbay.config.addresses import azure_path, is_claude, vertex_path
+from afterbay.config.addresses import azure_path, check_straight, is_claude, vertex_path
 from afterbay.config.schema import LimitsConfig, Protocol, StateConfig, TelemetryConfig
 from afterbay.core.secret import Secret
 from afterbay.policy.plan import Alias, Compliance, Route
@@ -67,9 +67,11 @@ class Provider(msgspec.Struct, frozen=True):
             ClientMistake: the model's name cannot stand in its address.
         """
         if self.kind == "azure":
+            check_straight(f"/{model}", model)
             return azure_path(self.base_url, path, model, self.api_version)
         if self.kind == "vertex":
             return vertex_path(path, model, self.project, self.location, self.api_version, stream=stream)
+        check_straight(path, model)
         return path
 
     def dialect_of(self, model: str, embeds: bool) -> str:

@@ -159,11 +159,17 @@ def _passage(turn: Turn, kept: KeptResponse, path: str) -> tuple[Passage, str]:
     return passage, provider.path_of(path, kept.model)
 
 
+def _kind_of(response: UpstreamResponse) -> str:
+    """Its content type; a page of a provider's is none of this gateway's."""
+    kind = response.headers.get("content-type", "application/json")
+    return kind if kind.startswith(("application/json", "text/event-stream")) else "application/json"
+
+
 async def _pass_on(turn: Turn, delivery: Delivery, kept: KeptResponse, response: UpstreamResponse) -> None:
     headers = {
         **base_headers(turn),
         "x-afterbay-provider": header_text(kept.provider),
-        "content-type": response.headers.get("content-type", "application/json"),
+        "content-type": _kind_of(response),
     }
     turn.record.status = response.status
     wait_s = turn.snapshot.defaults.limits.between_tokens_s

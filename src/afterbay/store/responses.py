@@ -23,12 +23,24 @@ _SWEEP_S: Final = 600.0
 _SWEEP_ROWS: Final = 200
 _LEVEL: Final = 1
 
+MOST_BYTES: Final = 4 << 30
+"""As much is kept, compressed. Who fills it loses the oldest of its own: clients ask for keeping, and the disk is the
+operator's."""
+
 
 class SqliteResponses:
     """Implements `ports.Responses`."""
 
-    def __init__(self, database: Database, *, retention_s: float, now: Callable[[], float] = time.time) -> None:
-        self._database, self._retention_s, self._now = database, retention_s, now
+    def __init__(
+        self,
+        database: Database,
+        *,
+        retention_s: float,
+        most_bytes: int = MOST_BYTES,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._database, self._retention_s, self._most_bytes, self._now = database, retention_s, most_bytes, now
+        self._bytes = 0  # as of the last sweep, and what came since
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._next_sweep_s = 0.0
@@ -81,11 +93,29 @@ class SqliteResponses:
             zlib.compress(response.answer, _LEVEL),
         )
         with self._lock, transaction(self._open()):
-            self._open().execute(statements.INSERT_RESPONSE, row)
+            connection = self._open()
+            if connection.execute(statements.INSERT_RESPONSE, row).rowcount:
+                self._bytes += len(row[6]) + len(row[7])
             if time.monotonic() >= self._next_sweep_s:
                 old = rfc3339(self._now() - self._retention_s)
-                gone = self._open().execute(statements.DELETE_OLD_RESPONSES, (old, _SWEEP_ROWS)).rowcount
+                gone = connection.execute(statements.DELETE_OLD_RESPONSES, (old, _SWEEP_ROWS)).rowcount
+                (self._bytes,) = connection.execute(statements.SUM_RESPONSES).fetchone()
                 self._next_sweep_s = time.monotonic() + (0.0 if gone == _SWEEP_ROWS else _SWEEP_S)
+            if self._bytes > self._most_bytes:
+                self._make_room(connection, response)
+
+    def _make_room(self, connection: sqlite3.Connection, newest: KeptResponse) -> None:
+        """Forgets the oldest responses, of the one who keeps another first, until there is room again."""
+        of_key = (newest.key_id, newest.id, _SWEEP_ROWS)
+        for statement, values in (
+            (statements.OLDEST_RESPONSES_OF_KEY, of_key),
+            (statements.OLDEST_RESPONSES, (newest.id, _SWEEP_ROWS)),
+        ):
+            for response_id, size in connection.execute(statement, values).fetchall():
+                if self._bytes <= self._most_bytes:
+                    return
+                connection.execute(statements.DELETE_RESPONSE, (response_id,))
+                self._bytes -= size
 
     def _delete(self, response_id: str) -> bool:
         with self._lock, transaction(self._open()):

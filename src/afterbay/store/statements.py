@@ -58,4 +58,9 @@ DELETE_RESPONSE = "DELETE FROM responses WHERE id = ?"
 DELETE_OLD_RESPONSES = (
     "DELETE FROM responses WHERE id IN (SELECT id FROM responses WHERE created_at < ? ORDER BY created_at LIMIT ?)"
 )
+SUM_RESPONSES = "SELECT COALESCE(SUM(LENGTH(input) + LENGTH(answer)), 0) FROM responses"
+OLDEST_RESPONSES = "SELECT id, LENGTH(input) + LENGTH(answer) FROM responses WHERE id != ? ORDER BY created_at LIMIT ?"
+OLDEST_RESPONSES_OF_KEY = (
+    "SELECT id, LENGTH(input) + LENGTH(answer) FROM responses WHERE key_id IS ? AND id != ? ORDER BY created_at LIMIT ?"
+)
 DATA_VERSION = "PRAGMA data_version"
