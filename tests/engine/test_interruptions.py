@@ -6,6 +6,7 @@ Each case is run once undisturbed to count its awaits, then once for each of the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -224,3 +225,51 @@ def test_a_library_that_ends_a_cancelled_await_in_its_own_error_does_not_stop_th
         one, _, cancelling = run(main(at))
         assert cancelling == 0, "the watchdog takes its cancellation back"
         assert one.record.duration_s <= LIMITS.total_s
+
+
+ENDS: list[tuple[str, bytes, str]] = [
+    (OPENAI, ask("m", stream=True), ""),
+    (ANTHROPIC, ask("m", stream=True), ""),
+    (GEMINI, b'{"contents":[{"parts":[{"text":"x"}]}]}', "/v1beta/models/m:streamGenerateContent"),
+    ("openai.responses", b'{"model":"m","input":"x","stream":true}', "/v1/responses"),
+]
+
+
+@pytest.mark.parametrize("how", ["cancel", "cancel late", "fail"])
+@pytest.mark.parametrize("spoken", [OPENAI, ANTHROPIC, GEMINI, "openai.responses"])
+@pytest.mark.parametrize(("client", "body", "path"), ENDS)
+def test_nothing_follows_the_end_of_a_stream(client: str, body: bytes, path: str, spoken: str, how: How) -> None:
+    operation = "responses" if client == "openai.responses" else "chat"
+
+    async def case(at: int) -> bool:
+        one, reply = gateway([streamed(spoken, "hi")] * 3, spoken=spoken), MemoryReply(gone=False)
+        serving = one.chat(body, client, path=path, query="alt=sse", operation=operation, reply=reply)
+        interrupted = Interrupted(serving, at, how)
+        with contextlib.suppress(asyncio.CancelledError):
+            await interrupted.start()  # fails where a stream breaks its grammar
+        assert one.record.outcome
+        return interrupted.done
+
+    at = 1
+    while run(case(at)):
+        at += 1
+    assert at > 5
+
+
+@pytest.mark.parametrize(
+    ("client", "body", "path"),
+    [
+        ("openai.responses", b'{"model":"m","input":"x"}', "/v1/responses/input_tokens"),
+        (GEMINI, b'{"contents":[{"parts":[{"text":"x"}]}]}', "/v1beta/models/m:countTokens"),
+    ],
+)
+def test_a_count_that_the_gateway_s_end_cuts_short_is_answered(client: str, body: bytes, path: str) -> None:
+    async def case() -> MemoryReply:
+        one, reply = gateway([Script(steps=(HANG,))], spoken=client), MemoryReply(gone=False)
+        serving = asyncio.ensure_future(one.chat(body, client, path=path, operation="count_tokens", reply=reply))
+        await asyncio.sleep(1)
+        serving.cancel()
+        await serving
+        return reply
+
+    assert run(case()).status == 503

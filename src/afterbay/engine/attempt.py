@@ -114,6 +114,7 @@ class Driver:
                     self.machine.client_left(self._clock.monotonic())
                 raise
             except Exception as error:
+                self.delivery.has_said_end = self.is_served  # after its end no error may follow
                 self.machine.broke(self._clock.monotonic(), str(error))
                 raise
 
@@ -122,7 +123,8 @@ class Driver:
         """Whether a client that hung up took a whole answer with it: OpenAI's SDK leaves at `[DONE]`, before HTTP's
         own end."""
         done = self.machine.state == "done" and self.machine.current.outcome == "ok"
-        return done or (self.machine.state == "committed" and self.exchanges[-1].is_whole())
+        whole = self.delivery.has_said_end or (self.machine.state == "committed" and self.exchanges[-1].is_whole())
+        return done or whole
 
     async def _act(self, actions: list[Action], dog: Watchdog) -> list[Action]:
         """Does what the machine wants; returns what it wants next, nothing at the end."""

@@ -7,6 +7,8 @@ import asyncio
 import msgspec
 
 from afterbay.core.decision import Target
+from afterbay.core.errors import Capacity
+from afterbay.engine.attempt import SHUTTING_DOWN
 from afterbay.engine.close import close
 from afterbay.engine.context import Call, Context, Turn
 from afterbay.engine.delivery import Delivery, answer_headers, base_headers
@@ -48,7 +50,9 @@ async def serve_count(context: Context, call: Call, reply: Reply) -> None:
         await delivery.send_whole(200, headers, counter.render_answer(tokens))
     except (ClientGone, asyncio.CancelledError):
         turn.record.outcome = "client_closed"
-        raise
+        if reply.gone or reply.started:
+            raise
+        await fail(turn, delivery, None, Capacity(SHUTTING_DOWN, code="shutting_down"))
     except Exception as error:  # the root of the request: whatever it is, the client is told
         await fail(turn, delivery, None, error)
     finally:

@@ -41,6 +41,8 @@ class Delivery:
         self.attempts_made: Callable[[], int] = lambda: 1
         self.relays = False
         """Whether the stream that is being sent is the provider's own bytes."""
+        self.has_said_end = False
+        """Whether the stream's own end goes out: nothing may follow it, no error either."""
 
     def renderer(self, model: str = "") -> Renderer:
         """The client's renderer. `model` is shown in the answer and counts at the first call."""
@@ -100,6 +102,13 @@ class Delivery:
         self.turn.response_bytes += len(data)
         await self.reply.write(data)
 
+    async def end_stream(self, said: bytes = b"") -> None:
+        """Ends a stream with the last bytes of its protocol, or with those that were relayed already."""
+        self.has_said_end = True
+        if said:
+            await self.write(said)
+        await self.reply.end()
+
     async def send_whole(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """Sends a whole answer."""
         await self.settle()
@@ -123,7 +132,7 @@ class Delivery:
         """
         await self.settle()
         if self.reply.started:
-            if self.turn.stream:
+            if self.turn.stream and not self.has_said_end:
                 await self.write(self._last_renderer().fail(error))
                 await self.reply.end()
             return

@@ -146,11 +146,13 @@ class Exchange:
         """Ends a stream whose answer is complete but whose connection stays open; False if there is no such stream."""
         if self._pump is None or not self._pump.is_complete:
             return False
-        await self._end_stream(delivery)
+        if not delivery.has_said_end:  # else its client reads the end too slowly
+            await self._end_stream(delivery)
         return True
 
     async def _end_stream(self, delivery: Delivery) -> None:
         self.before_write()
+        end = b""
         if self._relays:
             await self._keep(b"")
         else:
@@ -159,9 +161,8 @@ class Exchange:
             renderer = delivery.renderer()
             end = renderer.render(self._uncounted()) + renderer.finish(self.note())
             await self._keep(kept_answer(renderer))
-            await delivery.write(end)
             self.turn.lost(sorted(renderer.losses))
-        await delivery.reply.end()
+        await delivery.end_stream(end)
 
     async def _keep(self, answer: bytes) -> None:
         if self._relays and self._dialect.name == "openai.responses":
@@ -213,9 +214,8 @@ class Exchange:
             await delivery.open_stream(self.target)
             said = renderer.render([*events, *self._uncounted()]) + renderer.finish(self.note())
             await self._keep(kept_answer(renderer))
-            await delivery.write(said)
             turn.lost(sorted(renderer.losses))
-            await delivery.reply.end()
+            await delivery.end_stream(said)
             return
         body = self._whole
         rewritten = not self._relays or (self._calls is not None and self._calls.changed)
