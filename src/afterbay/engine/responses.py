@@ -24,6 +24,9 @@ from afterbay.wire.openai_responses.history import expand, input_items, previous
 TURNS = 1000
 """Longest chain of responses that is followed."""
 
+_ESCAPED = b"\\u00"
+"""How a letter of a field's name begins where it is escaped: whoever decodes it reads the same name."""
+
 logger = logging.getLogger("afterbay.engine")
 
 
@@ -54,7 +57,7 @@ async def prepare(turn: Turn) -> None:
     """
     pipeline.prepare(turn)
     body = turn.call.body
-    previous = previous_response_id(body)
+    previous = _previous(body)
     if previous is not None:
         kept = await _continued(turn.context, turn.call, previous)
         if kept is None:
@@ -79,6 +82,11 @@ async def owned(context: Context, call: Call, response_id: str) -> KeptResponse 
     return kept if kept is not None and kept.key_id == key_id else None
 
 
+def _previous(body: bytes) -> str | None:
+    """The response that a body continues. Most name none, and are not decoded for it."""
+    return previous_response_id(body) if b"previous_response_id" in body or _ESCAPED in body else None
+
+
 async def _continued(context: Context, call: Call, previous: str) -> KeptResponse | None:
     """The kept response that a request continues; None: a provider may know it.
 
@@ -97,7 +105,7 @@ async def check_continued(context: Context, call: Call) -> None:
     Raises:
         ClientMistake: it does.
     """
-    previous = previous_response_id(call.body)
+    previous = _previous(call.body)
     if previous is not None:
         await _continued(context, call, previous)
 

@@ -33,9 +33,6 @@ _PREFIXES = {
 _NAMED = frozenset({"item_reference"})
 """Items whose id is not their own."""
 
-_ESCAPED = b"\\u00"
-"""How a letter of a field's name begins where it is escaped: whoever decodes it reads the same name."""
-
 _encode = msgspec.json.Encoder().encode
 
 
@@ -45,8 +42,6 @@ def previous_response_id(body: bytes) -> str | None:
     Raises:
         ClientMistake: the body is not a JSON object.
     """
-    if b"previous_response_id" not in body and _ESCAPED not in body:
-        return None
     value = decode_object(body).get("previous_response_id")
     return value if isinstance(value, str) and value else None
 
