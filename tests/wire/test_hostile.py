@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import time
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -14,10 +15,11 @@ from hypothesis import strategies as st
 
 from afterbay.core.errors import ClientMistake, ProviderError
 from afterbay.core.event import Event, fold
-from afterbay.wire import openai_embeddings
+from afterbay.wire import aws_stream, openai_embeddings
 from afterbay.wire.anthropic_messages.count import parse_count_answer, parse_count_request
 from afterbay.wire.dialect import Head
 from afterbay.wire.features import features
+from afterbay.wire.framing import splitter_for
 from afterbay.wire.registry import DIALECTS, EMBED_DIALECTS
 from afterbay.wire.splice import replace_model
 from afterbay.wire.sse import Splitter
@@ -272,3 +274,20 @@ def test_replacing_the_model_takes_time_by_the_body_s_length_only(filling: str) 
 
     grows_evenly(work, 2000)
     assert json.loads(replace_model(("{" + filling * 5 + '"model":"m"}').encode(), "other"))["model"] == "other"
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/event-stream", "application/json", "application/x-ndjson", aws_stream.CONTENT_TYPE]
+)
+def test_an_event_in_tiny_pieces_takes_little_more_memory_than_it_is_long(kind: str) -> None:
+    splitter = splitter_for(kind, 1 << 24)
+    body = b'data: {"a":"' if kind == "text/event-stream" else b'{"a":"'
+    whole = aws_stream.event("x", b"y" * 400_000) if kind == aws_stream.CONTENT_TYPE else body + b"y" * 400_000
+    tracemalloc.start()
+    try:
+        for at in range(0, len(whole) - 8, 2):
+            splitter.feed(whole[at : at + 2])
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert used < 1_500_000

@@ -15,7 +15,7 @@ from zlib import crc32
 
 import msgspec
 
-from afterbay.wire.sse import EventTooLarge, SseEvent
+from afterbay.wire.sse import EventTooLarge, SseEvent, gather
 
 Value: TypeAlias = bool | int | bytes | str
 """A header's value. A timestamp is an integer (milliseconds since 1970), a UUID its sixteen bytes."""
@@ -66,11 +66,11 @@ class FrameSplitter:
         """
         if self._error is not None:
             raise self._error
-        self._pieces.append(data)
+        gather(self._pieces, data)
         self._size += len(data)
         if self._size < self._wanted:
             return b"", []
-        held = b"".join(self._pieces) if len(self._pieces) > 1 else data
+        held = b"".join(self._pieces)
         events: list[SseEvent] = []
         at = 0
         try:

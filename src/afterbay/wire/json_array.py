@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from afterbay.wire.sse import EventTooLarge, SseEvent
+from afterbay.wire.sse import EventTooLarge, SseEvent, gather
 
 _SIGN = re.compile(rb'["{}\[\]]')
 _IN_STRING = re.compile(rb'["\\]')
@@ -82,7 +82,7 @@ class Splitter:
     def _keep(self, data: bytes) -> None:
         if not data:
             return
-        self._pieces.append(data)
+        gather(self._pieces, data)
         self._size += len(data)
         if self._size > self._limit_bytes:
             raise EventTooLarge(f"an event of over {self._limit_bytes} bytes; the limit is limits.event_bytes")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from afterbay.wire.sse import EventTooLarge, SseEvent
+from afterbay.wire.sse import EventTooLarge, SseEvent, gather
 
 
 class Splitter:
@@ -22,7 +22,7 @@ class Splitter:
         end = data.rfind(b"\n") + 1
         raw = self._taken(data[:end]) if end else b""
         if end < len(data):
-            self._pieces.append(data[end:])
+            gather(self._pieces, data[end:])
             self._size += len(data) - end
             if self._size > self._limit_bytes:
                 raise EventTooLarge(f"an event of over {self._limit_bytes} bytes; the limit is limits.event_bytes")

@@ -77,20 +77,25 @@ class Splitter:
 
     def _keep(self, data: bytes) -> None:
         """Adds to the unfinished tail. The longest blank line has four bytes, so its seam needs three."""
-        self._pieces.append(data)
+        gather(self._pieces, data)
         self._size += len(data)
         self._seam = (self._seam + data[-3:])[-3:]
         if self._size > self._limit_bytes:
             raise EventTooLarge(f"an event of over {self._limit_bytes} bytes; the limit is limits.event_bytes")
-        # Neighbours of about one size become one: few are kept, and no byte is copied more than log2(pieces) times.
-        while len(self._pieces) > 1 and len(self._pieces[-2]) <= 2 * len(self._pieces[-1]):
-            last = self._pieces.pop()
-            self._pieces[-1] += last
 
     def _all_kept(self) -> bytes:
         tail = b"".join(self._pieces)
         self._pieces, self._size, self._seam = [], 0, b""
         return tail
+
+
+def gather(pieces: list[bytes], data: bytes) -> None:
+    """Adds to the pieces of something unfinished. Neighbours of about one size become one: few are kept, each of which
+    takes forty bytes of its own, and no byte is copied more than log2(pieces) times."""
+    pieces.append(data)
+    while len(pieces) > 1 and len(pieces[-2]) <= 2 * len(pieces[-1]):
+        last = pieces.pop()
+        pieces[-1] += last
 
 
 def _end_of_last_event(data: bytes) -> int:
