@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Iterable
 from functools import cache
@@ -12,7 +13,8 @@ import msgspec
 
 from afterbay.config.snapshot import Provider
 from afterbay.config.targets import at_host
-from afterbay.core.message import Message, Part, ToolResult
+from afterbay.core.errors import ClientMistake
+from afterbay.core.message import Document, Message, Part, ToolResult
 from afterbay.core.request import ChatRequest
 from afterbay.policy.plan import Route
 from afterbay.testing.answers import answered, streamed
@@ -88,7 +90,11 @@ def cell(client: str, probe: Probe, column: Column) -> Cell:
     new = tuple(one for one in out.warnings if one not in before.warnings)
     asked = difference(read(client, body), read(client, base))
     built = difference(read_back(column, out), read_back(column, before))
-    return judge(asked, built, new)
+    own = raw(out.sent) - raw(before.sent) if column.vendor else Counter[Atom]()
+    if not any(asked) and not new:
+        reason = UNREAD.get((client, probe.name))
+        return Cell("held", reason) if reason else Cell("silent", "silent: not read")
+    return judge(asked, built, new, own, column.title)
 
 
 def param_of(out: Outcome) -> str:
@@ -108,14 +114,15 @@ def difference(now: Counter[Atom], before: Counter[Atom]) -> Change:
     return now - before, before - now
 
 
-def judge(asked: Change, came: Change, new: tuple[str, ...]) -> Cell:
-    """Compares what the client asked for more with what came out more. Nothing may be missing without a word."""
+def judge(asked: Change, came: Change, new: tuple[str, ...], own: Counter[Atom], title: str = "") -> Cell:
+    """Compares what the client asked for more with what came out more. Nothing may be missing without a word.
+
+    `own`: the leaves of the body itself, where a host may have words of its own that its protocol's reader knows not.
+    """
     wanted, unwanted = asked
     got, gone = came
     lost = [one.partition(": ")[2] for one in new if not one.startswith("set: ")]
     was_set = [one.removeprefix("set: ") for one in new if one.startswith("set: ")]
-    if not wanted and not unwanted:
-        return Cell("silent", "silent: not read") if not new else Cell("lost", "lost: " + names([*lost, *was_set]))
     named = Counter({one: count for one, count in wanted.items() if one[0] in ("foreign", "hints")})
     plain_wanted = wanted - named
     unnamed = [value for _, _, value in named if not any(value in one for one in new) and not _found(value, got)]
@@ -126,11 +133,14 @@ def judge(asked: Change, came: Change, new: tuple[str, ...]) -> Cell:
         how = "as " + shown(extra) if missing and extra else "yes" if plain_wanted and len(missing) < len(plain_wanted) else ""
         told = [how, "set: " + names(was_set) if was_set else "", "lost: " + names(lost) if lost else ""]
         return Cell("lost" if lost else "set", "; ".join(one for one in told if one))
-    held = [HELD[key, value] for _, key, value in missing if (key, value) in HELD]
+    held = [reason for _, key, value in missing if (reason := held_by(key, value, title))]
     for group, key, value in missing:
-        replaced = any(other[0] == group for other in extra) and group != "messages"
-        if not replaced and not _found(value, extra) and (key, value) not in HELD:
-            return Cell("silent", f"silent: {key}={short(value)}")
+        alike = [other for other in extra if other[0] == group and (group != "messages" or other[1] == key)]
+        replaced = bool(alike) and (group != "messages" or key.endswith(".id"))
+        if not replaced and not _found(value, extra) and not held_by(key, value, title):
+            if not _found(value, own) and not (own and group in ("reasoning", "sampling")):
+                return Cell("silent", f"silent: {key}={short(value)}")
+            extra = extra + own
     if unwanted - gone and not extra and not held:
         return Cell("silent", "silent: still " + shown(unwanted - gone))
     if missing and extra:
@@ -141,15 +151,56 @@ def judge(asked: Change, came: Change, new: tuple[str, ...]) -> Cell:
 
 
 DEFAULT, ALWAYS = "default", "always so"
-HELD = {
+HELD: dict[tuple[str, ...], str] = {
     ("tool_choice.mode", "auto"): DEFAULT,
     ("parallel_tool_calls", "true"): DEFAULT,
     ("parallel_tool_calls", "false"): "seen to here",
     ("tools.strict", "false"): DEFAULT,
     ("response_format.kind", "text"): DEFAULT,
     ("response_format.strict", "true"): ALWAYS,
+    ("response_format.strict", "false", "deepseek"): DEFAULT,
+    ("reasoning.show", "true"): DEFAULT,
+    ("reasoning.show", "false"): "nothing to show",
 }
 """What needs no word to a provider: it is what happens unasked, or the gateway sees to it itself."""
+
+
+def held_by(key: str, value: str, title: str) -> str | None:
+    return HELD.get((key, value)) or HELD.get((key, value, title))
+
+
+_IDS = "an id or a state of the provider's own store"
+_CALL_SAYS = "its call says it"
+UNREAD: dict[tuple[str, str], str] = {
+    ("openai.chat", "stream_options.include_usage"): "seen to here",
+    ("openai.chat", "stream_options.include_obfuscation=false"): DEFAULT,
+    ("openai.chat", "modalities [text]"): DEFAULT,
+    ("openai.responses", "include=reasoning.encrypted_content"): ALWAYS,
+    ("openai.responses", "reasoning.context=auto"): DEFAULT,
+    ("openai.responses", "text.verbosity=medium"): DEFAULT,
+    ("openai.responses", "stream_options.include_obfuscation=false"): DEFAULT,
+    ("openai.responses", "store=false"): "seen to here",
+    ("openai.responses", "background=false"): DEFAULT,
+    ("openai.responses", "truncation=disabled"): DEFAULT,
+    ("openai.responses", "tools[function].allowed_callers=direct"): DEFAULT,
+    ("openai.responses", "input[message].status"): _IDS,
+    ("openai.responses", "input[reasoning].status"): _IDS,
+    ("openai.responses", "input[function_call].id"): _IDS,
+    ("openai.responses", "input[function_call].status"): _IDS,
+    ("openai.responses", "input[function_call].caller=direct"): DEFAULT,
+    ("openai.responses", "input[function_call_output].id"): _IDS,
+    ("openai.responses", "input[function_call_output].status"): _IDS,
+    ("openai.responses", "input[function_call_output].name"): _CALL_SAYS,
+    ("openai.chat", "messages[tool].name"): _CALL_SAYS,
+    ("anthropic.messages", "tools[custom].type"): DEFAULT,
+    ("anthropic.messages", "tools[custom].defer_loading=false"): DEFAULT,
+    ("anthropic.messages", "tools[custom].allowed_callers=direct"): DEFAULT,
+    ("anthropic.messages", "messages[user].content[document].citations (off)"): DEFAULT,
+    ("anthropic.messages", "messages[].content[tool_use].caller=direct"): DEFAULT,
+    ("gemini", "generationConfig.responseModalities [TEXT]"): DEFAULT,
+    ("gemini", "generationConfig.thinkingConfig.includeThoughts=false"): DEFAULT,
+}
+"""What a client may say and no provider need hear. Every other probe that no dialect reads is a silent loss."""
 
 
 def _found(value: str, among: Iterable[Atom]) -> bool:
@@ -182,7 +233,30 @@ def read_back(column: Column, out: Outcome) -> Counter[Atom]:
     model, stream = None, None
     if column.dialect in (GEMINI, "bedrock.converse"):
         model, stream = column.model, "stream" in out.path.lower()
-    return atoms(DIALECTS[column.dialect].parse_request(out.sent, model, stream), out.sent, shows_fields=True)
+    try:
+        request = DIALECTS[column.dialect].parse_request(out.sent, model, stream)
+    except ClientMistake:  # a host's own form of a field: the body itself must show it
+        return Counter()
+    return atoms(request, out.sent, shows_fields=True)
+
+
+@cache
+def raw(body: bytes) -> Counter[Atom]:
+    """The leaves of a body as they stand there."""
+    found: list[Atom] = []
+
+    def walk(node: Any, at: str) -> None:
+        if isinstance(node, dict):
+            for name, value in node.items():
+                walk(value, f"{at}.{name}" if at else name)
+        elif isinstance(node, list):
+            for value in node:
+                walk(value, at + "[]")
+        else:
+            found.append(("raw", at, str(node).lower() if isinstance(node, bool) else plain(node)))
+
+    walk(json.loads(body or b"{}"), "")
+    return Counter(found)
 
 
 def atoms(request: ChatRequest, body: bytes, *, shows_fields: bool = False) -> Counter[Atom]:
@@ -218,10 +292,15 @@ def message_atoms(message: Message) -> list[Atom]:
 def part_atoms(part: Part, where: str) -> list[Atom]:
     kind = f"{where}.{type(part).__name__.lower()}"
     if isinstance(part, ToolResult):
-        found = [one for item in part.parts for one in part_atoms(item, kind)]
-        found.append(("messages", f"{kind}.id", part.id))
-        return found + ([("messages", f"{kind}.is_error", "true")] if part.is_error else [])
-    return [("messages", f"{kind}.{name}", value) for name, value in leaves(part)]
+        inner = [one for item in part.parts for one in part_atoms(item, kind)]
+        inner.append(("messages", f"{kind}.id", part.id))
+        return inner + ([("messages", f"{kind}.is_error", "true")] if part.is_error else [])
+    if isinstance(part, Document) and part.data is not None and (part.media_type or "").startswith("text/"):
+        part = Document(text=b64decode(part.data).decode(), name=part.name)  # the same file in other letters
+    found = dict(leaves(part))
+    if "url" in found:  # what is fetched says itself what it is
+        found.pop("media_type", None)
+    return [("messages", f"{kind}.{name}", value) for name, value in found.items()]
 
 
 def leaves(node: Any) -> list[tuple[str, str]]:
@@ -249,5 +328,5 @@ def plain(value: Any) -> str:
             tree = json.loads(value)
         except ValueError:
             return value
-        return json.dumps(tree, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return json.dumps(tree, separators=(",", ":"), ensure_ascii=False)
     return json.dumps(value)

@@ -140,6 +140,8 @@ PROBES = [
         BASE | {"functions": [{"name": "f"}]},
     ),
     field("no_such_field", 1),
+    Probe("messages[].no_such_field", BASE | {"messages": [HI | {"no_such_field": 1}]}, BASE),
+    tool("function].no_such_field", {"type": "function", "function": {**FUNCTION, "no_such_field": 1}}),
     # the form of the answer
     form("=text", {"type": "text"}),
     form("=json_object", {"type": "json_object"}),

@@ -10,6 +10,7 @@ HI = {"role": "user", "parts": [{"text": "hi"}]}
 BASE: dict[str, Any] = {"contents": [HI], "generationConfig": {"maxOutputTokens": 64}}
 SCHEMA = {"type": "OBJECT", "properties": {"city": {"type": "STRING"}}, "required": ["city"]}
 PLAIN = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+TWO = {"type": "OBJECT", "properties": {"a": {"type": "STRING"}, "b": {"type": "STRING"}}}
 DECLARED = {"name": "weather", "parameters": SCHEMA}
 TOOLS = BASE | {"tools": [{"functionDeclarations": [DECLARED, {"name": "time", "parameters": SCHEMA}]}]}
 CALL = {"functionCall": {"name": "weather", "args": {"city": "Rome"}}}
@@ -111,7 +112,7 @@ PROBES = [
     config("responseMimeType", "application/json"),
     config("responseMimeType", "text/x.enum"),
     config("responseSchema", SCHEMA, base={"responseMimeType": "application/json"}),
-    config("responseSchema", SCHEMA | {"propertyOrdering": ["city"]}, ".propertyOrdering", base={"responseMimeType": "application/json", "responseSchema": SCHEMA}),
+    config("responseSchema", TWO | {"propertyOrdering": ["b", "a"]}, ".propertyOrdering", base={"responseMimeType": "application/json", "responseSchema": TWO}),
     config("responseSchema", SCHEMA | {"nullable": True}, ".nullable", base={"responseMimeType": "application/json", "responseSchema": SCHEMA}),
     config("responseJsonSchema", PLAIN, base={"responseMimeType": "application/json"}),
     config("responseFormat", {"text": {"mimeType": "application/json"}}),

@@ -193,7 +193,7 @@ PROBES = [
     said("input_audio]", {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}),
     item("reasoning]", HI, THOUGHT, ANSWER | {"content": [SAID]}, base=[HI, ANSWER | {"content": [SAID]}]),
     item("reasoning].content", HI, THOUGHT | {"summary": [], "content": [{"type": "reasoning_text", "text": "let me see"}]}, ANSWER | {"content": [SAID]}, base=[HI, ANSWER | {"content": [SAID]}]),
-    item("reasoning].encrypted_content", HI, THOUGHT | {"encrypted_content": "c2VjcmV0"}, ANSWER | {"content": [SAID]}, base=[HI, THOUGHT, ANSWER | {"content": [SAID]}]),
+    item("reasoning].encrypted_content", HI, THOUGHT | {"encrypted_content": "c2VjcmV0"}, ANSWER | {"content": [SAID]}, base=[HI, ANSWER | {"content": [SAID]}]),
     item("reasoning].status", HI, THOUGHT | {"status": "completed"}, base=[HI, THOUGHT]),
     item("function_call]", *PAIR, base=[HI], tools=[TOOL]),
     item("function_call].arguments (no JSON)", HI, CALL | {"arguments": '{"city":'}, RESULT, base=[HI, RESULT], tools=[TOOL]),

@@ -196,6 +196,8 @@ class _Turns:
         media_type = text(left.pop("mimeType", None), f"{where}.mimeType") or ""
         name = text(left.pop("displayName", None), f"{where}.displayName")
         kind, _, short = media_type.partition("/")
+        self._notes.rest(left, "contents.parts.inlineData")
+        self._nameless(name, kind)
         if not media_type:
             raise ClientMistake(f"{where}.mimeType: inline data needs it.", param=f"{where}.mimeType")
         if kind == "image":
@@ -213,6 +215,7 @@ class _Turns:
         url = text(left.pop("fileUri", None), f"{where}.fileUri") or ""
         media_type = text(left.pop("mimeType", None), f"{where}.mimeType") or media_type_of_url(url)
         name = text(left.pop("displayName", None), f"{where}.displayName")
+        self._notes.rest(left, "contents.parts.fileData")
         split = urlsplit(url)
         host = split.hostname or ""
         kind = (media_type or "").partition("/")[0]
@@ -220,9 +223,15 @@ class _Turns:
         if split.scheme not in ("http", "https") or private or kind not in ("image", "application", "text"):
             self._notes.foreign["contents.parts.fileData"] = None
             return []
+        self._nameless(name, kind)
         if kind == "image":
             return [Image(url=url, media_type=media_type)]
         return [Document(url=url, media_type=media_type, name=name)]
+
+    def _nameless(self, name: str | None, kind: str) -> None:
+        """Only documents have a name that other protocols can say."""
+        if name is not None and kind in ("image", "audio", "video"):
+            self._notes.hints["contents.parts.displayName"] = None
 
 
 def parse_part_texts(raw: msgspec.Raw, where: str) -> str:

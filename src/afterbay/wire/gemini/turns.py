@@ -55,11 +55,11 @@ class Turns:
         if lead == len(messages) and lead:
             lead -= 1
         system = [part for message in messages[:lead] for part in self._system(message)]
+        if any(message.name is not None for message in messages):
+            self.losses["messages.name"] = None
         for message in messages[lead:]:
             if message.role in ("system", "developer"):
                 self.losses["messages.system_after_start"] = None
-            if message.name is not None:
-                self.losses["messages.name"] = None
             self._message(_ROLE.get(message.role, "user"), message.parts)
         self._flush()
         return self._contents, system

@@ -103,13 +103,16 @@ def _config(request: ChatRequest, model: str, losses: dict[str, None]) -> dict[s
 
 
 def _format(wanted: ResponseFormat, losses: dict[str, None]) -> dict[str, Any]:
-    """Gemini holds to a schema always, so `strict` needs no word; the schema's name and description have no place."""
+    """Gemini holds to a schema always, so `strict` needs no word; that it need not, and the schema's name and
+    description, have no place."""
     if wanted.kind == "text":
         return {"responseMimeType": "text/plain"}
     if wanted.name is not None:
         losses["response_format.name"] = None
     if wanted.description is not None:
         losses["response_format.description"] = None
+    if wanted.strict is False:
+        losses["response_format.strict"] = None
     said: dict[str, Any] = {"responseMimeType": "application/json"}
     return said if wanted.schema is None else said | {"responseJsonSchema": msgspec.Raw(wanted.schema)}
 

@@ -23,6 +23,7 @@ from afterbay.core.request import ChatRequest, Reasoning, ResponseFormat, Sampli
 from afterbay.wire.decoding import convert, decode_object
 from afterbay.wire.openai_chat.build import build_request
 from afterbay.wire.openai_chat.details import Detail, read_details
+from afterbay.wire.openai_chat.unread import unread
 from afterbay.wire.openai_fields import split_data_url
 
 __all__ = ["HINTS", "build_request", "parse_request"]
@@ -173,6 +174,7 @@ class Body(msgspec.Struct):
 
 
 _KNOWN = frozenset(field.encode_name for field in msgspec.structs.fields(Body))
+_MESSAGE = frozenset(field.encode_name for field in msgspec.structs.fields(_Message))
 
 
 def parse_request(body: bytes, model: str | None = None, stream: bool | None = None) -> ChatRequest:
@@ -200,7 +202,7 @@ def parse_request(body: bytes, model: str | None = None, stream: bool | None = N
         stream=bool(read.stream) if stream is None else stream,
         include_usage=bool(read.stream_options and read.stream_options.include_usage),
         foreign=tuple(dict.fromkeys(foreign)),
-        hints=tuple(name for name in data if name in HINTS and data[name] is not None),
+        hints=(*(name for name in data if name in HINTS and data[name] is not None), *unread(data, _MESSAGE)),
     )
 
 
@@ -305,8 +307,11 @@ def _message(message: _Message, index: int, foreign: list[str]) -> Message:
             raise ClientMistake(
                 f"The field '{at}.tool_call_id' is missing.", param=f"{at}.tool_call_id", code="missing_field"
             )
-        parts = tuple(p for p in _parts(message.content, at, foreign) if isinstance(p, (Text, Image, Document)))
-        return Message("tool", (ToolResult(message.tool_call_id, parts),))
+        parts = _parts(message.content, at, foreign)
+        kept = tuple(part for part in parts if isinstance(part, (Text, Image, Document)))
+        if len(kept) < len(parts):  # audio
+            foreign.append(f"{at}.content")
+        return Message("tool", (ToolResult(message.tool_call_id, kept),))
     if message.content is None and role != "assistant":
         raise ClientMistake(f"The field '{at}.content' is missing.", param=f"{at}.content", code="missing_field")
     if role == "assistant":

@@ -19,6 +19,7 @@ from afterbay.wire.decoding import convert, decode_object
 from afterbay.wire.openai_responses.body import Body, Format, ReasoningConfig, Tool
 from afterbay.wire.openai_responses.custom import read_custom
 from afterbay.wire.openai_responses.reader import read_items
+from afterbay.wire.openai_responses.unread import unread
 
 HINTS = frozenset(
     {
@@ -58,6 +59,7 @@ def parse_request(body: bytes, model: str | None = None, stream: bool | None = N
     tools = tuple(tool for tool in _tools(read.tools or [], foreign, hints) if allowed is None or tool.name in allowed)
     _flags(read, foreign, hints)
     messages = _messages(read, data, foreign, hints)
+    unread(data, foreign, hints)
     streams = bool(read.stream) if stream is None else stream
     return ChatRequest(
         model=model or read.model,

@@ -22,6 +22,8 @@ def write_input(messages: Sequence[Message], body: dict[str, Any], losses: list[
     instructions = _instructions(messages)
     if instructions is not None:
         body["instructions"] = instructions
+        if messages[0].name is not None:
+            losses.append("messages.name")
         messages = messages[1:]
     items: list[dict[str, Any]] = []
     for message in messages:
