@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Iterable
 from functools import cache
@@ -138,7 +138,7 @@ def judge(asked: Change, came: Change, new: tuple[str, ...], own: Counter[Atom],
         alike = [other for other in extra if other[0] == group and (group != "messages" or other[1] == key)]
         replaced = bool(alike) and (group != "messages" or key.endswith(".id"))
         if not replaced and not _found(value, extra) and not held_by(key, value, title):
-            if not _found(value, own) and not (own and group in ("reasoning", "sampling")):
+            if not _found(value, own) and not _found(b64encode(value.encode()).decode(), own) and not (own and group in ("reasoning", "sampling")):
                 return Cell("silent", f"silent: {key}={short(value)}")
             extra = extra + own
     if unwanted - gone and not extra and not held:
@@ -159,6 +159,7 @@ HELD: dict[tuple[str, ...], str] = {
     ("response_format.kind", "text"): DEFAULT,
     ("response_format.strict", "true"): ALWAYS,
     ("response_format.strict", "false", "deepseek"): DEFAULT,
+    ("user.audio.format", "wav", "mistral"): "the data says it",
     ("reasoning.show", "true"): DEFAULT,
     ("reasoning.show", "false"): "nothing to show",
 }
