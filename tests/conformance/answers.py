@@ -70,6 +70,7 @@ CHAT_FEATURES = {
     "usage: audio": chat(usage={"prompt_tokens_details": {"audio_tokens": 3}}),
     "service_tier": chat() | {"service_tier": "flex"},
     "system_fingerprint": chat() | {"system_fingerprint": "fp"},
+    "search_results (Perplexity)": chat() | {"search_results": [{"title": "t", "url": "https://example.org"}]},
     "citations (Perplexity)": chat() | {"citations": ["https://example.org"]},
 }
 
@@ -109,7 +110,8 @@ RESPONSES_FEATURES = {
     "text": response(message(words("well"))),
     "text, two blocks": response(message(words(), words("fine"))),
     "text, two messages": response(message(words()), message(words("fine"), id="msg_2")),
-    "message phase": response(message(words(), phase="final_answer")),
+    "message phase: final_answer": response(message(words(), phase="final_answer")),
+    "message phase: commentary": response(message(words(), phase="commentary")),
     "refusal": response(message({"type": "refusal", "refusal": "I will not"})),
     "reasoning (summary)": response(THOUGHT, message(words())),
     "reasoning (text)": response(THOUGHT | {"summary": [], "content": [{"type": "reasoning_text", "text": "let me see"}]}, message(words())),

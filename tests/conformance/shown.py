@@ -70,6 +70,7 @@ UNREAD = {
     "performanceConfig": "not passed on",
     "openai.chat usage: audio": "in the whole",
     "container": "not passed on",
+    "message phase: final_answer": "default",
     "context_management": "not passed on",
     "usage: server tools": "not passed on",
 }
@@ -139,4 +140,5 @@ def ended(client: str, told: Told) -> Cell:
         error = event
     if not error:
         return Cell("silent", "silent: no error")
-    return Cell("translated", f"error event `{error.get('code') if client != MESSAGES else error.get('type')}`")
+    word = error.get("status") or error.get("type") or error.get("code")
+    return Cell("translated", f"error event, `{word}`")

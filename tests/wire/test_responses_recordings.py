@@ -63,7 +63,8 @@ def expected(row: dict[str, Any]) -> dict[str, Any]:
         "usage": Usage(
             usage["input_tokens"] - cached - written, cached, written, usage["output_tokens"] - reasoning, reasoning
         ),
-        "extras": {item["type"] for item in items} - {"message", "reasoning", "function_call"},
+        "extras": ({item["type"] for item in items} - {"message", "reasoning", "function_call"})
+        | {"phase=commentary" for item in items if item.get("phase") == "commentary"},
     }
 
 

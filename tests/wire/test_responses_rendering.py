@@ -186,7 +186,7 @@ def test_calls_whose_pieces_are_mixed_stay_whole() -> None:
     ("reason", "status", "why", "losses"),
     [
         ("stop", "completed", None, ()),
-        ("stop_sequence", "completed", None, ()),
+        ("stop_sequence", "completed", None, {"finish.stop_sequence"}),
         ("tool_calls", "completed", None, ()),
         ("length", "incomplete", "max_output_tokens", ()),
         ("content_filter", "incomplete", "content_filter", ()),

@@ -121,6 +121,9 @@ class _Body(msgspec.Struct):
     usage: _Usage | None = None
     x_groq: _Groq | None = None
     error: Any = None
+    citations: msgspec.Raw = msgspec.Raw()
+    search_results: msgspec.Raw = msgspec.Raw()
+    """Perplexity's sources, beside the choices and in every chunk."""
 
 
 _decode = msgspec.json.Decoder(_Body).decode
@@ -199,6 +202,7 @@ class ChunkParser:
         if not self._started and (body.id or body.model or body.choices):
             self._started = True
             out.append(Started(body.id or "", body.model or ""))
+            _read_sources(body, out)
         if body.error or name == b"error":
             out.append(Failed(read_error(msgspec.json.decode(data), None)))
             return
@@ -238,6 +242,8 @@ class ChunkParser:
         if choice.finish_reason and self._finishes.get(index) != choice.finish_reason:  # some hosts repeat it
             self._finishes[index] = choice.finish_reason
             out.append(Finished(FINISH.get(choice.finish_reason, "stop"), None, index))
+            if choice.finish_reason not in FINISH:
+                out.append(Extra(f"finish_reason={choice.finish_reason}"))
 
     def _read_call(self, call: _ToolCall, choice: int, out: list[Event]) -> None:
         calls = self._calls.setdefault(choice, [])
@@ -331,6 +337,12 @@ def _read_extras(said: _Said, out: list[Event]) -> None:
             out.append(Extra(name))
 
 
+def _read_sources(body: _Body, out: list[Event]) -> None:
+    for name in ("citations", "search_results"):
+        if bytes(getattr(body, name)) not in _NOTHING:
+            out.append(Extra(name))
+
+
 def parse_answer(body: bytes, seed: str) -> list[Event]:
     """Reads a whole answer.
 
@@ -348,6 +360,7 @@ def parse_answer(body: bytes, seed: str) -> list[Event]:
         if choice.index is None:
             choice.index = position
         parser.read_choice(choice, choice.message or choice.delta, out)
+    _read_sources(data, out)
     counted = read_usage(data.usage) if data.usage else None
     if counted is not None:
         out.append(UsageSeen(counted))

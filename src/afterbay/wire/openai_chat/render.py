@@ -39,7 +39,9 @@ FINISH: dict[FinishReason, str] = {
     "pause": "stop",
     "error": "stop",
 }
-"""The dialect has no word for a pause or for a failed generation: both are said to be `stop`, and counted as losses."""
+UNSAID = frozenset({"stop_sequence", "pause", "error"})
+"""The dialect has no word for a stop sequence, for a pause or for a failed generation: they are said to be `stop`, and
+counted as losses."""
 
 CHOICES = 128
 """The most choices of an answer (OpenAI's limit of `n`). SDKs append choices as they come, so none may be shown before
@@ -163,7 +165,7 @@ class ChunkRenderer:
             if rest:
                 self._delta(choice, {"reasoning_details": rest}, out)
             reason = self._finished.get(choice, "stop")
-            if reason in ("pause", "error"):
+            if reason in UNSAID:
                 self.losses.add(f"finish.{reason}")
             if reason != "length":
                 self._fill(choice, out)
@@ -235,7 +237,7 @@ def _choice(index: int, choice: Choice, losses: set[str]) -> dict[str, Any]:
     if calls:
         message["tool_calls"] = calls
     reason = choice.finish or "stop"
-    if reason in ("pause", "error"):
+    if reason in UNSAID:
         losses.add(f"finish.{reason}")
     return {"index": index, "message": message, "logprobs": None, "finish_reason": FINISH[reason]}
 

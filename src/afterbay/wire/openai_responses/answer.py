@@ -69,6 +69,7 @@ class _Item(msgspec.Struct):
     content: list[_Part] | None = None
     summary: list[_Part] | None = None
     encrypted_content: str | None = None
+    phase: str | None = None
 
 
 class _InputDetails(msgspec.Struct):
@@ -360,6 +361,8 @@ class StreamParser:
             out.append(ToolCallDelta(state.call, text or "{}"))
 
     def _end_message(self, state: _Open, item: _Item, out: list[Event]) -> None:
+        if item.phase == "commentary":  # the other one is how every answer ends
+            out.append(Extra("phase=commentary"))
         has_text, has_refusal = state.has_said(_TEXT), state.has_said(_REFUSAL)
         for index, part in enumerate(item.content or ()):
             if part.type == "refusal":

@@ -46,7 +46,11 @@ _NO_TIER = (b'"auto"',)
 INCOMPLETE: dict[FinishReason, str] = {"length": "max_output_tokens", "content_filter": "content_filter"}
 """Reasons for which an answer is incomplete; with every other one it is complete."""
 
-LOSSES: dict[FinishReason, str] = {"pause": "finish.pause", "error": "finish.error"}
+LOSSES: dict[FinishReason, str] = {
+    "stop_sequence": "finish.stop_sequence",
+    "pause": "finish.pause",
+    "error": "finish.error",
+}
 """Reasons that the protocol has no word for: a client sees a completed answer."""
 
 _CODES: dict[ErrorKind, str] = {
