@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 CLIENTS := .venv-clients
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-clients demo bench coverage lock lock-clients clean
+.PHONY: help setup check format test test-clients conformance demo bench coverage lock lock-clients clean
 
 help:           ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -54,6 +54,9 @@ lock-clients:   ## write the locks of test-clients anew (npm must be there)
 
 clean:          ## remove what make made
 	rm -rf $(VENV) $(CLIENTS) tests/clients/vercel/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+conformance: setup ## run every field between every two protocols and write docs/conformance.md
+	$(BIN)/python -m tests.conformance > docs/.conformance.md && mv docs/.conformance.md docs/conformance.md
 
 demo: setup     ## start it with local models and two emulated providers, ask, break one, show the log
 	$(BIN)/python demo/demo.py

@@ -9,7 +9,10 @@ from .probe import BEDROCK, CHAT, COHERE, GEMINI, MESSAGES, PNG, RESPONSES, Prob
 
 ARGUMENTS = '{"city":"Rome"}'
 BROKEN = '{"city":'
-CITATION = {"type": "url_citation", "url_citation": {"url": "https://example.org", "title": "t", "start_index": 0, "end_index": 1}}
+CITATION = {
+    "type": "url_citation",
+    "url_citation": {"url": "https://example.org", "title": "t", "start_index": 0, "end_index": 1},
+}
 LOGPROBS = {"content": [{"token": "ok", "bytes": [111, 107], "logprob": -0.1, "top_logprobs": []}], "refusal": None}
 
 
@@ -20,11 +23,20 @@ def made(base: dict[str, Any], features: dict[str, dict[str, Any]]) -> list[Prob
 # --- openai.chat
 
 
-def chat(message: dict[str, Any] | None = None, finish: str = "stop", usage: dict[str, Any] | None = None, **choice: Any) -> dict[str, Any]:
+def chat(
+    message: dict[str, Any] | None = None, finish: str = "stop", usage: dict[str, Any] | None = None, **choice: Any
+) -> dict[str, Any]:
     said = {"role": "assistant", "content": "ok", "refusal": None} | (message or {})
     counts = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18} | (usage or {})
     one = {"index": 0, "message": said, "finish_reason": finish, "logprobs": None} | choice
-    return {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "x", "choices": [one], "usage": counts}
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "x",
+        "choices": [one],
+        "usage": counts,
+    }
 
 
 def call(number: int = 1, arguments: str = ARGUMENTS, **more: Any) -> dict[str, Any]:
@@ -49,13 +61,22 @@ CHAT_FEATURES = {
     "reasoning (`reasoning_content`)": chat({"reasoning_content": "let me see"}),
     "reasoning (`reasoning`)": chat({"reasoning": "let me see"}),
     "reasoning, signed (OpenRouter)": chat({"reasoning": "let me see", "reasoning_details": [SIGNED]}),
-    "reasoning (Mistral's parts)": chat({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "let me see"}]}, {"type": "text", "text": "ok"}]}),
+    "reasoning (Mistral's parts)": chat(
+        {
+            "content": [
+                {"type": "thinking", "thinking": [{"type": "text", "text": "let me see"}]},
+                {"type": "text", "text": "ok"},
+            ]
+        }
+    ),
     "tool call": calls(call()),
     "tool calls, parallel": calls(call(), call(2)),
     "tool call, arguments no JSON": calls(call(arguments=BROKEN)),
     "tool call with a thought signature": calls(call(extra_content={"google": {"thought_signature": "c2ln"}})),
     "text beside a tool call": chat({"tool_calls": [call()]}, "tool_calls"),
-    "function_call (old)": chat({"content": None, "function_call": {"name": "weather", "arguments": ARGUMENTS}}, "function_call"),
+    "function_call (old)": chat(
+        {"content": None, "function_call": {"name": "weather", "arguments": ARGUMENTS}}, "function_call"
+    ),
     "finish: length": chat(finish="length"),
     "finish: content_filter": chat(finish="content_filter"),
     "finish: unknown": chat(finish="because"),
@@ -78,7 +99,13 @@ CHAT_FEATURES = {
 
 
 def message(*content: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant", "content": list(content)} | more
+    return {
+        "type": "message",
+        "id": "msg_1",
+        "status": "completed",
+        "role": "assistant",
+        "content": list(content),
+    } | more
 
 
 def words(text: str = "ok", **more: Any) -> dict[str, Any]:
@@ -94,7 +121,13 @@ def response(*output: dict[str, Any], usage: dict[str, Any] | None = None, **mor
         "total_tokens": 18,
     } | (usage or {})
     head = {"id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": "x", "error": None}
-    rest = {"incomplete_details": None, "parallel_tool_calls": True, "tool_choice": "auto", "tools": [], "usage": counts}
+    rest = {
+        "incomplete_details": None,
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        "usage": counts,
+    }
     return head | {"output": list(output or (message(words()),))} | rest | more
 
 
@@ -114,18 +147,38 @@ RESPONSES_FEATURES = {
     "message phase: commentary": response(message(words(), phase="commentary")),
     "refusal": response(message({"type": "refusal", "refusal": "I will not"})),
     "reasoning (summary)": response(THOUGHT, message(words())),
-    "reasoning (text)": response(THOUGHT | {"summary": [], "content": [{"type": "reasoning_text", "text": "let me see"}]}, message(words())),
+    "reasoning (text)": response(
+        THOUGHT | {"summary": [], "content": [{"type": "reasoning_text", "text": "let me see"}]}, message(words())
+    ),
     "reasoning, encrypted": response(THOUGHT | {"encrypted_content": "c2VjcmV0"}, message(words())),
-    "reasoning, encrypted alone": response(THOUGHT | {"summary": [], "encrypted_content": "c2VjcmV0"}, message(words())),
+    "reasoning, encrypted alone": response(
+        THOUGHT | {"summary": [], "encrypted_content": "c2VjcmV0"}, message(words())
+    ),
     "tool call": response(function()),
     "tool calls, parallel": response(function(), function(2)),
     "tool call, arguments no JSON": response(function(arguments=BROKEN)),
     "text beside a tool call": response(message(words()), function()),
-    "custom tool call": response({"type": "custom_tool_call", "id": "ctc_1", "call_id": "call_1", "name": "sql", "input": "select 1"}),
+    "custom tool call": response(
+        {"type": "custom_tool_call", "id": "ctc_1", "call_id": "call_1", "name": "sql", "input": "select 1"}
+    ),
     "built-in tool (web search)": response(SEARCHED, message(words())),
-    "built-in tool (code)": response({"type": "code_interpreter_call", "id": "ci_1", "status": "completed", "code": "1", "container_id": "c", "outputs": []}, message(words())),
-    "built-in tool (image)": response({"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": PNG}, message(words())),
-    "built-in tool (MCP)": response({"type": "mcp_call", "id": "mcp_1", "name": "f", "arguments": "{}", "server_label": "s"}, message(words())),
+    "built-in tool (code)": response(
+        {
+            "type": "code_interpreter_call",
+            "id": "ci_1",
+            "status": "completed",
+            "code": "1",
+            "container_id": "c",
+            "outputs": [],
+        },
+        message(words()),
+    ),
+    "built-in tool (image)": response(
+        {"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": PNG}, message(words())
+    ),
+    "built-in tool (MCP)": response(
+        {"type": "mcp_call", "id": "mcp_1", "name": "f", "arguments": "{}", "server_label": "s"}, message(words())
+    ),
     "annotations": response(message(words(annotations=[URL]))),
     "logprobs": response(message(words(logprobs=LOGPROBS["content"]))),
     "finish: max_output_tokens": response(status="incomplete", incomplete_details={"reason": "max_output_tokens"}),
@@ -140,7 +193,9 @@ RESPONSES_FEATURES = {
 # --- anthropic.messages
 
 
-def claude(*content: dict[str, Any], stop: str = "end_turn", usage: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+def claude(
+    *content: dict[str, Any], stop: str = "end_turn", usage: dict[str, Any] | None = None, **more: Any
+) -> dict[str, Any]:
     counts = {"input_tokens": 11, "output_tokens": 7} | (usage or {})
     head = {"id": "msg_1", "type": "message", "role": "assistant", "model": "x"}
     blocks = list(content or (say(),))
@@ -155,7 +210,14 @@ def use(number: int = 1, **more: Any) -> dict[str, Any]:
     return {"type": "tool_use", "id": f"toolu_{number}", "name": "weather", "input": {"city": "Rome"}} | more
 
 
-CITED = {"type": "char_location", "cited_text": "a", "document_index": 0, "document_title": "t", "start_char_index": 0, "end_char_index": 1}
+CITED = {
+    "type": "char_location",
+    "cited_text": "a",
+    "document_index": 0,
+    "document_title": "t",
+    "start_char_index": 0,
+    "end_char_index": 1,
+}
 SIGNED_THOUGHT = {"type": "thinking", "thinking": "let me see", "signature": "c2ln"}
 SERVED = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "q"}}
 MESSAGES_FEATURES = {
@@ -170,7 +232,9 @@ MESSAGES_FEATURES = {
     "tool call, arguments do not fit": claude(use(input={"town": "Rome"}), stop="tool_use"),
     "tool call by code": claude(use(caller={"type": "code_execution_20250825", "tool_id": "t"}), stop="tool_use"),
     "text beside a tool call": claude(say(), use(), stop="tool_use"),
-    "built-in tool (web search)": claude(SERVED, {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}, say()),
+    "built-in tool (web search)": claude(
+        SERVED, {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}, say()
+    ),
     "citations": claude(say(citations=[CITED])),
     "finish: max_tokens": claude(stop="max_tokens"),
     "finish: stop_sequence": claude(stop="stop_sequence", stop_sequence="END"),
@@ -190,7 +254,9 @@ MESSAGES_FEATURES = {
 # --- gemini
 
 
-def gemini(*parts: dict[str, Any], finish: str = "STOP", usage: dict[str, Any] | None = None, **candidate: Any) -> dict[str, Any]:
+def gemini(
+    *parts: dict[str, Any], finish: str = "STOP", usage: dict[str, Any] | None = None, **candidate: Any
+) -> dict[str, Any]:
     counts = {"promptTokenCount": 11, "candidatesTokenCount": 7, "totalTokenCount": 18} | (usage or {})
     content = {"role": "model", "parts": list(parts or ({"text": "ok"},))}
     one = {"content": content, "finishReason": finish, "index": 0} | candidate
@@ -210,7 +276,11 @@ GEMINI_FEATURES = {
     "tool call with a signature": gemini(CALLED | {"thoughtSignature": "c2ln"}),
     "tool calls, parallel": gemini(CALLED, CALLED),
     "text beside a tool call": gemini(OK, CALLED),
-    "built-in tool (code)": gemini({"executableCode": {"code": "1", "language": "PYTHON"}}, {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "1"}}, OK),
+    "built-in tool (code)": gemini(
+        {"executableCode": {"code": "1", "language": "PYTHON"}},
+        {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "1"}},
+        OK,
+    ),
     "an image": gemini({"inlineData": {"mimeType": "image/png", "data": PNG}}, OK),
     "a part of an unknown kind": gemini({"toolCall": {"id": "1"}}, OK),
     "grounding": gemini(groundingMetadata={"webSearchQueries": ["q"]}),
@@ -218,13 +288,24 @@ GEMINI_FEATURES = {
     "URL contexts": gemini(urlContextMetadata={"urlMetadata": [{"retrievedUrl": "https://example.org"}]}),
     "logprobs": gemini(logprobsResult={"chosenCandidates": [{"token": "ok", "logProbability": -0.1}]}),
     "safety ratings": gemini(safetyRatings=[{"category": "HARM_CATEGORY_HARASSMENT", "probability": "LOW"}]),
-    "n = 2": gemini() | {"candidates": [*gemini()["candidates"], {"content": {"role": "model", "parts": [{"text": "fine"}]}, "finishReason": "STOP", "index": 1}]},
+    "n = 2": gemini()
+    | {
+        "candidates": [
+            *gemini()["candidates"],
+            {"content": {"role": "model", "parts": [{"text": "fine"}]}, "finishReason": "STOP", "index": 1},
+        ]
+    },
     "finish: MAX_TOKENS": gemini(finish="MAX_TOKENS"),
     "finish: SAFETY": gemini(finish="SAFETY"),
     "finish: RECITATION": gemini(finish="RECITATION"),
     "finish: OTHER": gemini(finish="OTHER"),
     "finish: MALFORMED_FUNCTION_CALL": gemini(finish="MALFORMED_FUNCTION_CALL", finishMessage="no such function"),
-    "prompt blocked": {"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 11}, "modelVersion": "x", "responseId": "r1"},
+    "prompt blocked": {
+        "promptFeedback": {"blockReason": "SAFETY"},
+        "usageMetadata": {"promptTokenCount": 11},
+        "modelVersion": "x",
+        "responseId": "r1",
+    },
     "usage: cached": gemini(usage={"cachedContentTokenCount": 3}),
     "usage: reasoning": gemini(usage={"thoughtsTokenCount": 3}),
     "usage: tool prompts": gemini(usage={"toolUsePromptTokenCount": 3}),
@@ -233,7 +314,9 @@ GEMINI_FEATURES = {
 # --- bedrock.converse
 
 
-def converse(*content: dict[str, Any], stop: str = "end_turn", usage: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+def converse(
+    *content: dict[str, Any], stop: str = "end_turn", usage: dict[str, Any] | None = None, **more: Any
+) -> dict[str, Any]:
     counts = {"inputTokens": 11, "outputTokens": 7, "totalTokens": 18} | (usage or {})
     message = {"role": "assistant", "content": list(content or ({"text": "ok"},))}
     return {"output": {"message": message}, "stopReason": stop, "usage": counts, "metrics": {"latencyMs": 1}} | more
@@ -246,13 +329,19 @@ def tool_use(number: int = 1, **more: Any) -> dict[str, Any]:
 BEDROCK_FEATURES = {
     "text": converse({"text": "well"}),
     "text, two blocks": converse(OK, {"text": "fine"}),
-    "reasoning, signed": converse({"reasoningContent": {"reasoningText": {"text": "let me see", "signature": "c2ln"}}}, OK),
+    "reasoning, signed": converse(
+        {"reasoningContent": {"reasoningText": {"text": "let me see", "signature": "c2ln"}}}, OK
+    ),
     "reasoning, no signature": converse({"reasoningContent": {"reasoningText": {"text": "let me see"}}}, OK),
     "reasoning, redacted": converse({"reasoningContent": {"redactedContent": "c2VjcmV0"}}, OK),
     "tool call": converse(tool_use(), stop="tool_use"),
     "tool calls, parallel": converse(tool_use(), tool_use(2), stop="tool_use"),
     "text beside a tool call": converse(OK, tool_use(), stop="tool_use"),
-    "built-in tool": converse(tool_use(type="server_tool_use"), {"toolResult": {"toolUseId": "tooluse_1", "content": [], "type": "nova_grounding_result"}}, OK),
+    "built-in tool": converse(
+        tool_use(type="server_tool_use"),
+        {"toolResult": {"toolUseId": "tooluse_1", "content": [], "type": "nova_grounding_result"}},
+        OK,
+    ),
     "citations": converse({"citationsContent": {"content": [OK], "citations": [{"title": "t"}]}}),
     "an image": converse({"image": {"format": "png", "source": {"bytes": PNG}}}, OK),
     "finish: max_tokens": converse(stop="max_tokens"),
@@ -270,9 +359,14 @@ BEDROCK_FEATURES = {
 # --- cohere.chat
 
 
-def cohere(*content: dict[str, Any], finish: str = "COMPLETE", said: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+def cohere(
+    *content: dict[str, Any], finish: str = "COMPLETE", said: dict[str, Any] | None = None, **more: Any
+) -> dict[str, Any]:
     message = {"role": "assistant", "content": list(content or ({"type": "text", "text": "ok"},))} | (said or {})
-    usage = {"billed_units": {"input_tokens": 11, "output_tokens": 7}, "tokens": {"input_tokens": 11, "output_tokens": 7}}
+    usage = {
+        "billed_units": {"input_tokens": 11, "output_tokens": 7},
+        "tokens": {"input_tokens": 11, "output_tokens": 7},
+    }
     return {"id": "c1", "finish_reason": finish, "message": message, "usage": usage} | more
 
 

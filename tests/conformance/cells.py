@@ -15,7 +15,7 @@ from afterbay.config.snapshot import Provider
 from afterbay.config.targets import at_host
 from afterbay.core.errors import ClientMistake
 from afterbay.core.message import Document, Message, Part, ToolResult
-from afterbay.core.request import ChatRequest
+from afterbay.core.request import FEATURES, ChatRequest
 from afterbay.policy.plan import Route
 from afterbay.testing.answers import answered, streamed
 from afterbay.testing.fakes import ScriptedUpstream
@@ -63,7 +63,9 @@ def ask(client: str, body: bytes, column: Column, drops: bool = False) -> Outcom
     upstream = ScriptedUpstream(script)
     gateway = MemoryGateway(snapshot(alias("m", at_host(made, host)), defaults=route), p=upstream)
     path = "/v1beta/models/m:generateContent" if client == GEMINI else ""
-    reply = run(gateway.chat(body, client, path=path, operation="responses" if client == "openai.responses" else "chat"))
+    reply = run(
+        gateway.chat(body, client, path=path, operation="responses" if client == "openai.responses" else "chat")
+    )
     error = json.loads(reply.body)["error"] if reply.status != 200 else {}
     record = gateway.record
     sent = upstream.sent[0] if upstream.sent else None
@@ -81,7 +83,7 @@ def cell(client: str, probe: Probe, column: Column) -> Cell:
     body, base = encode(probe.body), encode(probe.base)
     out, plain = ask(client, body, column), ask(client, base, column)
     if out.status != 200:
-        return Cell("refused", f"{out.status} `{param_of(out)}`", f"{out.error.get('code') or code_of(out)}")
+        return refused(out, column)
     if column.dialect == client:
         wanted = body if client == GEMINI else body.replace(b'"model":"m"', f'"model":"{column.model}"'.encode())
         if out.sent == wanted:
@@ -97,13 +99,23 @@ def cell(client: str, probe: Probe, column: Column) -> Cell:
     return judge(asked, built, new, own, column.title)
 
 
-def param_of(out: Outcome) -> str:
+def refused(out: Outcome, column: Column) -> Cell:
+    """A request that no target can honour: which field is named, by which code, and why."""
     told = str(out.error["told"])
-    return told.split("'")[1] if "'" in told else told
+    param = told.split("'")[1] if "'" in told else told
+    cannot = DIALECTS[column.dialect].cannot
+    known = {name: cannot[name] for name in param.split(", ") if name in cannot}
+    lacks = [name for name in param.split(", ") if name in FEATURES and name not in cannot]
+    reasons = list(dict.fromkeys(known.values()))
+    if lacks:
+        reasons.append("this provider has no form for it, or answers it with an error")
+    if not reasons and "is not supported by any model" in told:
+        reasons = ["only the client's own protocol has this field"]
+    return Cell("refused", f"{out.status} `{param}`", "; ".join(reasons) or short_line(told))
 
 
-def code_of(out: Outcome) -> str:
-    return "unsupported_field" if "is not supported by any model" in str(out.error["told"]) else "invalid_request"
+def short_line(told: str) -> str:
+    return " ".join(told.split())[:160]
 
 
 Change = tuple["Counter[Atom]", "Counter[Atom]"]
@@ -130,7 +142,13 @@ def judge(asked: Change, came: Change, new: tuple[str, ...], own: Counter[Atom],
         return Cell("silent", "silent: " + names(unnamed))
     missing, extra = plain_wanted - got, got - wanted
     if lost or was_set:
-        how = "as " + shown(extra) if missing and extra else "yes" if plain_wanted and len(missing) < len(plain_wanted) else ""
+        how = (
+            "as " + shown(extra)
+            if missing and extra
+            else "yes"
+            if plain_wanted and len(missing) < len(plain_wanted)
+            else ""
+        )
         told = [how, "set: " + names(was_set) if was_set else "", "lost: " + names(lost) if lost else ""]
         return Cell("lost" if lost else "set", "; ".join(one for one in told if one))
     held = [reason for _, key, value in missing if (reason := held_by(key, value, title))]
@@ -138,7 +156,11 @@ def judge(asked: Change, came: Change, new: tuple[str, ...], own: Counter[Atom],
         alike = [other for other in extra if other[0] == group and (group != "messages" or other[1] == key)]
         replaced = bool(alike) and (group != "messages" or key.endswith(".id"))
         if not replaced and not _found(value, extra) and not held_by(key, value, title):
-            if not _found(value, own) and not _found(b64encode(value.encode()).decode(), own) and not (own and group in ("reasoning", "sampling")):
+            if (
+                not _found(value, own)
+                and not _found(b64encode(value.encode()).decode(), own)
+                and not (own and group in ("reasoning", "sampling"))
+            ):
                 return Cell("silent", f"silent: {key}={short(value)}")
             extra = extra + own
     if unwanted - gone and not extra and not held:
@@ -167,8 +189,15 @@ HELD: dict[tuple[str, ...], str] = {
 
 
 def held_by(key: str, value: str, title: str) -> str | None:
-    return HELD.get((key, value)) or HELD.get((key, value, title))
+    for one in ((key, value), (key, value, title)):
+        if one in HELD:
+            NEEDED.add(one)
+            return HELD[one]
+    return None
 
+
+NEEDED: set[tuple[str, ...]] = set()
+"""Keys of `HELD` that some cell needed."""
 
 _IDS = "an id or a state of the provider's own store"
 _CALL_SAYS = "its call says it"
@@ -311,7 +340,7 @@ def leaves(node: Any) -> list[tuple[str, str]]:
     found = []
     for field in msgspec.structs.fields(node):
         value = getattr(node, field.encode_name)
-        if value is None or value == () or value is False and field.encode_name == "is_error":
+        if value is None or value == () or (value is False and field.encode_name == "is_error"):
             continue
         found.append((field.encode_name, plain(value)))
     return found

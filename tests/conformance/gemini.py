@@ -19,7 +19,9 @@ RESULT: dict[str, Any] = {"functionResponse": {"name": "weather", "response": {"
 
 def config(name: str, value: Any, title: str = "", base: dict[str, Any] | None = None) -> Probe:
     before = BASE["generationConfig"] | (base or {})
-    shown = title or (f"={str(value).lower() if isinstance(value, bool) else value}" if not isinstance(value, dict | list) else "")
+    shown = title or (
+        f"={str(value).lower() if isinstance(value, bool) else value}" if not isinstance(value, dict | list) else ""
+    )
     return Probe(
         f"generationConfig.{name}{shown}",
         BASE | {"generationConfig": before | {name: value}},
@@ -112,10 +114,20 @@ PROBES = [
     config("responseMimeType", "application/json"),
     config("responseMimeType", "text/x.enum"),
     config("responseSchema", SCHEMA, base={"responseMimeType": "application/json"}),
-    config("responseSchema", TWO | {"propertyOrdering": ["b", "a"]}, ".propertyOrdering", base={"responseMimeType": "application/json", "responseSchema": TWO}),
-    config("responseSchema", SCHEMA | {"nullable": True}, ".nullable", base={"responseMimeType": "application/json", "responseSchema": SCHEMA}),
+    config(
+        "responseSchema",
+        TWO | {"propertyOrdering": ["b", "a"]},
+        ".propertyOrdering",
+        base={"responseMimeType": "application/json", "responseSchema": TWO},
+    ),
+    config(
+        "responseSchema",
+        SCHEMA | {"nullable": True},
+        ".nullable",
+        base={"responseMimeType": "application/json", "responseSchema": SCHEMA},
+    ),
     config("responseJsonSchema", PLAIN, base={"responseMimeType": "application/json"}),
-    config("responseFormat", {"text": {"mimeType": "application/json"}}),
+    config("responseFormat", [{"text": {"mimeType": "APPLICATION_JSON"}}]),
     config("responseModalities", ["TEXT"], " [TEXT]"),
     config("responseModalities", ["TEXT", "IMAGE"], " [TEXT, IMAGE]"),
     config("speechConfig", {"languageCode": "it-IT"}),
@@ -124,8 +136,14 @@ PROBES = [
     config("modelSelectionConfig", {"featureSelectionPreference": "BALANCED"}),
     config("audioTranscriptionConfig", {"languageCodes": ["it"]}),
     config("translationConfig", {"targetLanguageCode": "it"}),
-    *(config("thinkingConfig", {"thinkingLevel": level}, f".thinkingLevel={level}") for level in ("MINIMAL", "LOW", "MEDIUM", "HIGH")),
-    *(config("thinkingConfig", {"thinkingBudget": budget}, f".thinkingBudget={budget}") for budget in (0, -1, 2048, 20000)),
+    *(
+        config("thinkingConfig", {"thinkingLevel": level}, f".thinkingLevel={level}")
+        for level in ("MINIMAL", "LOW", "MEDIUM", "HIGH")
+    ),
+    *(
+        config("thinkingConfig", {"thinkingBudget": budget}, f".thinkingBudget={budget}")
+        for budget in (0, -1, 2048, 20000)
+    ),
     config("thinkingConfig", {"includeThoughts": True}, ".includeThoughts=true"),
     config("thinkingConfig", {"includeThoughts": False}, ".includeThoughts=false"),
     config("thinkingConfig", {"thinkingBudget": 2048, "includeThoughts": True}, ".thinkingBudget and includeThoughts"),
@@ -133,7 +151,9 @@ PROBES = [
     field("systemInstruction", {"parts": [{"text": "be brief"}]}),
     field("systemInstruction", {"parts": [{"text": "be brief"}, INLINE]}, ".parts.inlineData"),
     field("safetySettings", [{"category": SAFE, "threshold": "BLOCK_NONE"}], "[].threshold=BLOCK_NONE"),
-    field("safetySettings", [{"category": SAFE, "threshold": "BLOCK_LOW_AND_ABOVE"}], "[].threshold=BLOCK_LOW_AND_ABOVE"),
+    field(
+        "safetySettings", [{"category": SAFE, "threshold": "BLOCK_LOW_AND_ABOVE"}], "[].threshold=BLOCK_LOW_AND_ABOVE"
+    ),
     field("safetySettings", [{"category": SAFE, "threshold": "BLOCK_NONE", "method": "SEVERITY"}], "[].method"),
     field("cachedContent", "cachedContents/1"),
     field("labels", {"a": "b"}),
@@ -142,8 +162,16 @@ PROBES = [
     field("noSuchField", 1),
     # tools
     Probe("tools[].functionDeclarations", BASE | {"tools": [{"functionDeclarations": [DECLARED]}]}, BASE),
-    Probe("tools[].functionDeclarations (no parameters)", BASE | {"tools": [{"functionDeclarations": [{"name": "f"}]}]}, BASE),
-    Probe("tools[].functionDeclarations.parametersJsonSchema", BASE | {"tools": [{"functionDeclarations": [{"name": "f", "parametersJsonSchema": PLAIN}]}]}, BASE),
+    Probe(
+        "tools[].functionDeclarations (no parameters)",
+        BASE | {"tools": [{"functionDeclarations": [{"name": "f"}]}]},
+        BASE,
+    ),
+    Probe(
+        "tools[].functionDeclarations.parametersJsonSchema",
+        BASE | {"tools": [{"functionDeclarations": [{"name": "f", "parametersJsonSchema": PLAIN}]}]},
+        BASE,
+    ),
     declared("description", description="d"),
     declared("response", response=SCHEMA),
     declared("responseJsonSchema", responseJsonSchema=PLAIN),
@@ -155,9 +183,17 @@ PROBES = [
     calling("allowedFunctionNames (AUTO)", mode="AUTO", allowedFunctionNames=["weather"]),
     calling("streamFunctionCallArguments", mode="AUTO", streamFunctionCallArguments=True),
     Probe("toolConfig.retrievalConfig", TOOLS | {"toolConfig": {"retrievalConfig": {"languageCode": "it"}}}, TOOLS),
-    Probe("toolConfig.includeServerSideToolInvocations", TOOLS | {"toolConfig": {"includeServerSideToolInvocations": True}}, TOOLS),
+    Probe(
+        "toolConfig.includeServerSideToolInvocations",
+        TOOLS | {"toolConfig": {"includeServerSideToolInvocations": True}},
+        TOOLS,
+    ),
     # what is said
-    Probe("contents[model]", BASE | {"contents": [HI, {"role": "model", "parts": [{"text": "yes?"}]}, HI]}, BASE | {"contents": [HI, HI]}),
+    Probe(
+        "contents[model]",
+        BASE | {"contents": [HI, {"role": "model", "parts": [{"text": "yes?"}]}, HI]},
+        BASE | {"contents": [HI, HI]},
+    ),
     Probe("contents[] (another role)", BASE | {"contents": [{"role": "system", "parts": [{"text": "so"}]}, HI]}, BASE),
     part("text", {"text": "and bye"}),
     part("inlineData (image)", INLINE),
@@ -166,24 +202,37 @@ PROBES = [
     part("inlineData (audio)", {"inlineData": {"mimeType": "audio/wav", "data": WAV}}),
     part("inlineData (video)", VIDEO),
     part("inlineData.displayName (image)", {"inlineData": INLINE["inlineData"] | {"displayName": "a.png"}}, INLINE),
-    part("inlineData.displayName (PDF)", {"inlineData": {"mimeType": "application/pdf", "data": PDF, "displayName": "a"}}, {"inlineData": {"mimeType": "application/pdf", "data": PDF}}),
+    part(
+        "inlineData.displayName (PDF)",
+        {"inlineData": {"mimeType": "application/pdf", "data": PDF, "displayName": "a"}},
+        {"inlineData": {"mimeType": "application/pdf", "data": PDF}},
+    ),
     part("inlineData.noSuchField", {"inlineData": INLINE["inlineData"] | {"noSuchField": "a"}}, INLINE),
     part("fileData (https, image)", {"fileData": {"fileUri": "https://example.org/a.png", "mimeType": "image/png"}}),
-    part("fileData (https, PDF)", {"fileData": {"fileUri": "https://example.org/a.pdf", "mimeType": "application/pdf"}}),
+    part(
+        "fileData (https, PDF)", {"fileData": {"fileUri": "https://example.org/a.pdf", "mimeType": "application/pdf"}}
+    ),
     part("fileData (gs)", {"fileData": {"fileUri": "gs://b/a.pdf", "mimeType": "application/pdf"}}),
     part("fileData (YouTube)", {"fileData": {"fileUri": "https://www.youtube.com/watch?v=1"}}),
-    part("fileData.displayName (image)", {"fileData": {"fileUri": "https://example.org/a.png", "mimeType": "image/png", "displayName": "a"}}, {"fileData": {"fileUri": "https://example.org/a.png", "mimeType": "image/png"}}),
+    part(
+        "fileData.displayName (image)",
+        {"fileData": {"fileUri": "https://example.org/a.png", "mimeType": "image/png", "displayName": "a"}},
+        {"fileData": {"fileUri": "https://example.org/a.png", "mimeType": "image/png"}},
+    ),
     part("videoMetadata", {"inlineData": VIDEO["inlineData"], "videoMetadata": {"fps": 2}}, VIDEO),
-    *(part(name, INLINE | {name: value}, INLINE) for name, value in (
-        ("mediaResolution", {"level": "MEDIA_RESOLUTION_LOW"}),
-        ("partMetadata", {"a": "b"}),
-        ("audioMetadata", {}),
-        ("documentMetadata", {}),
-        ("spreadsheetMetadata", {}),
-        ("speechMetadata", {}),
-        ("mediaProcessing", {}),
-        ("audioTranscription", {}),
-    )),
+    *(
+        part(name, INLINE | {name: value}, INLINE)
+        for name, value in (
+            ("mediaResolution", {"level": "MEDIA_RESOLUTION_LOW"}),
+            ("partMetadata", {"a": "b"}),
+            ("audioMetadata", {}),
+            ("documentMetadata", {}),
+            ("spreadsheetMetadata", {}),
+            ("speechMetadata", {}),
+            ("mediaProcessing", {}),
+            ("audioTranscription", {}),
+        )
+    ),
     model("thought", {"text": "let me see", "thought": True}),
     model("thought and thoughtSignature", {"text": "let me see", "thought": True, "thoughtSignature": "c2ln"}),
     model("text with thoughtSignature", {"text": "well", "thoughtSignature": "c2ln"}),
@@ -192,14 +241,31 @@ PROBES = [
     model("toolCall", {"toolCall": {"id": "1"}}),
     model("toolResponse", {"toolResponse": {"id": "1"}}),
     Probe("contents[].parts.functionCall and functionResponse", called(), TOOLS),
-    Probe("contents[].parts.functionCall.id", called({"functionCall": CALL["functionCall"] | {"id": "c1"}}, {"functionResponse": RESULT["functionResponse"] | {"id": "c1"}}), called()),
+    Probe(
+        "contents[].parts.functionCall.id",
+        called(
+            {"functionCall": CALL["functionCall"] | {"id": "c1"}},
+            {"functionResponse": RESULT["functionResponse"] | {"id": "c1"}},
+        ),
+        called(),
+    ),
     Probe("contents[].parts.functionCall, thoughtSignature", called(CALL | {"thoughtSignature": "c2ln"}), called()),
-    Probe("contents[].parts.functionCall.partialArgs", called({"functionCall": CALL["functionCall"] | {"partialArgs": [{"jsonPath": "$.city", "stringValue": "R"}]}}), called()),
-    Probe("contents[].parts.functionCall.willContinue", called({"functionCall": CALL["functionCall"] | {"willContinue": True}}), called()),
+    Probe(
+        "contents[].parts.functionCall.partialArgs",
+        called({"functionCall": CALL["functionCall"] | {"partialArgs": [{"jsonPath": "$.city", "stringValue": "R"}]}}),
+        called(),
+    ),
+    Probe(
+        "contents[].parts.functionCall.willContinue",
+        called({"functionCall": CALL["functionCall"] | {"willContinue": True}}),
+        called(),
+    ),
     result("response.output", response={"output": "sunny"}),
     result("response.error", response={"error": "no such city"}),
     result("parts", parts=[INLINE]),
     result("parts (audio)", parts=[{"inlineData": {"mimeType": "audio/wav", "data": WAV}}]),
+    result("parts.inlineData.displayName", parts=[{"inlineData": INLINE["inlineData"] | {"displayName": "a"}}]),
+    result("parts.fileData", parts=[{"fileData": {"fileUri": "https://example.org/a.png", "mimeType": "image/png"}}]),
     result("willContinue", willContinue=True),
     result("scheduling", scheduling="SILENT"),
 ]

@@ -58,7 +58,14 @@ IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png"
 LINK = {"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}}
 FILE = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": PDF}}
 PAGE = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "some text"}}
-CITED = {"type": "char_location", "cited_text": "a", "document_index": 0, "document_title": "t", "start_char_index": 0, "end_char_index": 1}
+CITED = {
+    "type": "char_location",
+    "cited_text": "a",
+    "document_index": 0,
+    "document_title": "t",
+    "start_char_index": 0,
+    "end_char_index": 1,
+}
 THOUGHT = {"type": "thinking", "thinking": "let me see", "signature": "c2ln"}
 ENABLED = {"type": "enabled", "budget_tokens": 2048}
 SEARCH = {"type": "search_result", "source": "https://example.org", "title": "t", "content": [TEXT]}
@@ -76,8 +83,16 @@ SERVER_TOOLS: list[dict[str, Any]] = [
 ]
 SERVER_RESULTS: list[dict[str, Any]] = [
     {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []},
-    {"type": "web_fetch_tool_result", "tool_use_id": "srvtoolu_1", "content": {"type": "web_fetch_tool_result_error", "error_code": "unavailable"}},
-    {"type": "code_execution_tool_result", "tool_use_id": "srvtoolu_1", "content": {"type": "code_execution_result", "stdout": "", "stderr": "", "return_code": 0, "content": []}},
+    {
+        "type": "web_fetch_tool_result",
+        "tool_use_id": "srvtoolu_1",
+        "content": {"type": "web_fetch_tool_result_error", "error_code": "unavailable"},
+    },
+    {
+        "type": "code_execution_tool_result",
+        "tool_use_id": "srvtoolu_1",
+        "content": {"type": "code_execution_result", "stdout": "", "stderr": "", "return_code": 0, "content": []},
+    },
 ]
 SYSTEM = [{"type": "text", "text": "be brief"}]
 
@@ -115,9 +130,13 @@ PROBES = [
     thinking("=enabled, 20000", {"type": "enabled", "budget_tokens": 20000}),
     thinking(".display=omitted", ENABLED | {"display": "omitted"}, ENABLED),
     thinking(".display=summarized", ENABLED | {"display": "summarized"}, ENABLED),
+    thinking("=between_tools", {"type": "between_tools"}),
     thinking(" (an unknown type)", {"type": "deep"}),
     thinking(".block_binding", ENABLED | {"block_binding": "drop"}, ENABLED),
-    *(field("output_config", {"effort": effort}, title=f"output_config.effort={effort}") for effort in ("low", "medium", "high", "xhigh", "max")),
+    *(
+        field("output_config", {"effort": effort}, title=f"output_config.effort={effort}")
+        for effort in ("low", "medium", "high", "xhigh", "max")
+    ),
     field("output_config", {"format": {"type": "json_schema", "schema": SCHEMA}}, title="output_config.format"),
     field("output_config", {"task_budget": {"type": "tokens", "total": 50000}}, title="output_config.task_budget"),
     field("output_config", {"no_such_field": 1}, title="output_config.no_such_field"),
@@ -149,9 +168,20 @@ PROBES = [
         for value in (True, False)
     ),
     # what is said
-    Probe("messages[system]", BASE | {"messages": [HI, {"role": "assistant", "content": "yes?"}, {"role": "system", "content": "be brief"}, HI]}, BASE | {"messages": [HI, {"role": "assistant", "content": "yes?"}, HI]}),
-    Probe("messages[assistant]", BASE | {"messages": [HI, {"role": "assistant", "content": "yes?"}, HI]}, BASE | {"messages": [HI, HI]}),
-    Probe("messages[assistant] (a prefill)", BASE | {"messages": [HI, {"role": "assistant", "content": "Well "}]}, BASE),
+    Probe(
+        "messages[system]",
+        BASE
+        | {"messages": [HI, {"role": "assistant", "content": "yes?"}, {"role": "system", "content": "be brief"}, HI]},
+        BASE | {"messages": [HI, {"role": "assistant", "content": "yes?"}, HI]},
+    ),
+    Probe(
+        "messages[assistant]",
+        BASE | {"messages": [HI, {"role": "assistant", "content": "yes?"}, HI]},
+        BASE | {"messages": [HI, HI]},
+    ),
+    Probe(
+        "messages[assistant] (a prefill)", BASE | {"messages": [HI, {"role": "assistant", "content": "Well "}]}, BASE
+    ),
     Probe("messages[].no_such_field", BASE | {"messages": [HI | {"no_such_field": 1}]}, BASE),
     said("text]", {"type": "text", "text": "and bye"}),
     said("text].cache_control", TEXT | CACHE, TEXT),
@@ -160,13 +190,17 @@ PROBES = [
     said("image] (inline)", IMAGE),
     said("image] (by URL)", LINK),
     said("image] (a file)", {"type": "image", "source": {"type": "file", "file_id": "file_1"}}),
+    said("image].transformations", IMAGE | {"transformations": {"oversized_image": "downsize"}}, IMAGE),
     said("image].cache_control", IMAGE | CACHE, IMAGE),
     said("document] (PDF, inline)", FILE),
     said("document] (PDF by URL)", {"type": "document", "source": {"type": "url", "url": "https://example.org/a.pdf"}}),
     said("document] (text)", PAGE),
     said("document] (blocks)", {"type": "document", "source": {"type": "content", "content": [TEXT, YES]}}),
     said("document] (blocks, a string)", {"type": "document", "source": {"type": "content", "content": "some text"}}),
-    said("document] (blocks, with an image)", {"type": "document", "source": {"type": "content", "content": [TEXT, IMAGE]}}),
+    said(
+        "document] (blocks, with an image)",
+        {"type": "document", "source": {"type": "content", "content": [TEXT, IMAGE]}},
+    ),
     said("document] (a file)", {"type": "document", "source": {"type": "file", "file_id": "file_1"}}),
     said("document].title", PAGE | {"title": "a.txt"}, PAGE),
     said("document].context", PAGE | {"context": "from the archive"}, PAGE),
@@ -182,15 +216,45 @@ PROBES = [
     *(answered(f"{one['type']}]", SERVER_USE, one, YES, base=(SERVER_USE, YES)) for one in SERVER_RESULTS),
     Probe("messages[].content[tool_use] and [tool_result]", called(), BASE | {"tools": [TOOL]}),
     Probe("messages[].content[tool_use].cache_control", called(USE | CACHE), called()),
+    Probe("messages[].content[tool_use].toolset_name", called(USE | {"toolset_name": "t"}), called()),
+    Probe("messages[].content[tool_result].toolset_name", called(result=RESULT | {"toolset_name": "t"}), called()),
     Probe("messages[].content[tool_use].caller=direct", called(USE | {"caller": {"type": "direct"}}), called()),
-    Probe("messages[].content[tool_use].caller", called(USE | {"caller": {"type": "code_execution_20250825", "tool_id": "t"}}), called()),
+    Probe(
+        "messages[].content[tool_use].caller",
+        called(USE | {"caller": {"type": "code_execution_20250825", "tool_id": "t"}}),
+        called(),
+    ),
     Probe("messages[].content[tool_result].is_error", called(result=RESULT | {"is_error": True}), called()),
     Probe("messages[].content[tool_result].cache_control", called(result=RESULT | CACHE), called()),
-    Probe("messages[].content[tool_result] (no content)", called(result={"type": "tool_result", "tool_use_id": "toolu_1"}), called(result=RESULT)),
+    Probe(
+        "messages[].content[tool_result] (no content)",
+        called(result={"type": "tool_result", "tool_use_id": "toolu_1"}),
+        called(result=RESULT),
+    ),
     Probe("messages[].content[tool_result].content[text]", called(result=RESULT | {"content": [TEXT]}), called()),
-    Probe("messages[].content[tool_result].content[text].cache_control", called(result=RESULT | {"content": [TEXT | CACHE]}), called(result=RESULT | {"content": [TEXT]})),
-    Probe("messages[].content[tool_result].content[image]", called(result=RESULT | {"content": [TEXT, IMAGE]}), called(result=RESULT | {"content": [TEXT]})),
-    Probe("messages[].content[tool_result].content[document]", called(result=RESULT | {"content": [TEXT, FILE]}), called(result=RESULT | {"content": [TEXT]})),
-    Probe("messages[].content[tool_result].content[search_result]", called(result=RESULT | {"content": [TEXT, SEARCH]}), called(result=RESULT | {"content": [TEXT]})),
-    Probe("messages[].content[tool_result].content[tool_reference]", called(result=RESULT | {"content": [TEXT, {"type": "tool_reference", "tool_name": "time"}]}), called(result=RESULT | {"content": [TEXT]})),
+    Probe(
+        "messages[].content[tool_result].content[text].cache_control",
+        called(result=RESULT | {"content": [TEXT | CACHE]}),
+        called(result=RESULT | {"content": [TEXT]}),
+    ),
+    Probe(
+        "messages[].content[tool_result].content[image]",
+        called(result=RESULT | {"content": [TEXT, IMAGE]}),
+        called(result=RESULT | {"content": [TEXT]}),
+    ),
+    Probe(
+        "messages[].content[tool_result].content[document]",
+        called(result=RESULT | {"content": [TEXT, FILE]}),
+        called(result=RESULT | {"content": [TEXT]}),
+    ),
+    Probe(
+        "messages[].content[tool_result].content[search_result]",
+        called(result=RESULT | {"content": [TEXT, SEARCH]}),
+        called(result=RESULT | {"content": [TEXT]}),
+    ),
+    Probe(
+        "messages[].content[tool_result].content[tool_reference]",
+        called(result=RESULT | {"content": [TEXT, {"type": "tool_reference", "tool_name": "time"}]}),
+        called(result=RESULT | {"content": [TEXT]}),
+    ),
 ]

@@ -61,20 +61,41 @@ BUILT_IN: list[dict[str, Any]] = [
     {"type": "custom", "name": "sql", "format": {"type": "grammar", "definition": "start: /a+/", "syntax": "lark"}},
     {"type": "namespace", "name": "n", "description": "d", "tools": [{"type": "function", "name": "f"}]},
     {"type": "tool_search"},
+    {"type": "programmatic_tool_calling"},
 ]
 ITEMS: list[dict[str, Any]] = [
     {"type": "item_reference", "id": "msg_1"},
     {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": "q"}},
     {"type": "file_search_call", "id": "fs_1", "status": "completed", "queries": ["q"]},
     {"type": "computer_call", "id": "cu_1", "call_id": "c", "status": "completed", "pending_safety_checks": []},
-    {"type": "code_interpreter_call", "id": "ci_1", "status": "completed", "code": "1", "container_id": "c", "outputs": []},
+    {
+        "type": "code_interpreter_call",
+        "id": "ci_1",
+        "status": "completed",
+        "code": "1",
+        "container_id": "c",
+        "outputs": [],
+    },
     {"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": PNG},
     {"type": "mcp_call", "id": "mcp_1", "name": "f", "arguments": "{}", "server_label": "s"},
-    {"type": "local_shell_call", "id": "l_1", "call_id": "c", "status": "completed", "action": {"type": "exec", "command": ["ls"], "env": {}}},
+    {
+        "type": "local_shell_call",
+        "id": "l_1",
+        "call_id": "c",
+        "status": "completed",
+        "action": {"type": "exec", "command": ["ls"], "env": {}},
+    },
     {"type": "custom_tool_call", "call_id": "c", "name": "sql", "input": "select 1"},
     {"type": "custom_tool_call_output", "call_id": "c", "output": "1"},
     {"type": "compaction", "encrypted_content": "abc"},
 ]
+BARE_ITEMS = (
+    *("computer_call_output", "tool_search_call", "tool_search_output", "additional_tools", "configuration_update"),
+    *("local_shell_call_output", "shell_call", "shell_call_output", "apply_patch_call", "apply_patch_call_output"),
+    *("mcp_list_tools", "mcp_approval_request", "mcp_approval_response", "compaction_trigger"),
+    *("program", "program_output"),
+)
+"""Items that are told apart by their type alone."""
 ANSWER = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed"}
 SAID = {"type": "output_text", "text": "yes?", "annotations": []}
 THOUGHT = {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "let me see"}]}
@@ -100,8 +121,14 @@ PROBES = [
     field("top_p", 0.5),
     field("top_logprobs", 2),
     *(field("include", [value], title=f"include={value}") for value in INCLUDES),
-    *(field("reasoning", {"effort": effort}, title=f"reasoning.effort={effort}") for effort in ("none", "minimal", "low", "medium", "high", "xhigh", "max")),
-    *(field("reasoning", {"summary": value}, title=f"reasoning.summary={value}") for value in ("auto", "concise", "detailed")),
+    *(
+        field("reasoning", {"effort": effort}, title=f"reasoning.effort={effort}")
+        for effort in ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+    ),
+    *(
+        field("reasoning", {"summary": value}, title=f"reasoning.summary={value}")
+        for value in ("auto", "concise", "detailed")
+    ),
     field("reasoning", {"effort": "low", "summary": "auto"}, title="reasoning.effort and summary"),
     field("reasoning", {"generate_summary": "auto"}, title="reasoning.generate_summary"),
     field("reasoning", {"context": "all_turns"}, title="reasoning.context=all_turns"),
@@ -114,12 +141,20 @@ PROBES = [
     field("text", {"format": {"type": "json_object"}}, title="text.format=json_object"),
     field("text", {"format": FORM}, title="text.format=json_schema"),
     *(
-        Probe(f"text.format.{name}={str(value).lower()}", BASE | {"text": {"format": FORM | {name: value}}}, BASE | {"text": {"format": FORM}})
+        Probe(
+            f"text.format.{name}={str(value).lower()}",
+            BASE | {"text": {"format": FORM | {name: value}}},
+            BASE | {"text": {"format": FORM}},
+        )
         for name, value in (("strict", True), ("strict", False), ("description", "d"))
     ),
     field("stream", True),
     *(
-        Probe(f"stream_options.include_obfuscation={str(value).lower()}", BASE | {"stream": True, "stream_options": {"include_obfuscation": value}}, BASE | {"stream": True})
+        Probe(
+            f"stream_options.include_obfuscation={str(value).lower()}",
+            BASE | {"stream": True, "stream_options": {"include_obfuscation": value}},
+            BASE | {"stream": True},
+        )
         for value in (True, False)
     ),
     # state and how it is run
@@ -135,8 +170,8 @@ PROBES = [
     field("truncation", "auto"),
     field("truncation", "disabled"),
     field("context_management", [{"type": "compaction", "compact_threshold": 1000}]),
-    field("access_programs", ["p"]),
-    field("image", {"no_such": 1}),
+    field("access_programs", {"cyber": "default"}),
+    field("image", {"context_compression": "auto"}),
     field("moderation", {"model": "omni-moderation-latest"}),
     field("metadata", {"a": "b"}),
     field("user", "u1"),
@@ -154,6 +189,8 @@ PROBES = [
     tool("function].strict=false", TOOL | {"strict": False}),
     tool("function].defer_loading", TOOL | {"defer_loading": True}),
     tool("function].allowed_callers", TOOL | {"allowed_callers": ["programmatic"]}),
+    tool("function].async", TOOL | {"async": True}),
+    tool("function].no_such_field", TOOL | {"no_such_field": 1}),
     tool("function].allowed_callers=direct", TOOL | {"allowed_callers": ["direct"]}),
     tool("function].output_schema", TOOL | {"output_schema": SCHEMA}),
     *(tool(f"{one['type']}]" + (".format=grammar" if "format" in one else ""), one, None) for one in BUILT_IN),
@@ -161,25 +198,77 @@ PROBES = [
     field("tool_choice", {"type": "function", "name": "weather"}, TOOLS, "tool_choice (a function)"),
     field("tool_choice", {"type": "web_search_preview"}, TOOLS, "tool_choice (a built-in tool)"),
     field("tool_choice", {"type": "mcp", "server_label": "s"}, TOOLS, "tool_choice (mcp)"),
+    *(
+        field("tool_choice", {"type": kind}, TOOLS, f"tool_choice ({kind})")
+        for kind in ("apply_patch", "shell", "programmatic_tool_calling")
+    ),
     field("tool_choice", {"type": "custom", "name": "sql"}, TOOLS, "tool_choice (a custom tool)"),
-    field("tool_choice", {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "weather"}]}, TOOLS, "tool_choice (allowed_tools, functions)"),
-    field("tool_choice", {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "web_search"}]}, TOOLS, "tool_choice (allowed_tools, others)"),
+    field(
+        "tool_choice",
+        {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "weather"}]},
+        TOOLS,
+        "tool_choice (allowed_tools, functions)",
+    ),
+    field(
+        "tool_choice",
+        {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "web_search"}]},
+        TOOLS,
+        "tool_choice (allowed_tools, others)",
+    ),
     field("parallel_tool_calls", True, TOOLS),
     field("parallel_tool_calls", False, TOOLS),
     # input
     item("message].role=system", {"role": "system", "content": "be brief"}),
     item("message].role=developer", {"role": "developer", "content": "be brief"}),
-    item("message].role=system (later)", HI, {"role": "assistant", "content": "yes?"}, {"role": "system", "content": "be brief"}, base=[HI, {"role": "assistant", "content": "yes?"}]),
+    item(
+        "message].role=system (later)",
+        HI,
+        {"role": "assistant", "content": "yes?"},
+        {"role": "system", "content": "be brief"},
+        base=[HI, {"role": "assistant", "content": "yes?"}],
+    ),
     item("message].role=assistant", HI, {"role": "assistant", "content": "yes?"}, base=[HI]),
     item("message].role=assistant (full form)", HI, ANSWER | {"content": [SAID]}, base=[HI]),
-    item("message].phase", HI, {"role": "assistant", "content": "yes?", "phase": "commentary"}, base=[HI, {"role": "assistant", "content": "yes?"}]),
-    item("message].status", HI, {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "a"}], "status": "completed"}, base=[HI, {"role": "user", "content": "a"}]),
-    item("message].no_such_field", HI, {"role": "assistant", "content": "yes?", "no_such_field": 1}, base=[HI, {"role": "assistant", "content": "yes?"}]),
-    item("message].content[output_text].annotations", HI, ANSWER | {"content": [SAID | {"annotations": [CITED]}]}, base=[HI, ANSWER | {"content": [SAID]}]),
-    item("message].content[output_text].logprobs", HI, ANSWER | {"content": [SAID | {"logprobs": [{"token": "yes", "bytes": [1], "logprob": -0.1, "top_logprobs": []}]}]}, base=[HI, ANSWER | {"content": [SAID]}]),
-    item("message].content[refusal]", HI, ANSWER | {"content": [{"type": "refusal", "refusal": "I will not"}]}, base=[HI]),
+    item(
+        "message].phase",
+        HI,
+        {"role": "assistant", "content": "yes?", "phase": "commentary"},
+        base=[HI, {"role": "assistant", "content": "yes?"}],
+    ),
+    item(
+        "message].status",
+        HI,
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "a"}], "status": "completed"},
+        base=[HI, {"role": "user", "content": "a"}],
+    ),
+    item(
+        "message].no_such_field",
+        HI,
+        {"role": "assistant", "content": "yes?", "no_such_field": 1},
+        base=[HI, {"role": "assistant", "content": "yes?"}],
+    ),
+    item(
+        "message].content[output_text].annotations",
+        HI,
+        ANSWER | {"content": [SAID | {"annotations": [CITED]}]},
+        base=[HI, ANSWER | {"content": [SAID]}],
+    ),
+    item(
+        "message].content[output_text].logprobs",
+        HI,
+        ANSWER
+        | {"content": [SAID | {"logprobs": [{"token": "yes", "bytes": [1], "logprob": -0.1, "top_logprobs": []}]}]},
+        base=[HI, ANSWER | {"content": [SAID]}],
+    ),
+    item(
+        "message].content[refusal]", HI, ANSWER | {"content": [{"type": "refusal", "refusal": "I will not"}]}, base=[HI]
+    ),
     said("input_text]", {"type": "input_text", "text": "and bye"}),
-    said("input_text].prompt_cache_breakpoint", {"type": "input_text", "text": "bye"} | MARK, {"type": "input_text", "text": "bye"}),
+    said(
+        "input_text].prompt_cache_breakpoint",
+        {"type": "input_text", "text": "bye"} | MARK,
+        {"type": "input_text", "text": "bye"},
+    ),
     said("input_image] (inline)", IMAGE),
     said("input_image] (by URL)", LINK),
     said("input_image].detail", IMAGE | {"detail": "low"}, IMAGE),
@@ -192,23 +281,79 @@ PROBES = [
     said("input_file].prompt_cache_breakpoint", FILE | MARK, FILE),
     said("input_audio]", {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}),
     item("reasoning]", HI, THOUGHT, ANSWER | {"content": [SAID]}, base=[HI, ANSWER | {"content": [SAID]}]),
-    item("reasoning].content", HI, THOUGHT | {"summary": [], "content": [{"type": "reasoning_text", "text": "let me see"}]}, ANSWER | {"content": [SAID]}, base=[HI, ANSWER | {"content": [SAID]}]),
-    item("reasoning].encrypted_content", HI, THOUGHT | {"encrypted_content": "c2VjcmV0"}, ANSWER | {"content": [SAID]}, base=[HI, ANSWER | {"content": [SAID]}]),
+    item(
+        "reasoning].content",
+        HI,
+        THOUGHT | {"summary": [], "content": [{"type": "reasoning_text", "text": "let me see"}]},
+        ANSWER | {"content": [SAID]},
+        base=[HI, ANSWER | {"content": [SAID]}],
+    ),
+    item(
+        "reasoning].encrypted_content",
+        HI,
+        THOUGHT | {"encrypted_content": "c2VjcmV0"},
+        ANSWER | {"content": [SAID]},
+        base=[HI, ANSWER | {"content": [SAID]}],
+    ),
     item("reasoning].status", HI, THOUGHT | {"status": "completed"}, base=[HI, THOUGHT]),
     item("function_call]", *PAIR, base=[HI], tools=[TOOL]),
-    item("function_call].arguments (no JSON)", HI, CALL | {"arguments": '{"city":'}, RESULT, base=[HI, RESULT], tools=[TOOL]),
+    item(
+        "function_call].arguments (no JSON)",
+        HI,
+        CALL | {"arguments": '{"city":'},
+        RESULT,
+        base=[HI, RESULT],
+        tools=[TOOL],
+    ),
     item("function_call].id", HI, CALL | {"id": "fc_1"}, RESULT, base=PAIR, tools=[TOOL]),
     item("function_call].status", HI, CALL | {"status": "completed"}, RESULT, base=PAIR, tools=[TOOL]),
     item("function_call].namespace", HI, CALL | {"namespace": "n"}, RESULT, base=PAIR, tools=[TOOL]),
-    item("function_call].caller", HI, CALL | {"caller": {"type": "program", "caller_id": "p"}}, RESULT, base=PAIR, tools=[TOOL]),
+    item("function_call].async", HI, CALL | {"async": True}, RESULT, base=PAIR, tools=[TOOL]),
+    item(
+        "function_call].caller",
+        HI,
+        CALL | {"caller": {"type": "program", "caller_id": "p"}},
+        RESULT,
+        base=PAIR,
+        tools=[TOOL],
+    ),
     item("function_call].caller=direct", HI, CALL | {"caller": {"type": "direct"}}, RESULT, base=PAIR, tools=[TOOL]),
-    item("function_call_output].output (parts)", HI, CALL, RESULT | {"output": [{"type": "input_text", "text": "rain"}]}, base=PAIR, tools=[TOOL]),
-    item("function_call_output].output[input_image]", HI, CALL, RESULT | {"output": [{"type": "input_text", "text": "sunny"}, IMAGE]}, base=PAIR, tools=[TOOL]),
-    item("function_call_output].output[input_file]", HI, CALL, RESULT | {"output": [{"type": "input_text", "text": "sunny"}, FILE]}, base=PAIR, tools=[TOOL]),
+    item(
+        "function_call_output].output (parts)",
+        HI,
+        CALL,
+        RESULT | {"output": [{"type": "input_text", "text": "rain"}]},
+        base=PAIR,
+        tools=[TOOL],
+    ),
+    item(
+        "function_call_output].output[input_image]",
+        HI,
+        CALL,
+        RESULT | {"output": [{"type": "input_text", "text": "sunny"}, IMAGE]},
+        base=PAIR,
+        tools=[TOOL],
+    ),
+    item(
+        "function_call_output].output[input_file]",
+        HI,
+        CALL,
+        RESULT | {"output": [{"type": "input_text", "text": "sunny"}, FILE]},
+        base=PAIR,
+        tools=[TOOL],
+    ),
     item("function_call_output].id", HI, CALL, RESULT | {"id": "fco_1"}, base=PAIR, tools=[TOOL]),
     item("function_call_output].status", HI, CALL, RESULT | {"status": "completed"}, base=PAIR, tools=[TOOL]),
     item("function_call_output].name", HI, CALL, RESULT | {"name": "weather"}, base=PAIR, tools=[TOOL]),
     item("function_call_output].namespace", HI, CALL, RESULT | {"namespace": "n"}, base=PAIR, tools=[TOOL]),
-    item("function_call_output].caller", HI, CALL, RESULT | {"caller": {"type": "program", "caller_id": "p"}}, base=PAIR, tools=[TOOL]),
+    item(
+        "function_call_output].caller",
+        HI,
+        CALL,
+        RESULT | {"caller": {"type": "program", "caller_id": "p"}},
+        base=PAIR,
+        tools=[TOOL],
+    ),
     *(item(f"{one['type']}]", HI, one, base=[HI]) for one in ITEMS),
+    *(item(f"{kind}]", HI, {"type": kind}, base=[HI]) for kind in BARE_ITEMS),
 ]

@@ -20,7 +20,12 @@ from . import chat, gemini, messages, responses
 from .cells import Atom, Cell, Change, difference, encode, judge, leaves, part_atoms
 from .probe import CHAT, GEMINI, MESSAGES, RESPONSES, Column, Probe
 
-ASKED: dict[str, dict[str, Any]] = {CHAT: chat.TOOLS, RESPONSES: responses.TOOLS, MESSAGES: messages.TOOLS, GEMINI: gemini.TOOLS}
+ASKED: dict[str, dict[str, Any]] = {
+    CHAT: chat.TOOLS,
+    RESPONSES: responses.TOOLS,
+    MESSAGES: messages.TOOLS,
+    GEMINI: gemini.TOOLS,
+}
 
 
 class Told(NamedTuple):
@@ -130,7 +135,12 @@ def cut_cell(client: str, column: Column) -> Cell:
 
 def ended(client: str, told: Told) -> Cell:
     """A stream must not end as if it were whole."""
-    signs = {CHAT: b"data: [DONE]", RESPONSES: b"response.completed", MESSAGES: b"message_stop", GEMINI: b'"finishReason":"STOP"'}
+    signs = {
+        CHAT: b"data: [DONE]",
+        RESPONSES: b"response.completed",
+        MESSAGES: b"message_stop",
+        GEMINI: b'"finishReason":"STOP"',
+    }
     if signs[client] in told.body:
         return Cell("silent", "silent: ends as if it were whole")
     last = [line[6:] for line in told.body.split(b"\n") if line.startswith(b"data: ")][-1]

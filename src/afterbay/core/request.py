@@ -111,7 +111,7 @@ SAMPLING_FEATURES = (
 FEATURES = frozenset(
     (
         *SAMPLING_FEATURES,
-        *("n", "stop", "temperature_above_1"),
+        *("n", "stop", "blank_stop", "temperature_above_1"),
         *("tools", "tool_choice", "parallel_tool_calls"),
         *("response_format", "json_object", "reasoning"),
         *("images", "image_urls", "documents", "document_urls", "document_files", "audio"),
