@@ -165,22 +165,22 @@ def counts() -> list[str]:
     ]
     head = ("", "probes", "cells", "relayed", "yes", "as", "set", "held", "lost", "refused", "silent")
     runs = sum(map(len, PROBES.values())) * len(VARIANTS)
-    tail = f"Beside these, {runs:,} cells of {len(VARIANTS)} hosts and models were run, of which {differing:,} differ from their protocol's."
+    tail = f"Beside these, {runs:,} cells of {len(VARIANTS)} hosts and models were run: {differing:,} are not as above."
     return [*table(head, rows), "", tail]
 
 
 INTRODUCTION = """\
 # Conformance
 
-What becomes of every field of a request and of every feature of an answer, between any protocol that a client may speak
-and any that a provider may. No line of the tables is written by hand: each cell is what the gateway did when it was run,
-and a test fails when this page is stale, when a field of the SDKs' request types has no probe, or when anything is lost
-without a word. `make conformance` writes it anew.
+What becomes of every field of a request and of every feature of an answer, between any protocol that a client may
+speak and any that a provider may. No cell is written by hand: each says what the gateway did when it was run, and a test fails
+when this page is stale, when a field of the SDKs' request types has no probe, or when anything is lost without a word.
+`make conformance` writes it anew.
 
 **How it was run.** A probe is a small request (or answer) that says one thing more than its base. Both go through the
-gateway's engine to a scripted provider, with the default configuration (`unsupported: error`). What arrives is read back
-by the provider's protocol (an answer by the client's) and compared with what was meant, value by value; warnings count as
-said. Answers are whole ones; streams are checked for their end where a connection breaks.
+gateway's engine to a scripted provider, with the default configuration (`unsupported: error`). What arrives is read
+back by the provider's protocol (an answer by the client's) and compared with what was meant, value by value; warnings
+count as said. Answers are whole ones; streams are checked for their end where a connection breaks.
 
 Fields are those of the SDKs' types: {sdks}.
 
@@ -192,7 +192,7 @@ Fields are those of the SDKs' types: {sdks}.
 | set: `field=value` | the gateway had to set something, and a warning says so |
 | lost: `name` | left out, and a warning names it (`x-afterbay-warnings`, and the record) |
 | 400 `name` | refused, since no target can honour it; with `unsupported: drop` it is lost instead, with a warning |
-| default, always so, seen to here, ... | nothing need be sent: it happens unasked, the gateway sees to it itself, or it means nothing elsewhere |
+| default, always so, seen to here, ... | not sent, and not needed: it happens unasked, or is done here |
 
 Models that were asked: {models}.
 

@@ -1,7 +1,7 @@
 """Which fields of the official SDKs' request types the probes touch, and which they leave, with the reason.
 
-openai and anthropic describe requests as TypedDicts, google-genai as pydantic models. All that a request's type leads to
-is looked at; a field that no probe says and `NOT_PROBED` does not name makes the test fail.
+openai and anthropic describe requests as TypedDicts, google-genai as pydantic models. All that a request's type
+leads to is looked at; a field that no probe says and `NOT_PROBED` does not name makes the test fail.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ NOT_PROBED: dict[str, dict[str, str]] = {
         r"DirectCaller\..*": SAME,
         r"(SearchResultBlockParam|Tool(Search|Reference|Bash|TextEditor).*|Server.*|ContainerUploadBlock.*)\..*": WHOLE,
         r"(Browser|Computer|Web|Bash|Code|Encrypted|TextEditor|MemoryTool|UserLocation).*": WHOLE,
-        r"MessageCreateParamsNonStreaming\.stream": "probed as true; the type of requests without a stream has only false",
+        r"MessageCreateParamsNonStreaming\.stream": "probed as true; this type has only false",
         r"ThinkingConfigAdaptiveParam\.display": SAME,
     },
     GEMINI: {
@@ -84,8 +84,9 @@ NOT_PROBED: dict[str, dict[str, str]] = {
         r"GenerationConfigRoutingConfig.*": FOREIGN,
         r"PartMediaResolution\..*|Part\.mediaProcessing": FOREIGN,
         r"FunctionResponse(Part|FileData|Blob)\..*": SAME,
-        r"(Retrieval|ExternalApi|ApiAuth|ApiKeyConfig|VertexAISearch|VertexRagStore|Rag|GoogleSearch|SearchTypes).*": WHOLE,
-        r"(Interval|GoogleMaps|ToolParallelAiSearch|StreamableHttpTransport|ToolExaAiSearch|FileSearch|ComputerUse).*": WHOLE,
+        r"(ApiKeyConfig|RagRetrievalConfig.*)\..*": WHOLE,
+        r"(Retrieval|ExternalApi|ApiAuth|VertexAISearch|VertexRagStore|GoogleSearch|SearchTypes).*": WHOLE,
+        r"(Interval|GoogleMaps|ToolParallelAi|StreamableHttp|ToolExaAi|FileSearch|ComputerUse).*": WHOLE,
         r"(AuthConfig|UrlContext|CodeExecution|EnterpriseWebSearch|McpServer|DynamicRetrieval).*": WHOLE,
         r"(LatLng|RetrievalConfig)\..*": FOREIGN,
         r"(VoiceConsent|Voice|Speech|Speaker|MultiSpeaker|Prebuilt|Replicated|Custom).*": FOREIGN,
@@ -151,9 +152,9 @@ def touched(value: Any, kind: Any, found: dict[str, None]) -> bool:
             "Sequence",
             "Iterable",
         )
-        return is_list and all([touched(item, get_args(kind)[0], found) for item in value])
+        return is_list and all(touched(item, get_args(kind)[0], found) for item in value)
     if origin in (dict, Mapping):
-        return isinstance(value, dict) and all([touched(item, get_args(kind)[1], found) for item in value.values()])
+        return isinstance(value, dict) and all(touched(item, get_args(kind)[1], found) for item in value.values())
     return _is_plain(value, kind)
 
 

@@ -19,7 +19,7 @@ _ITEMS = {
     "function_call_output": _ITEM | {"call_id", "output", "name", "caller"},
     "reasoning": _ITEM | {"summary", "content", "encrypted_content"},
 }
-"""Fields that are read, or say nothing elsewhere: the name at an output is its call's. Other items are foreign whole."""
+"""Fields that are read, or say nothing elsewhere (an output's name is its call's). Other items are foreign whole."""
 
 _PART = frozenset(field.encode_name for field in msgspec.structs.fields(Part))
 _SETTINGS = {
