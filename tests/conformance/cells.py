@@ -358,5 +358,7 @@ def plain(value: Any) -> str:
             tree = json.loads(value)
         except ValueError:
             return value
+        if isinstance(tree, dict):  # a proof that is carried within a detail
+            tree = {name: plain(one) if isinstance(one, str) and MARK in one else one for name, one in tree.items()}
         return json.dumps(tree, separators=(",", ":"), ensure_ascii=False)
     return json.dumps(value)

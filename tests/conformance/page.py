@@ -173,8 +173,8 @@ INTRODUCTION = """\
 # Conformance
 
 What becomes of every field of a request and of every feature of an answer, between any protocol that a client may
-speak and any that a provider may. No cell is written by hand: each says what the gateway did when it was run, and a test fails
-when this page is stale, when a field of the SDKs' request types has no probe, or when anything is lost without a word.
+speak and any that a provider may. No cell is written by hand: each says what the gateway did when it was run, and a test
+fails when this page is stale, when a field of the SDKs' request types has no probe, or when anything is lost without a word.
 `make conformance` writes it anew.
 
 **How it was run.** A probe is a small request (or answer) that says one thing more than its base. Both go through the
