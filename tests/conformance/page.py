@@ -173,9 +173,9 @@ INTRODUCTION = """\
 # Conformance
 
 What becomes of every field of a request and of every feature of an answer, between any protocol that a client may
-speak and any that a provider may. No cell is written by hand: each says what the gateway did when it was run, and a test
-fails when this page is stale, when a field of the SDKs' request types has no probe, or when anything is lost without a word.
-`make conformance` writes it anew.
+speak and any that a provider may. No cell is written by hand: each says what the gateway did when it was run, and a
+test fails when this page is stale, when a field of the SDKs' request types has no probe, or when anything is lost
+without a word. `make conformance` writes it anew.
 
 **How it was run.** A probe is a small request (or answer) that says one thing more than its base. Both go through the
 gateway's engine to a scripted provider, with the default configuration (`unsupported: error`). What arrives is read
@@ -191,7 +191,7 @@ Fields are those of the SDKs' types: {sdks}.
 | as `field=value` | translated: it arrives in another form, which is shown |
 | set: `field=value` | the gateway had to set something, and a warning says so |
 | lost: `name` | left out, and a warning names it (`x-afterbay-warnings`, and the record) |
-| 400 `name` | refused, since no target can honour it; with `unsupported: drop` it is lost instead, with a warning |
+| 400 `name` | refused, since no target can honour it; with `unsupported: drop` it is lost, with a warning |
 | default, always so, seen to here, ... | not sent, and not needed: it happens unasked, or is done here |
 
 Models that were asked: {models}.

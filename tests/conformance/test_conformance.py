@@ -58,8 +58,9 @@ def test_what_is_refused_is_lost_by_name_where_it_is_to_be_dropped(client: str) 
                 continue
             dropped = ask(client, body, column, drops=True)
             named = out.error["told"].split("'")[1].split(", ")
-            if dropped.status != 200:
-                pytest.fail(f"{probe.name} at {column.title}: {dropped.error}")
+            if dropped.status != 200:  # what brings the conversation from elsewhere is never dropped
+                assert "send what it stands for" in json.dumps(dropped.error), (probe.name, column.title)
+                continue
             assert all(any(name in one for one in dropped.warnings) for name in named), (probe.name, column.title)
 
 

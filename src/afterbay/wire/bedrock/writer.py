@@ -34,7 +34,6 @@ CANNOT: dict[str, str] = {
     "logit_bias": "Converse has no logit bias",
     "json_object": "Converse has JSON output by schema only (response_format json_schema)",
     "temperature_above_1": "Converse's temperature ends at 1",
-    "blank_stop": "Claude takes no stop sequence of white space alone, at Bedrock neither",
     "parallel_tool_calls": "Converse cannot keep a model from calling several tools",
     "image_urls": "Converse takes images inline only",
     "document_urls": "Converse takes documents inline only",
@@ -75,7 +74,7 @@ def build_request(request: ChatRequest, model: str) -> Built:
     _format(request, body, losses)
     if request.reasoning is not None:
         reason(request.reasoning, model, family, body, losses)
-    if claude and "stopSequences" in body.get("inferenceConfig", ()):
+    if claude and request.sampling.stop:
         body["additionalModelResponseFieldPaths"] = [STOP_PATHS[0] if request.stream else STOP_PATHS[1]]
     for name in ("inferenceConfig", "additionalModelRequestFields"):
         if not body.get(name, True):
@@ -161,11 +160,8 @@ def _sampling(sampling: Sampling, model: str, family: Family, body: _Json, losse
         losses.update((name, None) for name in names if getattr(sampling, name) is not None)
     else:
         _draw(sampling, family, body, losses)
-    stop = [one for one in sampling.stop if one.strip()]
-    if stop:
-        config["stopSequences"] = stop
-    if len(stop) < len(sampling.stop):
-        losses["blank_stop"] = None
+    if sampling.stop:
+        config["stopSequences"] = list(sampling.stop)
     for name in ("seed", "presence_penalty", "frequency_penalty", "logprobs", "top_logprobs", "logit_bias"):
         if getattr(sampling, name) is not None:
             losses[name] = None
