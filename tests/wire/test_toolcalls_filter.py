@@ -439,11 +439,11 @@ def test_calls_behind_one_that_was_taken_out_leave_no_gap_in_the_numbers() -> No
 
 
 def _seconds_of(events: list[list[Event]], rules: Rules) -> float:
-    flow, began_s = CallFilter(rules), time.perf_counter()
+    flow, began_s = CallFilter(rules), time.process_time()
     for batch in events:
         flow.push(batch)
     flow.close()
-    return time.perf_counter() - began_s
+    return time.process_time() - began_s
 
 
 def test_a_call_that_never_ends_between_words_is_not_read_again_for_every_word() -> None:
@@ -465,7 +465,9 @@ def test_many_choices_with_a_call_each_take_linear_time() -> None:
 
 def test_many_calls_in_order_take_linear_time() -> None:
     pieces: list[list[Event]] = []
-    for number in range(15_000):
+    for number in range(30_000):
         pieces.append([ToolCallStarted(number, f"call_{number:06}", "book"), ToolCallDelta(number, "{}")])
     pieces.append([Finished("tool_calls")])
-    assert _seconds_of(pieces, Rules(TOOLS, order={"book": frozenset({"search"})})) < 4
+    assert _seconds_of(pieces, Rules(TOOLS, order={"book": frozenset({"search"})})) < 4, (
+        "looked for in all calls before, it takes twenty"
+    )
