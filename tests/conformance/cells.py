@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import Iterable
@@ -101,17 +102,25 @@ def cell(client: str, probe: Probe, column: Column) -> Cell:
 
 def refused(out: Outcome, column: Column) -> Cell:
     """A request that no target can honour: which field is named, by which code, and why."""
-    told = str(out.error["told"])
-    param = told.split("'")[1] if "'" in told else told
+    fields = unsupported(out) or NAMED.findall(str(out.error["told"]))[:1]
     cannot = DIALECTS[column.dialect].cannot
-    known = {name: cannot[name] for name in param.split(", ") if name in cannot}
-    lacks = [name for name in param.split(", ") if name in FEATURES and name not in cannot]
-    reasons = list(dict.fromkeys(known.values()))
-    if lacks:
+    reasons = list(dict.fromkeys(cannot[name] for name in fields if name in cannot))
+    if any(name in FEATURES and name not in cannot for name in fields):
         reasons.append("this provider has no form for it, or answers it with an error")
-    if not reasons and "is not supported by any model" in told:
+    if not reasons and unsupported(out):
         reasons = ["only the client's own protocol has this field"]
-    return Cell("refused", f"{out.status} `{param}`", "; ".join(reasons) or short_line(told))
+    shown_ = f"{out.status} `{', '.join(fields)}`" if fields else str(out.status)
+    return Cell("refused", shown_, "; ".join(reasons) or short_line(str(out.error["told"])))
+
+
+NAMED = re.compile("'([^']+)'")
+"""How an error names a field."""
+
+
+def unsupported(out: Outcome) -> list[str]:
+    """The fields that no target has, where that is what an error says."""
+    said, found, _ = str(out.error["told"]).partition(" not supported by any model")
+    return NAMED.findall(said) if found else []
 
 
 def short_line(told: str) -> str:
