@@ -64,13 +64,6 @@ class TransportError(Exception):
         self.retry_after_s = retry_after_s
 
 
-class NotSigned(TransportError):
-    """The gateway has no credentials for the provider, or cannot renew them: nothing was sent."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, connected=False)
-
-
 class Upstream(Protocol):
     """One provider, spoken to over HTTP. Adds the address and the credentials; the caller brings path and body."""
 

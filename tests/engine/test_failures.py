@@ -25,7 +25,6 @@ from tests.engine.cases import (
 )
 
 from afterbay.policy.plan import Limits, Route
-from afterbay.ports import NotSigned, UpstreamResponse
 from afterbay.testing.answers import JSON, answered, failed, stream, streamed
 from afterbay.testing.fakes import Cut, Script, Step, Wait
 from afterbay.wire import aws_stream
@@ -114,19 +113,6 @@ def test_refused_credentials_are_ours_to_mend_and_their_text_stays_here(client: 
     assert reply.status == 502
     assert b"sk-secret" not in reply.body
     assert one.record.outcome == "upstream_authentication"
-
-
-@pytest.mark.parametrize("client", CLIENTS)
-def test_for_want_of_credentials_trying_again_is_not_proposed(client: str) -> None:
-    one = gateway([], spoken=client)
-
-    async def post(*_: object) -> UpstreamResponse:
-        raise NotSigned("no token could be had: set SOMETHING")
-
-    one.upstreams["a"].post = post  # type: ignore[method-assign]
-    reply = serve(one, client)
-    assert (reply.status, one.record.outcome, reply.headers["x-should-retry"]) == (502, "no_credentials", "false")
-    assert b"set SOMETHING. The operator must see to the provider's credentials." in reply.body
 
 
 def test_all_targets_failed_is_one_error_that_names_them() -> None:

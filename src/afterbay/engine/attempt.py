@@ -19,7 +19,7 @@ from afterbay.engine.stream import ProviderFailure
 from afterbay.engine.watchdog import Watchdog
 from afterbay.policy.attempts import Action, Attempts, Deliver, Fail, SetAlarm, Start
 from afterbay.policy.retry import cooling_s
-from afterbay.ports import ClientGone, NotSigned, TransportError
+from afterbay.ports import ClientGone, TransportError
 
 SHUTTING_DOWN = "The gateway is shutting down."
 
@@ -196,6 +196,4 @@ class Driver:
 def _broken(broken: TransportError, is_reading: bool) -> ProviderError:
     if broken.retry_after_s is not None:
         return ProviderError("overloaded", str(broken), 503, code="starting", retry_after_s=broken.retry_after_s)
-    if isinstance(broken, NotSigned):
-        return ProviderError("authentication", str(broken), code="no_credentials")
     return ProviderError("cut" if is_reading else "connection", str(broken))

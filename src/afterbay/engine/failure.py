@@ -22,7 +22,6 @@ _STATUS: dict[ErrorKind, int] = {
     "cut": 502,
     "timeout": 504,
 }
-_CHECK_KEY = "The operator must check the provider's api_key."
 _CLIENTS_TO_MEND: frozenset[ErrorKind] = frozenset({"invalid_request", "not_found", "too_large", "content_filter"})
 
 
@@ -42,7 +41,7 @@ def explain(gave_up: GaveUp, attempts: list[Attempt], longest_wait_s: float) -> 
         remedy = "Ask for less, stream, or raise timeouts.total."
         return Failure(Upstream(text, status=504, kind="timeout", code="deadline_exceeded", remedy=remedy))
     if last.kind in ("authentication", "permission"):
-        return Failure(_refused_credentials(attempts, last))
+        return Failure(_refused_credentials(attempts))
     if len({one.target for one in attempts}) > 1 and last.kind not in _CLIENTS_TO_MEND:
         return Failure(_all_failed(attempts, last, longest_wait_s))
     error = Upstream(
@@ -79,15 +78,14 @@ def _remedy(last: ProviderError) -> str:
             return ""
 
 
-def _refused_credentials(attempts: list[Attempt], last: ProviderError) -> Upstream:
+def _refused_credentials(attempts: list[Attempt]) -> Upstream:
     """An upstream's 401 or 403 is ours, not the client's: its text may quote the key, so it is not passed on."""
     target = attempts[-1].target if attempts else "The provider"
-    missing = last.code == "no_credentials"
     return Upstream(
-        f"{target}: {last.message}." if missing else f"{target}: the provider refused this gateway's credentials.",
+        f"{target}: the provider refused this gateway's credentials.",
         status=502,
-        code="no_credentials" if missing else "upstream_authentication",
-        remedy="The operator must see to the provider's credentials." if missing else _CHECK_KEY,
+        code="upstream_authentication",
+        remedy="The operator must check the provider's api_key.",
     )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from afterbay.config.snapshot import Provider
-from afterbay.ports import NotSigned
+from afterbay.ports import TransportError
 
 SERVICE = "bedrock"
 FRESH_S = 60.0
@@ -61,7 +61,7 @@ class SigV4Signer:
         """The headers to add: the signature, and what it is over.
 
         Raises:
-            NotSigned: no credentials, or no botocore; it says what to set or install.
+            TransportError: no credentials, or no botocore; it says what to set or install.
         """
         frozen = await self._credentials()
         if len(body) > LARGE_BYTES:
@@ -82,7 +82,7 @@ class SigV4Signer:
                 if now - self._taken_s > FRESH_S and now - self._failed_s > PAUSE_S:
                     await self._fetch()
         if self._frozen is None or clock() - self._taken_s > STALE_S:
-            raise NotSigned(self._why)
+            raise TransportError(self._why, connected=False)
         return self._frozen
 
     async def _fetch(self) -> None:

@@ -20,5 +20,5 @@ class Signer(Protocol):
         """The headers to add to a request with this URL, body and headers.
 
         Raises:
-            NotSigned: there are no credentials, or they could not be renewed in time.
+            TransportError: there are no credentials, or they could not be renewed in time.
         """

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from afterbay.config.snapshot import Provider
-from afterbay.ports import NotSigned
+from afterbay.ports import TransportError
 from afterbay.providers.signer import Signer
 
 logger = logging.getLogger("afterbay.providers")
@@ -83,7 +83,7 @@ class TokenSigner:
                 await self._renew()
             token = self._token
         if token is None or token.ends_s <= self._utc():
-            raise NotSigned(self._failure or f"{self._whose}: no token came in {FETCH_S:g} s")
+            raise TransportError(self._failure or f"{self._whose}: no token came in {FETCH_S:g} s", connected=False)
         return {"authorization": f"Bearer {token.text}"}
 
     async def _renew(self) -> None:
