@@ -1,16 +1,14 @@
-"""Errors that name the field, and the waits that providers ask for."""
+"""Errors that name the field."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import hypothesis.strategies as st
 import msgspec
 import pytest
-from hypothesis import given
 
 from afterbay.core.errors import ClientMistake
-from afterbay.wire.decoding import convert, decode_object, plain_error_text, retry_after_s
+from afterbay.wire.decoding import convert, decode_object, plain_error_text
 
 
 class _Inner(msgspec.Struct):
@@ -60,28 +58,6 @@ def test_the_place_of_a_part_comes_before_its_field() -> None:
 def test_what_is_right_is_converted() -> None:
     assert convert({"role": "user"}, _Inner) == _Inner("user")
     assert decode_object(b'{"a": 1}') == {"a": 1}
-
-
-@pytest.mark.parametrize(
-    ("headers", "wait"),
-    [
-        ({}, None), ({"retry-after": "7"}, 7.0), ({"retry-after": "-7"}, 0.0), ({"retry-after": "1.5"}, 1.5),
-        ({"retry-after-ms": "1500", "retry-after": "7"}, 1.5), ({"retry-after-ms": "x", "retry-after": "7"}, 7.0),
-        ({"retry-after": "soon"}, None),
-        ({"retry-after": "Wed, 21 Oct 2026 07:28:30 GMT", "date": "Wed, 21 Oct 2026 07:28:00 GMT"}, 30.0),
-        ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT", "date": "Wed, 21 Oct 2026 07:28:30 GMT"}, 0.0),
-        ({"retry-after": "Wed, 21 Oct 2026 07:28:30 GMT"}, None),
-        ({"retry-after": "nan"}, 0.0), ({"retry-after": "inf"}, float("inf")),
-    ],
-)  # fmt: skip
-def test_a_wait_is_read_from_any_of_its_forms(headers: dict[str, str], wait: float | None) -> None:
-    assert retry_after_s(headers) == wait
-
-
-@given(st.dictionaries(st.sampled_from(["retry-after", "retry-after-ms", "date"]), st.text(max_size=30)))
-def test_no_header_breaks_the_reading_of_a_wait(headers: dict[str, str]) -> None:
-    wait = retry_after_s(headers)
-    assert wait is None or wait >= 0
 
 
 @pytest.mark.parametrize(

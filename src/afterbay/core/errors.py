@@ -54,12 +54,17 @@ STATUS_KIND: dict[int, ErrorKind] = {
     403: "permission",
     404: "not_found",
     408: "timeout",
+    409: "server",
     413: "too_large",
+    425: "server",
     429: "rate_limit",
-    504: "timeout",
     503: "overloaded",
+    504: "timeout",
+    524: "timeout",
     529: "overloaded",
 }
+"""409 is a lock that could not be had in time, and the makers' own SDKs try it again (openai 3.57, anthropic 2.13,
+`_should_retry`); 425 asks for the same; 524 is a proxy's (Cloudflare) that waited in vain."""
 
 
 def kind_of_status(status: int) -> ErrorKind:

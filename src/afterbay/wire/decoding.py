@@ -1,10 +1,8 @@
-"""From bytes to typed structs, with errors that name the field; and the few headers that all providers share."""
+"""From bytes to typed structs, with errors that name the field."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -96,32 +94,6 @@ def _json_name(value: object) -> str:
     if isinstance(value, (int, float)):
         return "a number"
     return "a string" if isinstance(value, str) else "an array"
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """How long a provider asks to wait, in seconds, from `retry-after-ms` or `retry-after` (seconds or a date).
-
-    A date counts from the `date` header of the same answer, so no clock is needed. Source: RFC 9110, 10.2.3.
-    """
-    millis = headers.get("retry-after-ms")
-    if millis is not None:
-        try:
-            return max(0.0, float(millis) / 1000)
-        except ValueError:
-            pass
-    value = headers.get("retry-after")
-    if value is None:
-        return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        then = parsedate_to_datetime(value)
-        now = parsedate_to_datetime(headers.get("date", ""))
-        return max(0.0, (then - now).total_seconds())
-    except (ValueError, TypeError):
-        return None
 
 
 def plain_error_text(body: bytes) -> str:

@@ -2,16 +2,48 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
 from afterbay.core.errors import ErrorKind, GatewayError, ProviderError, kind_of_status
-from afterbay.wire.decoding import plain_error_text, retry_after_s
+from afterbay.wire.decoding import plain_error_text
+from afterbay.wire.reset_headers import limit_reset_s, said_s, wait_s
 
-_QUOTA_CODES = frozenset({"insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached"})
-"""429s that waiting does not cure. Source: OpenAI's error codes guide."""
+_QUOTA_CODES = frozenset(
+    {
+        "insufficient_quota",
+        "credit_balance_exhausted",
+        "billing_hard_limit_reached",
+        "billing_not_active",
+        "enforced_spend_limit_reached",
+        "usage_limit_reached",
+        "exceeded_current_quota_error",  # Moonshot
+        "insufficient_balance",
+        "1113",  # Z.ai: no balance and no package
+    }
+)
+"""429s that waiting does not cure. Sources: OpenAI's error codes guide, platform.moonshot.ai/docs and docs.z.ai
+"Error codes" (November 2026)."""
+
+_QUOTA_STATUS = frozenset({400, 402, 403, 412, 429})
+_QUOTA_SAID = re.compile(
+    r"used all available credits|monthly spending limit|insufficient (?:account )?(?:balance|credits|funds)"
+    r"|key limit exceeded|credit balance is too low",
+    re.IGNORECASE,
+)
+"""Money, told in words: xAI (403), OpenRouter (403: the limit of a key), DeepSeek, Fireworks (412), and who relays
+Anthropic. Not `exceeded your current quota`: Gemini says that of a minute's limit too."""
+
+_DAILY = re.compile(r"per day|\((?:RPD|TPD)\)", re.IGNORECASE)
+_SHORT_S = 60.0
+"""A limit of a day (OpenAI, Groq) that opens again within this time is a rate limit like any other: they roll."""
+
+_STATUS_HERE: Mapping[int, ErrorKind] = MappingProxyType({498: "overloaded"})
+"""Groq: no capacity in the flex tier. Source: console.groq.com/docs/errors, November 2026."""
 
 _FILTER_CODES = frozenset({"content_filter", "ResponsibleAIPolicyViolation"})
 """400s of Azure's filter on prompts. Source: learn.microsoft.com, Azure OpenAI content filtering, November 2026."""
@@ -25,6 +57,9 @@ _TYPE_KIND: dict[str, ErrorKind] = {
     "rate_limit_exceeded": "rate_limit",
     "overloaded_error": "overloaded",
     "server_is_overloaded": "overloaded",
+    "slow_down": "rate_limit",
+    "invalid_api_key": "authentication",
+    "model_not_found": "not_found",
     "server_error": "server",
     "api_error": "server",
     "content_filter": "content_filter",
@@ -54,12 +89,26 @@ TYPE_OF_KIND: dict[ErrorKind, str] = {
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
     """Reads an error answer of any host."""
-    wait = retry_after_s(headers)
+    wait = wait_s(status, headers)
     try:
         data = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return ProviderError(kind_of_status(status), plain_error_text(body), status, retry_after_s=wait)
+    if wait is None and status == 429:
+        wait = _wait_inside(data, headers)
     return read_error(data, status, wait)
+
+
+def _wait_inside(data: object, headers: Mapping[str, str]) -> float | None:
+    """OpenRouter puts the headers of its own limits into the body.
+    Source: openrouter.ai/docs/api-reference/limits, November 2026."""
+    found: Any = data
+    for key in ("error", "metadata", "headers"):
+        found = found.get(key) if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        return None
+    told = {str(name).lower(): str(value) for name, value in found.items()}
+    return limit_reset_s(told | {"date": headers.get("date", "")})
 
 
 def read_error(data: object, status: int | None, retry_after: float | None = None) -> ProviderError:
@@ -72,26 +121,46 @@ def read_error(data: object, status: int | None, retry_after: float | None = Non
         inner = data["error"]
     if isinstance(inner, str):
         code = data.get("code") if isinstance(data, dict) and isinstance(data.get("code"), str) else None
-        return ProviderError(_kind(status, code, None), inner, status, code, None, retry_after)
+        return _error(inner, status, code, None, None, retry_after)
     if not isinstance(inner, dict):
-        text = msgspec.json.encode(data).decode()[:300]
-        return ProviderError(_kind(status, None, None), text, status, retry_after_s=retry_after)
+        return _error(msgspec.json.encode(data).decode()[:300], status, None, None, None, retry_after)
     message = inner.get("message") or inner.get("detail") or inner.get("error")
     if not isinstance(message, str):
         message = msgspec.json.encode(message if message else inner).decode()[:1000]
     if status is None:
         status = _status_inside(inner)
-    code = inner.get("code")
-    param = inner.get("param")
-    kind = inner.get("type")
-    return ProviderError(
-        _kind(status, str(code) if code is not None else None, kind if isinstance(kind, str) else None),
+    code = str(inner["code"]) if inner.get("code") is not None else None
+    named, param = inner.get("type"), inner.get("param")
+    if status == 403 and _is_moderated(inner):
+        return ProviderError("content_filter", message, status, code)
+    return _error(
         message,
         status,
-        str(code) if code is not None else None,
+        code,
+        named if isinstance(named, str) else None,
         param if isinstance(param, str) else None,
         retry_after,
     )
+
+
+def _error(
+    message: str, status: int | None, code: str | None, named: str | None, param: str | None, wait: float | None
+) -> ProviderError:
+    """The canonical error. `named` is OpenAI's `type`. A wait that only the text tells is taken from there."""
+    kind = _kind(status, code, named)
+    if (status is None or status in _QUOTA_STATUS) and _QUOTA_SAID.search(message):
+        kind = "quota"
+    if kind == "rate_limit":
+        wait = wait if wait is not None else said_s(message)
+        if _DAILY.search(message) and (wait is None or wait > _SHORT_S):
+            kind = "quota"
+    return ProviderError(kind, message, status, code, param, wait)
+
+
+def _is_moderated(inner: dict[str, Any]) -> bool:
+    """Whether a 403 is about the prompt, not about the key. Source: openrouter.ai/docs "Errors", November 2026."""
+    metadata = inner.get("metadata")
+    return isinstance(metadata, dict) and ("flagged_input" in metadata or "reasons" in metadata)
 
 
 def _status_inside(inner: dict[str, Any]) -> int | None:
@@ -109,7 +178,7 @@ def _kind(status: int | None, code: str | None, kind: str | None) -> ErrorKind:
     if status == 400 and code in _FILTER_CODES:
         return "content_filter"
     if status is not None:
-        return kind_of_status(status)
+        return _STATUS_HERE.get(status) or kind_of_status(status)
     return _TYPE_KIND.get(kind or "") or _TYPE_KIND.get(code or "") or "server"
 
 

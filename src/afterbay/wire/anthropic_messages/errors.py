@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 
 from afterbay.core.errors import ErrorKind, GatewayError, ProviderError, kind_of_status
-from afterbay.wire.decoding import plain_error_text, retry_after_s
+from afterbay.wire.decoding import plain_error_text
+from afterbay.wire.reset_headers import wait_s as read_wait
 
 _KIND: dict[str, ErrorKind] = {
     "invalid_request_error": "invalid_request",
@@ -22,7 +23,7 @@ _KIND: dict[str, ErrorKind] = {
     "billing_error": "quota",
     "permission_error": "permission",
     "not_found_error": "not_found",
-    "conflict_error": "invalid_request",
+    "conflict_error": "server",
     "request_too_large": "too_large",
     "rate_limit_error": "rate_limit",
     "timeout_error": "timeout",
@@ -54,7 +55,13 @@ _SPENT = frozenset(
         "insufficient_quota",
     },
 )
-_SPENT_MESSAGES = ("credit balance is too low", "reached your specified api usage limits")
+_SPENT_MESSAGES = (
+    "credit balance is too low",
+    "reached your specified api usage limits",
+    "reached your api usage limits",
+)
+_CLOSED_MESSAGES = ("organization has been disabled", "oauth token has expired", "oauth token has been revoked")
+"""The account is closed, or its token ended, whatever type and status it is told with."""
 _PARAM = re.compile(r"^([a-z_]+(?:\.\w+)*): ")
 _NUMBER = re.compile(r"\.(\d+)")
 
@@ -76,7 +83,7 @@ _DECODER = msgspec.json.Decoder(_Envelope)
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
     """Reads an error answer: this API's envelope, or whatever a proxy in between put in its place."""
-    wait_s = retry_after_s(headers)
+    wait_s = read_wait(status, headers)
     try:
         error = _DECODER.decode(body).error
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -93,6 +100,8 @@ def from_body(error: ErrorBody, status: int | None, wait_s: float | None = None)
     said = error.message.lower()
     if code in _SPENT or any(text in said for text in _SPENT_MESSAGES):
         kind = "quota"
+    elif kind in ("invalid_request", "permission") and any(text in said for text in _CLOSED_MESSAGES):
+        kind = "authentication"
     elif kind == "invalid_request" and "content filtering policy" in said:
         kind = "content_filter"
     elif kind == "invalid_request" and said.startswith("prompt is too long"):

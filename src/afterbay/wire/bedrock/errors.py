@@ -15,7 +15,8 @@ from types import MappingProxyType
 import msgspec
 
 from afterbay.core.errors import ErrorKind, GatewayError, ProviderError, kind_of_status
-from afterbay.wire.decoding import plain_error_text, retry_after_s
+from afterbay.wire.decoding import plain_error_text
+from afterbay.wire.reset_headers import wait_s as read_wait
 
 _KIND: Mapping[str, ErrorKind] = MappingProxyType(
     {
@@ -82,7 +83,7 @@ _DECODER = msgspec.json.Decoder(_Body)
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
     """What an error answer says; `headers` have lower-case names. What is not Bedrock's counts by its status."""
-    wait_s = retry_after_s(headers)
+    wait_s = read_wait(status, headers)
     named = headers.get("x-amzn-errortype", "")
     try:
         found = _DECODER.decode(body)

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 import msgspec
 
 from afterbay.core.errors import ErrorKind, GatewayError, ProviderError, kind_of_status
-from afterbay.wire.decoding import plain_error_text, retry_after_s
+from afterbay.wire.decoding import plain_error_text
+from afterbay.wire.reset_headers import wait_s as read_wait
 
 _CODE = {"TOO_MANY_TOKENS": "context_length_exceeded"}
 """Words of the provider that others say otherwise."""
@@ -26,7 +27,7 @@ _decode = msgspec.json.Decoder(_Body).decode
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
     """Reads an error answer, or whatever a proxy in between put in its place."""
-    wait_s = retry_after_s(headers)
+    wait_s = read_wait(status, headers)
     try:
         read = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):

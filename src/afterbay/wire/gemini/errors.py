@@ -14,7 +14,9 @@ from typing import Any
 import msgspec
 
 from afterbay.core.errors import ErrorKind, GatewayError, ProviderError, kind_of_status
-from afterbay.wire.decoding import plain_error_text, retry_after_s
+from afterbay.wire.decoding import plain_error_text
+from afterbay.wire.reset_headers import duration_s, said_s
+from afterbay.wire.reset_headers import wait_s as read_wait
 
 _STATUS_KIND: Mapping[str, ErrorKind] = MappingProxyType(
     {
@@ -27,6 +29,8 @@ _STATUS_KIND: Mapping[str, ErrorKind] = MappingProxyType(
         "RESOURCE_EXHAUSTED": "rate_limit",
         "DEADLINE_EXCEEDED": "timeout",
         "UNAVAILABLE": "overloaded",
+        "ABORTED": "server",
+        "CANCELLED": "server",
         "INTERNAL": "server",
         "UNKNOWN": "server",
     }
@@ -49,15 +53,35 @@ _STATUS_NAME = MappingProxyType(
         504: "DEADLINE_EXCEEDED",
     }
 )
-_BAD_KEYS = frozenset({"API_KEY_INVALID", "API_KEY_EXPIRED", "API_KEY_SERVICE_BLOCKED", "ACCESS_TOKEN_EXPIRED"})
+_REASON_KIND: Mapping[str, ErrorKind] = MappingProxyType(
+    {
+        "API_KEY_INVALID": "authentication",
+        "API_KEY_EXPIRED": "authentication",
+        "API_KEY_SERVICE_BLOCKED": "authentication",
+        "API_KEY_HTTP_REFERRER_BLOCKED": "authentication",
+        "API_KEY_IP_ADDRESS_BLOCKED": "authentication",
+        "ACCESS_TOKEN_EXPIRED": "authentication",
+        "ACCESS_TOKEN_TYPE_UNSUPPORTED": "authentication",
+        "CREDENTIALS_MISSING": "authentication",
+        "ACCOUNT_STATE_INVALID": "authentication",
+        "CONSUMER_INVALID": "permission",
+        "CONSUMER_SUSPENDED": "permission",
+        "SERVICE_DISABLED": "permission",
+        "BILLING_DISABLED": "quota",
+    }
+)
+"""What Google's services say in an ErrorInfo, whatever its status. Source: google/api/error_reason.proto."""
+_ANOTHERS = re.compile(r"permission to access the (?:file|cached ?content|tuned ?model)", re.IGNORECASE)
+"""A 403 about what the client named, which other keys do not cure."""
+_NO_MONEY = re.compile(r"prepayment credits|please enable billing|billing account", re.IGNORECASE)
+_ELSEWHERE = re.compile(r"user location is not supported", re.IGNORECASE)
 _TOO_LONG = re.compile(r"input token count .*exceeds the maximum", re.IGNORECASE)
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)s")
 _TYPE = "type.googleapis.com/google.rpc."
 
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
     """What an error answer says; `headers` have lower-case names. HTML and empty bodies count by their status."""
-    wait_s = retry_after_s(headers)
+    wait_s = read_wait(status, headers)
     try:
         found = msgspec.json.decode(body)
     except ValueError:
@@ -84,12 +108,14 @@ def _read(error: dict[str, Any], status: int | None, wait_s: float | None) -> Pr
     text = message if isinstance(message, str) and message else str(name or f"HTTP {status}")
     name = name if isinstance(name, str) else None
     kind: ErrorKind = _STATUS_KIND.get(name or "") or (kind_of_status(status) if status else "server")
-    details = [detail for detail in error.get("details") or [] if isinstance(detail, dict)]
+    told = error.get("details")
+    details = [detail for detail in told if isinstance(detail, dict)] if isinstance(told, list) else []
     reason, param = name, None
     for detail in details:
         match str(detail.get("@type", "")).rpartition(".")[2]:
             case "RetryInfo":
-                wish_s = _seconds(detail.get("retryDelay"))
+                delay = detail.get("retryDelay")
+                wish_s = duration_s(delay) if isinstance(delay, str) else None
                 wait_s = wish_s if wish_s is not None else wait_s
             case "ErrorInfo" if detail.get("reason"):
                 reason = str(detail["reason"])
@@ -97,11 +123,24 @@ def _read(error: dict[str, Any], status: int | None, wait_s: float | None) -> Pr
                 kind = "quota"
             case "BadRequest":
                 param = _field(detail)
-    if reason in _BAD_KEYS or "api key not valid" in text.lower():
-        kind = "authentication"
+    kind = _kind_told(_REASON_KIND.get(reason or "") or kind, text)
+    if kind == "rate_limit" and wait_s is None:
+        wait_s = said_s(text)
     if _TOO_LONG.search(text):
         reason = "context_length_exceeded"
     return ProviderError(kind, text, status, reason, param, wait_s)
+
+
+def _kind_told(kind: ErrorKind, text: str) -> ErrorKind:
+    """The kind, where only the text says what a status means here. Texts: ai.google.dev/gemini-api/docs/troubleshooting
+    (November 2026)."""
+    if "api key not valid" in text.lower():
+        return "authentication"
+    if kind == "permission" and _ANOTHERS.search(text):
+        return "invalid_request"
+    if kind in ("invalid_request", "permission", "rate_limit") and _NO_MONEY.search(text):
+        return "quota"
+    return "permission" if kind == "invalid_request" and _ELSEWHERE.search(text) else kind
 
 
 def _is_daily(detail: dict[str, Any]) -> bool:
@@ -119,12 +158,6 @@ def _field(detail: dict[str, Any]) -> str | None:
         if isinstance(violation, dict) and violation.get("field"):
             return str(violation["field"])
     return None
-
-
-def _seconds(delay: object) -> float | None:
-    """A protobuf duration as JSON: `38.5s`."""
-    match = _DURATION.fullmatch(delay) if isinstance(delay, str) else None
-    return float(match[1]) if match else None
 
 
 def status_name(status: int) -> str:
