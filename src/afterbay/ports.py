@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import msgspec
 
 from afterbay.core.decision import Record
+from afterbay.core.errors import ProviderError
 
 
 class Clock(Protocol):
@@ -27,10 +28,28 @@ class Entropy(Protocol):
         """An integer of `count` random bits."""
 
 
+class Credential(Protocol):
+    """The key that one request went out with, and with it those that its provider has beside it.
+
+    `number` is its place in the configuration, from 1, `of` how many there are. The key itself never shows.
+    """
+
+    number: int
+    of: int
+
+    def failed(self, error: ProviderError, rest_s: float | None) -> float:
+        """The provider limited it (then it rests for `rest_s`) or refused it (then for a growing pause).
+
+        Returns how many seconds from now one of the provider's keys is free; 0: there is one.
+        """
+
+
 class UpstreamResponse(Protocol):
     """An answer whose body has not been read yet. Whoever opened it closes it, whatever happens."""
 
     status: int
+    credential: Credential | None
+    """What the request went out with; None: nothing that is known here."""
     headers: Mapping[str, str]
     """Names in lower case."""
 
@@ -56,11 +75,15 @@ class TransportError(Exception):
     """No answer, or a broken one. `connected` says whether the provider may have seen the request.
 
     `retry_after_s` is set by a target that is on its way (a local model that loads) and knows about how long it takes.
+    `code` names what failed, where that is known: `dns_not_found`, `tls_failed`, `connect_refused`, ...
     """
 
-    def __init__(self, message: str, *, connected: bool, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, connected: bool, retry_after_s: float | None = None, code: str | None = None
+    ) -> None:
         super().__init__(message)
         self.connected = connected
+        self.code = code
         self.retry_after_s = retry_after_s
 
 

@@ -24,11 +24,16 @@ LIMITS = Limits(connect_s=5.0, first_token_s=20.0, between_tokens_s=8.0, total_s
 def gateway(
     *scripts: list[Script],
     spoken: str | tuple[str, ...] = OPENAI,
-    limits: Limits = LIMITS,
+    limits: Limits | None = None,
     route: Route | None = None,
     **fields: Any,
 ) -> MemoryGateway:
-    """Targets `a/up`, `b/up`, ... of the alias `m`, each with its scripts; `spoken`: dialects; `fields`: theirs."""
+    """Targets `a/up`, `b/up`, ... of the alias `m`, each with its scripts; `spoken`: dialects; `fields`: theirs.
+
+    Without `limits` there are as many attempts as scripts: who fails with its last one is not tried again.
+    """
+    if limits is None:
+        limits = msgspec.structs.replace(LIMITS, max_attempts=min(LIMITS.max_attempts, sum(map(len, scripts))))
     names = "abcd"[: len(scripts)]
     dialects = spoken if isinstance(spoken, tuple) else (spoken,) * len(scripts)
     targets = [

@@ -141,7 +141,9 @@ def test_the_only_target_is_waited_for_as_long_as_it_asks(client: str) -> None:
     one = gateway([failed(client, 429, "rate_limit", retry_after="4"), streamed(client, "hi")], spoken=client)
     reply = serve(one, client)
     assert text(reply.body, client) == "hi"
-    assert [sent.at_s for sent in one.upstreams["a"].sent] == [0.0, 4.0]
+    first, second = (sent.at_s for sent in one.upstreams["a"].sent)
+    assert first == 0.0
+    assert 4.0 <= second <= 4.25, "never earlier, and not all at once"
     assert [each.why for each in one.record.attempts] == ["primary", "retry"]
 
 
@@ -172,7 +174,7 @@ def test_a_retry_after_that_means_nothing_breaks_nothing(said: str) -> None:
 def test_a_starting_target_is_waited_for() -> None:
     one = gateway([Script(refused="it starts", starting_s=3.0), streamed(OPENAI, "hi")])
     assert text(serve(one).body, OPENAI) == "hi"
-    assert one.upstreams["a"].sent[1].at_s == 3.0
+    assert 3.0 <= one.upstreams["a"].sent[1].at_s <= 3.25
 
 
 def test_max_attempts_holds() -> None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from afterbay.core.errors import ErrorKind, ProviderError
 from afterbay.policy.attempts import Attempts, Cancel, Deliver, Fail, Finish, SetAlarm, Start
 from afterbay.policy.plan import FallbackOn, Limits
+from afterbay.policy.retry import RetryBudget
 from afterbay.testing.memory_gateway import target
 
 A, B, C = target("a/m"), target("b/m"), target("c/m")
 LIMITS = Limits(connect_s=5.0, first_token_s=20.0, between_tokens_s=10.0, total_s=100.0, max_attempts=3)
+TWO = Limits(connect_s=5.0, first_token_s=20.0, between_tokens_s=10.0, total_s=100.0, max_attempts=2)
 ALL: frozenset[FallbackOn] = frozenset({"error", "timeout", "rate_limit", "invalid", "empty"})
 
 
-def machine(*targets: object, limits: Limits = LIMITS, on: frozenset[FallbackOn] = ALL) -> Attempts:
-    return Attempts(targets or (A, B), limits, on, 0.0, limits.total_s, 20.0)  # type: ignore[arg-type]
+def machine(*targets: object, limits: Limits = LIMITS, on: frozenset[FallbackOn] = ALL, **more: Any) -> Attempts:
+    return Attempts(targets or (A, B), limits, on, 0.0, limits.total_s, 20.0, **more)  # type: ignore[arg-type]
 
 
 def running(*targets: object, **options: object) -> Attempts:
@@ -90,7 +94,7 @@ def test_fallback_on_decides_which_errors_lead_on(kind: ErrorKind, left_out: Fal
 
 
 def test_the_last_target_that_fails_ends_it() -> None:
-    one = running()
+    one = running(limits=TWO)
     one.failed(1.0, error())
     assert one.failed(2.0, error("cut")) == [Fail(error("cut"))]
 
@@ -197,7 +201,7 @@ def test_a_committed_alarm_is_never_past_the_deadline() -> None:
 
 @pytest.mark.parametrize("outcome", ["empty", "invalid"])
 def test_a_poor_answer_is_kept_while_another_target_is_tried(outcome: str) -> None:
-    one = running()
+    one = running(limits=TWO)
     assert one.unusable(2.0, outcome, "why")[1] == Start(1, B, 5.0)  # type: ignore[arg-type]
     assert one.failed(3.0, error()) == [Deliver(0)]
     assert [each.outcome for each in one.attempts] == [outcome, "error"]
@@ -260,8 +264,63 @@ def test_a_client_that_leaves_before_the_start_leaves_nothing() -> None:
 
 def test_a_done_machine_does_not_answer_an_alarm() -> None:
     one = running(A)
-    one.failed(1.0, error())
+    one.failed(1.0, error("not_found"))
     assert one.alarm(20.0) == []
+
+
+def test_an_error_that_passes_by_itself_is_tried_again_where_no_other_target_is_left() -> None:
+    one = machine(A, chance=lambda purpose: {"retry/0": 0.5, "retry/1": 1.0}[purpose])
+    one.begin(0.0)
+    assert one.failed(2.0, error()) == [SetAlarm(2.125)]
+    assert one.alarm(2.125)[1] == Start(1, A, 5.0)
+    assert one.failed(3.0, error("cut")) == [SetAlarm(3.5)]
+    one.alarm(3.5)
+    assert one.failed(4.0, error()) == [Fail(error())], "three attempts in all"
+    assert [each.why for each in one.attempts] == ["primary", "retry", "retry"]
+
+
+def test_two_targets_that_fail_leave_one_retry() -> None:
+    one = running(limits=Limits(total_s=100.0, max_attempts=5))
+    one.failed(1.0, error())
+    one.failed(2.0, error())
+    assert one.state == "waiting"
+    assert one.alarm(2.0)[1] == Start(2, B, 5.0)
+    assert one.failed(3.0, error()) == [Fail(error())]
+
+
+def test_a_spent_budget_ends_it_and_the_log_says_so() -> None:
+    budget = RetryBudget(share=0.0, least=0)
+    one = machine(A, share=budget.share())
+    one.begin(0.0)
+    assert one.failed(2.0, error()) == [Fail(error())]
+    assert one.attempts[0].error == "server: no; not tried again: the retry budget is used up"
+    assert budget.denied == 1
+
+
+@pytest.mark.parametrize("on", [ALL, frozenset[FallbackOn]()])
+def test_another_key_is_tried_at_once_whatever_leads_to_other_targets(on: frozenset[FallbackOn]) -> None:
+    one = running(on=on)
+    assert one.failed(2.0, error("rate_limit", 60.0), another_key=True) == [SetAlarm(22.0), Start(1, A, 5.0)]
+    assert one.attempts[1].why == "key"
+
+
+def test_keys_leave_an_attempt_for_each_target() -> None:
+    one = running(A, B)
+    one.failed(1.0, error("rate_limit"), another_key=True)
+    assert one.failed(2.0, error("rate_limit"), another_key=True)[1] == Start(2, B, 5.0)
+    assert isinstance(one.failed(3.0, error("rate_limit"), another_key=True)[0], Fail)
+
+
+def test_after_the_commit_no_other_key_is_tried() -> None:
+    one = running()
+    one.first_output(1.0)
+    assert one.failed(2.0, error("rate_limit"), another_key=True) == [Fail(error("rate_limit"))]
+
+
+def test_the_key_is_noted_with_the_headers() -> None:
+    one = running()
+    one.headers(1.5, 200, 2)
+    assert one.attempts[0].key == 2
 
 
 def test_headers_are_noted_with_their_time() -> None:

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from afterbay.core.errors import ErrorKind, ProviderError
 from afterbay.policy.attempts import Action, Attempts, Cancel, Deliver, Fail, Finish, SetAlarm, Start
 from afterbay.policy.plan import FallbackOn, Limits
+from afterbay.policy.retry import TRIES, RetryBudget
 from afterbay.testing.memory_gateway import target
 
 KINDS: list[ErrorKind] = [
@@ -34,17 +35,29 @@ class AttemptsUnderFire(RuleBasedStateMachine):
         first=st.floats(0.1, 40),
         between=st.floats(0.1, 40),
         longest=st.floats(0, 60),
+        chance=st.floats(0, 1, exclude_max=True),
+        budget=st.booleans(),
     )
     def begin(
         self, count: int, most: int, fallback_on: frozenset[FallbackOn], total: float, first: float, between: float,
-        longest: float,
+        longest: float, chance: float, budget: bool,
     ) -> None:  # fmt: skip
         self.targets = tuple(target(f"p{n}/m") for n in range(count))
         self.limits = Limits(1.0, first, between, total, 10.0, most)
         self.now, self.started = 100.0, 100.0
         self.deadline = self.started + total
         self.twins = [
-            Attempts(self.targets, self.limits, fallback_on, self.started, self.deadline, longest) for _ in "ab"
+            Attempts(
+                self.targets,
+                self.limits,
+                fallback_on,
+                self.started,
+                self.deadline,
+                longest,
+                lambda _: chance,
+                RetryBudget(least=1 if budget else 0).share(),
+            )
+            for _ in "ab"
         ]
         self.terminal: list[Action] = []
         self.committed = False
@@ -53,9 +66,9 @@ class AttemptsUnderFire(RuleBasedStateMachine):
         self.last_output: float | None = None
         self._signal("begin", self.now)
 
-    def _signal(self, name: str, *arguments: Any) -> None:
+    def _signal(self, name: str, *arguments: Any, **named: Any) -> None:
         was_done = self.twins[0].state == "done"
-        first, second = (getattr(one, name)(*arguments) for one in self.twins)
+        first, second = (getattr(one, name)(*arguments, **named) for one in self.twins)
         assert first == second, "the same signals make the same actions"
         assert not (was_done and first), "a done machine emits nothing"
         for action in first:
@@ -120,10 +133,15 @@ class AttemptsUnderFire(RuleBasedStateMachine):
         self._signal("ended", self.now)
 
     @precondition(lambda self: self.state in ("running", "committed"))
-    @rule(kind=st.sampled_from(KINDS), wait=st.none() | st.floats(-5, 1e9) | st.sampled_from([float("inf")]))
-    def it_ends_badly(self, kind: ErrorKind, wait: float | None) -> None:
+    @rule(
+        kind=st.sampled_from(KINDS),
+        wait=st.none() | st.floats(-5, 1e9) | st.sampled_from([float("inf")]),
+        another_key=st.booleans(),
+    )
+    def it_ends_badly(self, kind: ErrorKind, wait: float | None, another_key: bool) -> None:
         self.open = None
-        self._signal("failed", self.now, ProviderError(kind, "no", 500, retry_after_s=wait))
+        error = ProviderError(kind, "no", 500, retry_after_s=wait)
+        self._signal("failed", self.now, error, another_key=another_key)
 
     @precondition(lambda self: self.state == "running")
     @rule(outcome=st.sampled_from(["empty", "invalid", "refusal"]))
@@ -149,6 +167,7 @@ class AttemptsUnderFire(RuleBasedStateMachine):
         machine = self.twins[0]
         assert len(self.terminal) == (1 if machine.state == "done" else 0), "exactly one end"
         assert len(machine.attempts) <= self.limits.max_attempts
+        assert sum(one.why == "retry" for one in machine.attempts) < TRIES
         for attempt in machine.attempts[: None if machine.state == "done" else -1]:
             assert attempt.ended_s is not None, "every attempt is closed"
             assert attempt.outcome is not None, "every attempt has an outcome"

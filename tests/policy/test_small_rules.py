@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import get_args
 
 import hypothesis.strategies as st
@@ -20,7 +19,7 @@ from afterbay.policy.facts import count_words, prompt_text, read_facts
 from afterbay.policy.names import look_up
 from afterbay.policy.plan import Limits, Route, Rules
 from afterbay.policy.quantity import estimate_text, estimate_tokens
-from afterbay.policy.retry import clamp_wait, cooling_s, fallback_class, outcome_of
+from afterbay.policy.retry import clamp_wait, fallback_class, outcome_of
 from afterbay.testing.memory_gateway import alias, snapshot, target
 
 
@@ -169,25 +168,6 @@ def test_a_wait_is_within_reason_whatever_a_provider_says(wait: float, longest: 
     assert 0 <= clamped <= longest
     if 0 <= wait <= longest:
         assert clamped == wait
-
-
-@pytest.mark.parametrize(
-    ("kind", "wait", "pause"),
-    [
-        ("rate_limit", None, 5.0),
-        ("quota", None, 5.0),
-        ("overloaded", None, 2.0),
-        ("overloaded", 9.0, 9.0),
-        ("rate_limit", 1e9, 300.0),
-        ("rate_limit", math.inf, 300.0),
-        ("rate_limit", -3.0, 0.0),
-        ("server", 9.0, None),
-        ("authentication", None, None),
-        ("timeout", 1.0, None),
-    ],
-)
-def test_only_a_busy_target_cools(kind: ErrorKind, wait: float | None, pause: float | None) -> None:
-    assert cooling_s(kind, wait, 300.0) == pause
 
 
 @given(st.integers(0, 10**7), st.integers(0, 10**7))

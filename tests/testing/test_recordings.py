@@ -17,7 +17,7 @@ from afterbay.core.secret import Secret
 from afterbay.emulate.delay import Delay
 from afterbay.emulate.profile import Profile
 from afterbay.emulate.run import EmulatorProcess
-from afterbay.ports import TransportError
+from afterbay.ports import Credential, TransportError
 from afterbay.providers.upstream import HttpUpstream
 from afterbay.testing import recordings, tape
 from afterbay.testing.recorded import fingerprint, load, scrub, without_key
@@ -47,6 +47,8 @@ class Time:
 
 class Script:
     """An upstream that plays `steps`: waits (float), bytes, errors, None for ever silent."""
+
+    credential: Credential | None = None
 
     def __init__(self, time: Time, *steps: float | bytes | Exception | None, status: int = 200) -> None:
         self.time, self.steps, self.status = time, list(steps), status

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from afterbay.config.snapshot import Provider, Snapshot
 from afterbay.config.watch import Loaded, load_snapshot
 from afterbay.core.decision import Record, Target
 from afterbay.core.secret import Secret
+from afterbay.engine.alerts import CAUSES
 from afterbay.engine.context import Context
 from afterbay.engine.fleet import Fleet
 from afterbay.http.asgi import Gateway
@@ -92,6 +94,12 @@ class RunningGateway:
             secrets.randbits(63) if seed is None else seed,
         )
         self.metrics.open_streams.set_function(lambda: self.context.open_streams)
+        retries, alerts = self.context.retries, self.context.alerts
+        self.metrics.watch_attempts(
+            lambda: retries.retrying,
+            lambda: retries.denied,
+            {cause: partial(alerts.count, cause) for cause in CAUSES},
+        )
         pages = Pages(self.context, self.why_not_ready, self.metrics.render, self._find_record)
         admin_key = environ.get("AFTERBAY_ADMIN_KEY")
         self.application = Gateway(self.context, self.keys, pages, Secret(admin_key) if admin_key else None)
@@ -170,7 +178,8 @@ class RunningGateway:
         if provider.is_embedded:
             made = self.local.upstream(provider, name)
         else:
-            made = HttpUpstream(provider, aws_signer_for(provider, self._environ) or signer_for(provider))
+            signer = aws_signer_for(provider, self._environ) or signer_for(provider)
+            made = HttpUpstream(provider, signer, self.metrics.keys_refused)
         return self._wrap(made, provider.name) if self._wrap is not None else made
 
     def _direct(self, snapshot: Snapshot, provider: str, model: str) -> Target | None:

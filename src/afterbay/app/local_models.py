@@ -138,7 +138,8 @@ class LocalModels:
         self._start_soon(one, after=[])
         state = self.state(one.name)
         retry = None if state.startswith("failed") else 2.0
-        raise TransportError(f"the local model is {state}", connected=False, retry_after_s=retry)
+        code = "local_model_failed" if retry is None else None
+        raise TransportError(f"the local model is {state}", connected=False, retry_after_s=retry, code=code)
 
     async def close(self) -> None:
         """Ends everything that was begun."""

@@ -38,7 +38,8 @@ def _outcome(record: Record) -> str:
 
 def _attempt(one: Attempt) -> str:
     """Times in an attempt are since the request arrived; what one wants to know is how long each part took."""
-    parts = [f"{one.number + 1}. {one.target} ({one.why}): {one.outcome or 'unfinished'}"]
+    key = f", key {one.key}" if one.key is not None else ""
+    parts = [f"{one.number + 1}. {one.target} ({one.why}{key}): {one.outcome or 'unfinished'}"]
     if one.status is not None:
         parts.append(f"status {one.status}")
     parts.append(f"begun at {seconds(one.started_s)}")

@@ -80,11 +80,15 @@ Outcome: TypeAlias = Literal[
     "cancelled",
     "client_closed",
 ]
-Why: TypeAlias = Literal["primary", "retry", "fallback", "hedge", "resume", "repair"]
+Why: TypeAlias = Literal["primary", "retry", "key", "fallback", "hedge", "resume", "repair"]
+"""`retry`: the same target after a wait; `key`: the same target at once, with another of its provider's keys."""
 
 
 class Attempt(msgspec.Struct):
-    """One try of one target. Times are seconds since the request arrived; None means it did not come to that."""
+    """One try of one target. Times are seconds since the request arrived; None means it did not come to that.
+
+    `key`: the place, from 1, of the key that it went out with, where the provider has several.
+    """
 
     number: int
     target: str
@@ -98,6 +102,7 @@ class Attempt(msgspec.Struct):
     error: str | None = None
     usage: Usage | None = None
     cost_picousd: int | None = None
+    key: int | None = None
 
 
 class Record(msgspec.Struct):

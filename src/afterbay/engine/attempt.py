@@ -14,12 +14,12 @@ from afterbay.core.decision import Target
 from afterbay.core.errors import ProviderError
 from afterbay.core.usage import Usage
 from afterbay.engine.context import Turn
+from afterbay.engine.credential import judge
 from afterbay.engine.delivery import Delivery, Unusable
 from afterbay.engine.stream import ProviderFailure
 from afterbay.engine.watchdog import Watchdog
 from afterbay.policy.attempts import Action, Attempts, Deliver, Fail, SetAlarm, Start
-from afterbay.policy.retry import cooling_s
-from afterbay.ports import ClientGone, TransportError
+from afterbay.ports import ClientGone, Credential, TransportError
 
 SHUTTING_DOWN = "The gateway is shutting down."
 
@@ -29,6 +29,7 @@ class Try(Protocol):
 
     target: Target
     is_reading: bool
+    credential: Credential | None
     last_output_s: float | None
 
     async def run(self, connect_s: float, delivery: Delivery) -> None:
@@ -80,6 +81,7 @@ class Driver:
         self.exchanges: list[Try] = []
         self._make = make
         self.delivered: int | None = None
+        self._share = turn.context.retries.share()
         self.machine = Attempts(
             turn.decision.targets,
             limits,
@@ -87,6 +89,8 @@ class Driver:
             turn.call.received_s,
             turn.deadline_s,
             min(float(turn.snapshot.limits.retry_after), limits.first_token_s),
+            turn.draw,
+            self._share,
         )
         self._clock = turn.context.clock
         self._error_body: bytes | None = None
@@ -100,7 +104,7 @@ class Driver:
             GaveUp: there is none, or a stream broke after its first output.
             ClientGone: the client hung up.
         """
-        with Watchdog(asyncio.get_running_loop()) as dog:
+        with Watchdog(asyncio.get_running_loop()) as dog, self._share:
             actions = self.machine.begin(self._clock.monotonic())
             try:
                 while actions:
@@ -175,7 +179,7 @@ class Driver:
         try:
             await exchange.run(start.connect_s, self.delivery)
         except ProviderFailure as failure:
-            if len(self.exchanges) == 1:
+            if len({one.target.id for one in self.exchanges}) == 1:
                 self._error_body = failure.body
             self._shown = failure.shown
             return self._failed(start, failure.error)
@@ -187,13 +191,15 @@ class Driver:
 
     def _failed(self, start: Start, error: ProviderError) -> list[Action]:
         now = self._clock.monotonic()
-        pause = cooling_s(error.kind, error.retry_after_s, float(self.turn.snapshot.limits.retry_after))
-        if pause is not None:
-            self.turn.fleet.cool(start.target.id, now + pause)
-        return self.machine.failed(now, error)
+        credential = self.exchanges[-1].credential
+        judged = judge(error, credential, float(self.turn.snapshot.limits.retry_after))
+        if judged.cools_s is not None:
+            self.turn.fleet.cool(start.target.id, now + judged.cools_s)
+        self.turn.context.alerts.failed(start.target, error, now)
+        return self.machine.failed(now, judged.error, another_key=judged.another_key)
 
 
 def _broken(broken: TransportError, is_reading: bool) -> ProviderError:
     if broken.retry_after_s is not None:
         return ProviderError("overloaded", str(broken), 503, code="starting", retry_after_s=broken.retry_after_s)
-    return ProviderError("cut" if is_reading else "connection", str(broken))
+    return ProviderError("cut" if is_reading else "connection", str(broken), code=broken.code)

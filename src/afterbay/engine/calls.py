@@ -19,6 +19,7 @@ from afterbay.core.event import Event, fold
 from afterbay.core.message import Message, Text, ToolResult, ToolUse
 from afterbay.core.request import ChatRequest
 from afterbay.engine.context import Turn
+from afterbay.engine.credential import judge, place_of
 from afterbay.engine.meter import Meter
 from afterbay.engine.outbound import rebuild
 from afterbay.policy.attempts import Attempts
@@ -151,7 +152,10 @@ class Calls:
         clock, received_s = self._turn.context.clock, self._turn.call.received_s
         attempt.headers_s, attempt.status = clock.monotonic() - received_s, response.status
         body = await response.read_all(self._turn.snapshot.limits.answer_bytes)
+        attempt.key = place_of(response.credential)
         if response.status != 200:
+            error = self._dialect.parse_error(response.status, response.headers, body)
+            judge(error, response.credential, float(self._turn.snapshot.limits.retry_after))
             raise ValueError(f"it answered with status {response.status}")
         events = self._dialect.parse_answer(body, self._turn.call.id.removeprefix("req_"))
         attempt.first_token_s = clock.monotonic() - received_s

@@ -13,9 +13,11 @@ from afterbay.core.decision import Decision, Record, Target
 from afterbay.core.errors import ClientMistake
 from afterbay.core.message import Text, ToolResult, ToolUse
 from afterbay.core.request import ChatRequest, EmbedRequest
+from afterbay.engine.alerts import Alerts
 from afterbay.engine.fleet import Fleet
 from afterbay.policy.plan import Route
 from afterbay.policy.quantity import estimate_text
+from afterbay.policy.retry import RetryBudget
 from afterbay.ports import Clock, Entropy, Key, RequestLog, Responses
 from afterbay.wire.decoding import not_json
 from afterbay.wire.dialect import Dialect, Head
@@ -38,6 +40,8 @@ class Context:
         self.seed = seed
         self.makers = Makers()
         """Whose proofs were relayed of late."""
+        self.retries = RetryBudget()
+        self.alerts = Alerts()
         self.open_streams = 0
         """Streams that are being sent now."""
 

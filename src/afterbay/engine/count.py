@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 import msgspec
 
@@ -11,6 +12,7 @@ from afterbay.core.errors import Capacity
 from afterbay.engine.attempt import SHUTTING_DOWN
 from afterbay.engine.close import close
 from afterbay.engine.context import Call, Context, Turn
+from afterbay.engine.credential import judge
 from afterbay.engine.delivery import Delivery, answer_headers, base_headers
 from afterbay.engine.outbound import addressed, forwarded, query_of, relayed_body
 from afterbay.engine.pipeline import check_name, fail
@@ -18,9 +20,11 @@ from afterbay.engine.responses import check_continued
 from afterbay.engine.routing import choose
 from afterbay.ports import ClientGone, Reply, TransportError
 from afterbay.wire.decoding import not_json
-from afterbay.wire.registry import COUNTERS
+from afterbay.wire.registry import COUNTERS, DIALECTS
 
 ANSWER_BYTES = 1 << 20
+KEYS_TRIED = 3
+"""So many keys of a provider are asked, one after another: a count is not worth more."""
 
 
 async def serve_count(context: Context, call: Call, reply: Reply) -> None:
@@ -76,15 +80,35 @@ async def _ask(turn: Turn, target: Target) -> int | None:
             raise not_json(error) from None
         path, body, headers = built.path, built.body, built.headers
     now = turn.context.clock.monotonic()
+    path, body = addressed(turn, target, path, body)
     try:
         async with asyncio.timeout(min(limits.first_token_s, turn.deadline_s - now)):
-            upstream = turn.fleet.upstream(target)
-            path, body = addressed(turn, target, path, body)
-            response = await upstream.post(path, body, headers, limits.connect_s)
-            try:
-                answer = await response.read_all(ANSWER_BYTES)
-            finally:
-                response.close()
-        return counter.parse_answer(answer) if response.status == 200 else None
+            for _ in range(KEYS_TRIED):
+                answer = await _answer(turn, target, path, body, headers)
+                if answer is not None:
+                    return counter.parse_answer(answer)
     except (TransportError, TimeoutError, ValueError, RecursionError):
-        return None
+        pass
+    return None
+
+
+async def _answer(turn: Turn, target: Target, path: str, body: bytes, headers: Mapping[str, str]) -> bytes | None:
+    """The provider's answer; None: it would not count for this key, and there is another one.
+
+    Raises:
+        ValueError, RecursionError: it would not count.
+        TransportError: no connection, or it broke.
+    """
+    response = await turn.fleet.upstream(target).post(path, body, headers, turn.route.limits.connect_s)
+    try:
+        answer = await response.read_all(ANSWER_BYTES)
+    finally:
+        response.close()
+    if response.status == 200:
+        return answer
+    spoken = DIALECTS[target.dialect_for(turn.call.dialect.name)]
+    error = spoken.parse_error(response.status, response.headers, answer)
+    judged = judge(error, response.credential, float(turn.snapshot.limits.retry_after))
+    if not judged.another_key:
+        raise ValueError(error.message)
+    return None

@@ -188,7 +188,7 @@ def error_headers(error: GatewayError) -> dict[str, str]:
     if error.retry_after_s is not None:
         headers["retry-after"] = str(-int(-error.retry_after_s // 1))
         headers["retry-after-ms"] = str(int(error.retry_after_s * 1000))
-    elif not error.retryable:
+    if not error.retryable:
         headers["x-should-retry"] = "false"
     return headers
 

@@ -7,6 +7,7 @@ from afterbay.core.errors import ProviderError
 from afterbay.core.request import EmbedRequest
 from afterbay.core.usage import Usage
 from afterbay.engine.context import Call, Context, Turn
+from afterbay.engine.credential import place_of
 from afterbay.engine.delivery import Delivery, whole_headers
 from afterbay.engine.exchange import read_failure
 from afterbay.engine.outbound import addressed, query_of, relayed_body
@@ -15,7 +16,7 @@ from afterbay.engine.stream import ProviderFailure
 from afterbay.engine.watchdog import Watchdog
 from afterbay.policy.attempts import Attempts
 from afterbay.policy.quantity import estimate_text
-from afterbay.ports import Reply
+from afterbay.ports import Credential, Reply
 from afterbay.wire.dialect import Built
 from afterbay.wire.registry import DIALECTS, EMBED_DIALECTS, EMBEDS_AS
 
@@ -36,6 +37,7 @@ class EmbedExchange:
         self.turn = turn
         self.target = target
         self.is_reading = False
+        self.credential: Credential | None = None
         self.last_output_s: float | None = None
         self._machine = machine
         self._dog = dog
@@ -64,7 +66,8 @@ class EmbedExchange:
         upstream = turn.fleet.upstream(target)
         response = await upstream.post(path, body, built.headers, connect_s)
         try:
-            self._machine.headers(turn.context.clock.monotonic(), response.status)
+            self.credential = response.credential
+            self._machine.headers(turn.context.clock.monotonic(), response.status, place_of(self.credential))
             self.is_reading = True
             if response.status != 200:
                 raise await read_failure(response, DIALECTS[ERRORS_AS[target.dialect]], relays)

@@ -11,13 +11,14 @@ from afterbay.core.usage import Usage, microusd
 from afterbay.engine.answer import judge
 from afterbay.engine.calls import Calls, rules_for
 from afterbay.engine.context import Turn
+from afterbay.engine.credential import place_of
 from afterbay.engine.delivery import Delivery, Unusable, whole_headers
 from afterbay.engine.meter import Meter
 from afterbay.engine.outbound import prepare
 from afterbay.engine.stream import ProviderFailure, Pump
 from afterbay.engine.watchdog import Watchdog
 from afterbay.policy.attempts import Attempts, SetAlarm
-from afterbay.ports import UpstreamResponse
+from afterbay.ports import Credential, UpstreamResponse
 from afterbay.wire.dialect import Dialect
 from afterbay.wire.framing import is_framed_alike, is_one_json, splitter_for
 from afterbay.wire.openai_responses.render import kept_answer
@@ -63,6 +64,7 @@ class Exchange:
         self.target = target
         self.meter = Meter()
         self.is_reading = False
+        self.credential: Credential | None = None
         self.last_output_s: float | None = None
         self._write_began_s = 0.0
         self._machine = machine
@@ -92,7 +94,8 @@ class Exchange:
         upstream = self.turn.fleet.upstream(self.target)
         response = await upstream.post(outbound.path, outbound.body, outbound.headers, connect_s)
         try:
-            self._machine.headers(self._clock.monotonic(), response.status)
+            self.credential = response.credential
+            self._machine.headers(self._clock.monotonic(), response.status, place_of(self.credential))
             self.is_reading = True
             if response.status != 200:
                 raise await read_failure(response, self._dialect, self._relays)

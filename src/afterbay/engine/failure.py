@@ -52,7 +52,7 @@ def explain(gave_up: GaveUp, attempts: list[Attempt], longest_wait_s: float) -> 
         param=last.param,
         remedy=_remedy(last),
         retry_after_s=clamp_wait(last.retry_after_s, longest_wait_s),
-        retryable=last.kind in ("rate_limit", "overloaded"),
+        retryable=last.kind == "rate_limit" or (last.retry_after_s is not None and last.kind != "quota"),
     )
     return Failure(error, gave_up.body)
 
@@ -64,7 +64,22 @@ def _status(last: ProviderError) -> int:
     return _STATUS.get(last.kind, 502)
 
 
+_REMEDIES: dict[str | None, str] = {
+    "connect_refused": "The operator must see whether the provider listens there, and check its base_url.",
+    "connect_timeout": "The operator must check the network and the provider's base_url, or raise timeouts.connect.",
+    "host_unreachable": "The operator must check the network between here and the provider, and its base_url.",
+    "no_sockets": "The gateway has no sockets left: the operator must raise its limit (ulimit -n) or its share.",
+    "no_credentials": "The operator must give the provider credentials: a key, or what the message names.",
+    "dns_not_found": "The operator must check the provider's base_url and this machine's name servers.",
+    "tls_failed": "The operator must check the provider's certificate, base_url and ca_file; it is never skipped.",
+    "proxy_failed": "The operator must check the provider's `proxy` and whether that runs.",
+}
+"""What to do about failures on this side of the provider, by their code (`afterbay.providers.broken`)."""
+
+
 def _remedy(last: ProviderError) -> str:
+    if last.code in _REMEDIES:
+        return _REMEDIES[last.code]
     match last.kind:
         case "rate_limit" | "overloaded":
             return "The provider asks to slow down; wait, or configure a fallback."

@@ -14,6 +14,7 @@ from afterbay.core.decision import Target
 from afterbay.core.errors import ClientMistake, ProviderError
 from afterbay.core.usage import Usage
 from afterbay.engine.context import Call, Context, Turn
+from afterbay.engine.credential import place_of
 from afterbay.engine.delivery import Delivery, whole_headers
 from afterbay.engine.exchange import read_failure
 from afterbay.engine.meter import Meter
@@ -23,7 +24,7 @@ from afterbay.engine.responses import check_continued
 from afterbay.engine.stream import ProviderFailure
 from afterbay.engine.watchdog import Watchdog
 from afterbay.policy.attempts import Attempts
-from afterbay.ports import Reply
+from afterbay.ports import Credential, Reply
 from afterbay.wire.decoding import decode_object, mistake
 
 MODERATORS = ("openai", "mistral")
@@ -121,6 +122,7 @@ class RelayedExchange:
         self.turn = turn
         self.target = target
         self.is_reading = False
+        self.credential: Credential | None = None
         self.last_output_s: float | None = None
         self._machine = machine
         self._dog = dog
@@ -141,7 +143,8 @@ class RelayedExchange:
         headers = forwarded(turn.call, dialect.name)
         response = await turn.fleet.upstream(target).post(path, body, headers, connect_s)
         try:
-            self._machine.headers(turn.context.clock.monotonic(), response.status)
+            self.credential = response.credential
+            self._machine.headers(turn.context.clock.monotonic(), response.status, place_of(self.credential))
             self.is_reading = True
             if response.status != 200:
                 raise await read_failure(response, dialect, relays=True)

@@ -30,6 +30,7 @@ from afterbay.core.words import closest
 from afterbay.engine.attempt import SHUTTING_DOWN
 from afterbay.engine.close import close
 from afterbay.engine.context import Call, Context, Turn
+from afterbay.engine.credential import place_of
 from afterbay.engine.delivery import Delivery, base_headers, header_text
 from afterbay.engine.pipeline import MODEL_CHARS, fail
 from afterbay.engine.routing import shortened
@@ -252,6 +253,7 @@ class _Passing:
         turn, reply, now = self._turn, self._reply, self._clock.monotonic()
         assert self._attempt is not None, "an answer is to an attempt"  # noqa: S101
         turn.record.status = self._attempt.status = response.status
+        self._attempt.key = place_of(response.credential)
         self._attempt.headers_s = now - turn.call.received_s
         self._tap = Tap(self._raw.rest, response.status, response.headers)
         headers = answer_headers(turn, self._to.provider, response.headers, response.status)

@@ -18,8 +18,9 @@ States and signals (everything else is a mistake of the driver)
 
     state      begin     first_output   ended ok   ended bad            alarm                  client_left, broke
     new        start     -              -          -                    -                      -
-    running    -         -> committed   finish     start next | wait    cancel, start next     cancel, close
-                                                   | deliver | fail     | fail
+    running    -         -> committed   finish     other key | start    cancel, start next     cancel, close
+                                                   next | wait |        | fail
+                                                   deliver | fail
     waiting    -         -              -          -                    start the same target  close
     committed  -         -              finish     fail                 cancel, fail           cancel, close
     done       -         -              -          -                    -                      -
@@ -29,6 +30,7 @@ One deadline covers everything. An alarm that rings too early (the driver keeps 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -36,7 +38,7 @@ import msgspec
 from afterbay.core.decision import Attempt, Outcome, Target
 from afterbay.core.errors import ProviderError
 from afterbay.policy.plan import FallbackOn, Limits
-from afterbay.policy.retry import clamp_wait, fallback_class, outcome_of
+from afterbay.policy.retry import Share, fallback_class, outcome_of, wait_before
 
 State: TypeAlias = Literal["new", "running", "waiting", "committed", "done"]
 
@@ -82,7 +84,10 @@ Action: TypeAlias = Start | SetAlarm | Cancel | Deliver | Finish | Fail
 
 
 class Attempts:
-    """One request's attempts. `attempts` is the log that goes into the record."""
+    """One request's attempts. `attempts` is the log that goes into the record.
+
+    `chance(purpose)` gives a number in [0, 1); `share` is the request's part in the retry budget.
+    """
 
     def __init__(
         self,
@@ -92,6 +97,8 @@ class Attempts:
         started_s: float,
         deadline_s: float,
         longest_wait_s: float,
+        chance: Callable[[str], float] = lambda _: 0.0,
+        share: Share | None = None,
     ) -> None:
         self.state: State = "new"
         self.attempts: list[Attempt] = []
@@ -102,6 +109,8 @@ class Attempts:
         self._started_s = started_s
         self._deadline_s = deadline_s
         self._longest_wait_s = longest_wait_s
+        self._chance = chance
+        self._share = share if share is not None else Share()
         self._next = 0
         self._due_s = 0.0
         self._spare: int | None = None
@@ -113,8 +122,9 @@ class Attempts:
             return self._give_up(now, deadline=True)
         return self._start_next(now)
 
-    def headers(self, now: float, status: int) -> None:
-        """The upstream answered with this status; only noted."""
+    def headers(self, now: float, status: int, key: int | None = None) -> None:
+        """The upstream answered with this status, to a request with this key; only noted."""
+        self.current.key = key
         self.current.headers_s = now - self._started_s
         self.current.status = status
 
@@ -143,12 +153,15 @@ class Attempts:
         self.state = "done"
         return [Finish()]
 
-    def failed(self, now: float, error: ProviderError) -> list[Action]:
-        """The running attempt ended in an error."""
+    def failed(self, now: float, error: ProviderError, *, another_key: bool = False) -> list[Action]:
+        """The running attempt ended in an error. `another_key`: it was about the key, and the provider has one more."""
         self._close(now, outcome_of(error.kind), error)
         if self.state == "committed":
             self.state = "done"
             return [Fail(error)]
+        untried = len(self._targets) - self._next
+        if another_key and len(self.attempts) + untried < self._limits.max_attempts and now < self._deadline_s:
+            return self._start_at(now, self._next - 1, "key")  # keys never use up the attempts of other targets
         reason = fallback_class(error.kind)
         if reason is None or reason not in self._fallback_on:
             return self._give_up(now)
@@ -224,7 +237,7 @@ class Attempts:
         self._next += 1
         return self._start_at(now, self._next - 1, "fallback" if self.attempts else "primary")
 
-    def _start_at(self, now: float, index: int, why: Literal["primary", "fallback", "retry"]) -> list[Action]:
+    def _start_at(self, now: float, index: int, why: Literal["primary", "fallback", "retry", "key"]) -> list[Action]:
         self.state = "running"
         target = self._targets[index]
         self.attempts.append(Attempt(len(self.attempts), target.id, why, now - self._started_s))
@@ -233,11 +246,22 @@ class Attempts:
         return [self._alarm(now + self._limits.first_token_s), start]
 
     def _come_back(self, now: float, error: ProviderError) -> list[Action]:
-        """No other target is left: wait for this one, once, if it said when to return and the deadline allows it."""
-        wait = clamp_wait(error.retry_after_s, self._longest_wait_s)
-        room = wait is not None and now + wait < self._deadline_s and len(self.attempts) < self._limits.max_attempts
-        room = room and all(one.why != "retry" for one in self.attempts)
-        if wait is None or not room or error.kind == "quota" or error.retry_after_s != wait:
+        """No other target is left: wait for this one, where `afterbay.policy.retry` says so and the budget has room."""
+        retries = sum(one.why == "retry" for one in self.attempts)
+        wait = None
+        if len(self.attempts) < self._limits.max_attempts:
+            wait = wait_before(
+                error,
+                attempts=len(self.attempts),
+                retries=retries,
+                left_s=self._deadline_s - now,
+                longest_s=self._longest_wait_s,
+                chance=self._chance(f"retry/{retries}"),
+            )
+        if wait is None:
+            return self._give_up(now)
+        if not self._share.take():
+            self.current.error = f"{self.current.error}; not tried again: the retry budget is used up"[:500]
             return self._give_up(now)
         self.state = "waiting"
         return [self._alarm(now + wait)]

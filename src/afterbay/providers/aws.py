@@ -82,7 +82,7 @@ class SigV4Signer:
                 if now - self._taken_s > FRESH_S and now - self._failed_s > PAUSE_S:
                     await self._fetch()
         if self._frozen is None or clock() - self._taken_s > STALE_S:
-            raise TransportError(self._why, connected=False)
+            raise TransportError(self._why, connected=False, code="no_credentials")
         return self._frozen
 
     async def _fetch(self) -> None:

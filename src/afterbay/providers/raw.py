@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import aiohttp
 
-from afterbay.ports import TransportError
+from afterbay.ports import Credential, TransportError
 from afterbay.providers.broken import broken
 
 _MASK = b"[redacted]"
@@ -73,9 +73,12 @@ class Cutter:
 class RawResponse:
     """See `afterbay.ports.UpstreamResponse`."""
 
-    __slots__ = ("_cutter", "_response", "headers", "status")
+    __slots__ = ("_cutter", "_response", "credential", "headers", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse, secrets: Sequence[bytes]) -> None:
+    def __init__(
+        self, response: aiohttp.ClientResponse, secrets: Sequence[bytes], credential: Credential | None = None
+    ) -> None:
+        self.credential = credential
         self._response = response
         self._cutter = Cutter(secrets)
         self.status: int = response.status
@@ -99,7 +102,8 @@ class RawResponse:
             pieces.append(data)
             size += len(data)
             if size > limit_bytes:
-                raise TransportError(f"an answer of over {limit_bytes} bytes", connected=True)
+                text = f"an answer of over {limit_bytes} bytes"
+                raise TransportError(text, connected=True, code="answer_too_large")
         return b"".join(pieces)
 
     def close(self) -> None:

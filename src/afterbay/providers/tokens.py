@@ -83,7 +83,8 @@ class TokenSigner:
                 await self._renew()
             token = self._token
         if token is None or token.ends_s <= self._utc():
-            raise TransportError(self._failure or f"{self._whose}: no token came in {FETCH_S:g} s", connected=False)
+            why = self._failure or f"{self._whose}: no token came in {FETCH_S:g} s"
+            raise TransportError(why, connected=False, code="no_credentials")
         return {"authorization": f"Bearer {token.text}"}
 
     async def _renew(self) -> None:

@@ -20,16 +20,16 @@ import aiohttp
 from yarl import URL
 
 from afterbay.config.snapshot import Provider
-from afterbay.ports import SocketRefused, TransportError, UpstreamResponse, UpstreamSocket
+from afterbay.ports import Credential, SocketRefused, TransportError, UpstreamResponse, UpstreamSocket
 from afterbay.providers.auth import key_headers
 from afterbay.providers.broken import broken, unsent
+from afterbay.providers.keys import ProviderKeys, Told
 from afterbay.providers.raw import RawResponse, clean_headers, cut
 from afterbay.providers.signer import Signer
 from afterbay.providers.socket import HttpSocket, refuse
 from afterbay.wire.anthropic_messages.build import HEADERS
 
 _URLS = 512
-_KEY_REST_S = 60.0
 
 STALE_S = 1.0
 """A kept connection that breaks this soon after a request was sent, without an answer, was closed before it came."""
@@ -39,6 +39,7 @@ SECRET_CHARS = 8
 """Shorter values are not looked for in answers: they would be found in words."""
 
 _REDACTED = b"[redacted]"
+_REFUSED = (401, 403)
 
 _SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
 
@@ -54,9 +55,15 @@ _is_reused: ContextVar[bool] = ContextVar("is_reused", default=False)
 class HttpResponse:
     """An answer of a provider. See `afterbay.ports.UpstreamResponse`."""
 
-    __slots__ = ("_response", "_secrets", "headers", "status")
+    __slots__ = ("_response", "_secrets", "credential", "headers", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse, secrets: tuple[bytes, ...] = ()) -> None:
+    def __init__(
+        self,
+        response: aiohttp.ClientResponse,
+        secrets: tuple[bytes, ...] = (),
+        credential: Credential | None = None,
+    ) -> None:
+        self.credential = credential
         self._response = response
         self._secrets = secrets
         self.status: int = response.status
@@ -79,7 +86,7 @@ class HttpResponse:
                 size += len(data)
                 if size > limit_bytes:
                     text = f"an answer of over {limit_bytes} bytes (limits.answer_bytes)"
-                    raise TransportError(text, connected=True)
+                    raise TransportError(text, connected=True, code="answer_too_large")
                 if content.at_eof():
                     break
         except (aiohttp.ClientError, OSError) as error:
@@ -104,11 +111,11 @@ class HttpResponse:
 class HttpUpstream:
     """A provider's address, keys and connections. See `afterbay.ports.Upstream`.
 
-    Several keys are used in turn. One that the provider refuses rests for a minute, unless it is the only one.
+    Several keys are used in turn, see `afterbay.providers.keys`; `told` hears how many of them are refused.
     `signer` adds headers that depend on the request or on the hour.
     """
 
-    def __init__(self, provider: Provider, signer: Signer | None = None) -> None:
+    def __init__(self, provider: Provider, signer: Signer | None = None, told: Told | None = None) -> None:
         self._provider = provider
         self._signer = signer
         self._base, basic = _without_login(provider.base_url.rstrip("/"))
@@ -123,20 +130,22 @@ class HttpUpstream:
             for key in keys or [None]
         ]
         self._secrets = _secrets(provider)
-        self._resting_until = [0.0] * len(self._headers)
-        self._turn = 0
+        self._keys = ProviderKeys(provider.name, len(self._headers), told)
 
     async def post(self, path: str, body: bytes, headers: Mapping[str, str], connect_s: float) -> UpstreamResponse:
         """Sends a request. See `afterbay.ports.Upstream.post`."""
         session = self._session or self._open()
-        key = self._next_key()
+        key = self._keys.choose()
         own = self._headers[key]
         sent = {**own, **headers} if headers else own
         if self._signer is not None:
             sent = sent | await self._signer.sign(str(self._url(path)), body, sent)
         response = await self._request(session, "POST", self._url(path), body, sent, connect_s)
-        self._judge(key, response.status)
-        return HttpResponse(response, self._all_secrets())
+        if response.status not in _REFUSED:
+            self._keys.served(key)
+        elif self._signer is not None:
+            self._signer.refused()
+        return HttpResponse(response, self._all_secrets(), self._keys.leases[key])
 
     async def send(
         self,
@@ -154,18 +163,19 @@ class HttpUpstream:
             body = b"".join([piece async for piece in body])  # a signature is over the whole
             headers = {name: value for name, value in headers.items() if name != "content-length"}
         session = (self._session or self._open()) if isinstance(body, bytes) else self._lone_session(connect_s)
-        key, url = self._next_key(), self._raw_url(path)
+        key, url = self._keys.choose(), self._raw_url(path)
         sent, secrets = await self._raw_headers(key, method, url, body if isinstance(body, bytes) else b"", headers)
         response = await self._request(session, method, url, body or None, sent, connect_s)
-        self._judge(key, response.status)
-        return RawResponse(response, secrets)
+        answer = RawResponse(response, secrets, self._keys.leases[key])
+        self._judge_raw(key, answer.status, answer.headers)
+        return answer
 
     async def connect(
         self, path: str, headers: Mapping[str, str], subprotocols: Sequence[str], message_bytes: int, connect_s: float
     ) -> UpstreamSocket:
         """Opens a WebSocket. See `afterbay.ports.Passage.connect`."""
         session = self._lone_session(connect_s)
-        key, url = self._next_key(), self._raw_url(path)
+        key, url = self._keys.choose(), self._raw_url(path)
         sent, secrets = await self._raw_headers(key, "GET", url, b"", headers)
         try:
             socket = await session.ws_connect(
@@ -179,8 +189,8 @@ class HttpUpstream:
                 max_msg_size=message_bytes,
             )
         except SocketRefused as refused:
-            self._judge(key, refused.status)
             headers_back = clean_headers(refused.headers, secrets)
+            self._judge_raw(key, refused.status, headers_back)
             raise SocketRefused(refused.status, headers_back, cut(refused.body, secrets)) from None
         except (aiohttp.ClientError, OSError) as error:
             raise unsent(error, connect_s) from error
@@ -217,14 +227,11 @@ class HttpUpstream:
             raise ValueError("a path that leaves the provider's address")
         return url
 
-    def _judge(self, key: int, status: int) -> None:
-        """Lets a key rest that the provider refuses, where there are others; a signer may look for what is valid."""
-        if status not in (401, 403):
-            return
-        if self._signer is not None:
+    def _judge_raw(self, key: int, status: int, headers: Mapping[str, str]) -> None:
+        """What the answer to a raw request says of its key; a signer may look for what is valid."""
+        if status in _REFUSED and self._signer is not None:
             self._signer.refused()
-        if len(self._headers) > 1:
-            self._resting_until[key] = asyncio.get_running_loop().time() + _KEY_REST_S
+        self._keys.seen_raw(key, status, headers)
 
     def _all_secrets(self) -> tuple[bytes, ...]:
         """What must not come back in an answer, the signer's own included."""
@@ -318,17 +325,6 @@ class HttpUpstream:
         if timeout is None:
             timeout = self._timeouts[connect_s] = aiohttp.ClientTimeout(total=None, sock_connect=connect_s)
         return timeout
-
-    def _next_key(self) -> int:
-        count = len(self._headers)
-        if count == 1:
-            return 0
-        now = asyncio.get_running_loop().time()
-        for _ in range(count):
-            self._turn = (self._turn + 1) % count
-            if self._resting_until[self._turn] <= now:
-                break
-        return self._turn
 
 
 class _Connector(aiohttp.TCPConnector):

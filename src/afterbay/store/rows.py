@@ -104,6 +104,7 @@ def attempt_rows(record: Record) -> list[Row]:
             attempt.error[:ERROR_CHARS] if attempt.error else attempt.error,
             *(_usage_row(attempt.usage) if attempt.usage is not None else _NO_USAGE),
             attempt.cost_picousd,
+            attempt.key,
         )
         for attempt in record.attempts
     ]
@@ -167,6 +168,7 @@ def _attempt_of(row: Named) -> Attempt:
         error=row["error"],
         usage=_usage_of(row),
         cost_picousd=row["cost_picousd"],
+        key=row["key_place"],
     )
 
 

@@ -82,6 +82,7 @@ attempts = sa.Table(
     sa.Column("error", sa.Text),
     *_token_columns(),
     sa.Column("cost_picousd", _Big),
+    sa.Column("key_place", sa.SmallInteger),
     sqlite_with_rowid=False,
 )
 """One row a try of one target. Times are seconds since the request arrived."""

@@ -103,6 +103,7 @@ CREATE TABLE attempts (
     reasoning_tokens INTEGER,
     estimated SMALLINT,
     cost_picousd INTEGER,
+    key_place SMALLINT,
     PRIMARY KEY (request_id, number),
     FOREIGN KEY(request_id) REFERENCES requests (id) ON DELETE CASCADE
 ) WITHOUT ROWID;

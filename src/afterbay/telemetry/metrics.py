@@ -11,7 +11,7 @@ registry of its own, so that two gateways in one process (tests) don't meet.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -91,6 +91,14 @@ class Metrics:
         self._reloads = counter("afterbay_config_reloads", "Configuration reloads.", ("result",))
         self.open_streams = gauge("afterbay_open_streams", "Streams being sent now.")
         """Read from whoever serves them (`set_function`)."""
+        self._refused_keys = gauge(
+            "afterbay_refused_keys", "Keys that a provider refused and has not accepted since.", ("provider",)
+        )
+        self._retrying = gauge("afterbay_retries_in_flight", "Requests that wait for a retry or make one.")
+        self._denied = gauge("afterbay_retries_denied", "Retries not made since the start: the budget was used up.")
+        self._alerts = gauge(
+            "afterbay_alerts", "Lines in the log since the start that an operator must see to.", ("cause",)
+        )
         self._queue = gauge("afterbay_log_queue_depth", "Records not yet in the database or its spool.")
         self._spilled = gauge("afterbay_log_spilled", "Records that went through the spool since the start.")
         self._dropped = gauge("afterbay_log_dropped", "Records lost since the start; anything but 0 is a fault.")
@@ -108,6 +116,19 @@ class Metrics:
                 known.add(name)
         # What collapsed into `other` before may have a name of its own now.
         self._series, self._tried = {}, {}
+
+    def watch_attempts(
+        self, retrying: Callable[[], float], denied: Callable[[], float], alerts: Mapping[str, Callable[[], float]]
+    ) -> None:
+        """Where to read the figures of retries and alerts, at each rendering."""
+        self._retrying.set_function(retrying)
+        self._denied.set_function(denied)
+        for cause, count in alerts.items():
+            self._alerts.labels(cause).set_function(count)
+
+    def keys_refused(self, provider: str, count: int) -> None:
+        """How many keys of a provider are refused now."""
+        self._refused_keys.labels(self._label("provider", provider)).set(count)
 
     def watch_log(self, depth: Callable[[], float], spilled: Callable[[], float], dropped: Callable[[], float]) -> None:
         """Where to read the log's own figures, at each rendering."""
@@ -209,8 +230,8 @@ class Metrics:
     def _counter(self, name: str, text: str, labels: Sequence[str]) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
 
-    def _gauge(self, name: str, text: str) -> Gauge:
-        return Gauge(name, text, registry=self.registry)
+    def _gauge(self, name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
+        return Gauge(name, text, labels, registry=self.registry)
 
     def _histogram(self, name: str, text: str, labels: Sequence[str], buckets: Sequence[float]) -> Histogram:
         return Histogram(name, text, labels, registry=self.registry, buckets=buckets)

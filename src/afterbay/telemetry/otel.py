@@ -208,6 +208,7 @@ def attempt_attributes(attempt: Attempt, operation: str) -> dict[str, Any]:
             "afterbay.attempt.number": attempt.number,
             "afterbay.attempt.why": attempt.why,
             "afterbay.attempt.outcome": attempt.outcome,
+            "afterbay.attempt.key": attempt.key,
             "afterbay.cost_picousd": attempt.cost_picousd,
         }
     )

@@ -17,7 +17,8 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from afterbay.ports import TransportError
+from afterbay.ports import Credential, TransportError
+from afterbay.providers.keys import ProviderKeys
 
 
 class Wait(msgspec.Struct, frozen=True):
@@ -48,6 +49,7 @@ class Script(msgspec.Struct, frozen=True):
     refused           no connection: the message of the failure
     headers_take_s    from the connection to status and headers
     dies_before_headers   the connection stood, and broke: the message of the failure
+    code              the word for the failure, as `ports.TransportError` has it
     starting_s        the failure says that the target is on its way and takes about so long (a local model)
     steps             the body, piece by piece; it ends properly after the last one
     """
@@ -60,6 +62,7 @@ class Script(msgspec.Struct, frozen=True):
     headers_take_s: float = 0.0
     dies_before_headers: str | None = None
     starting_s: float | None = None
+    code: str | None = None
 
 
 class Sent(msgspec.Struct):
@@ -73,6 +76,7 @@ class Sent(msgspec.Struct):
     closed_at_s: float | None = None
     read_bytes: int = 0
     is_read_up: bool = False
+    key: int | None = None
 
     @property
     def json(self) -> dict[str, object]:
@@ -84,7 +88,8 @@ class Sent(msgspec.Struct):
 class ScriptedResponse:
     """Implements `ports.UpstreamResponse` by a script."""
 
-    def __init__(self, script: Script, sent: Sent) -> None:
+    def __init__(self, script: Script, sent: Sent, credential: Credential | None = None) -> None:
+        self.credential = credential
         self.status = script.status
         self.headers: Mapping[str, str] = script.headers
         self._steps = list(script.steps)
@@ -114,7 +119,8 @@ class ScriptedResponse:
         while data := await self.read():
             pieces.append(data)
             if sum(map(len, pieces)) > limit_bytes:
-                raise TransportError(f"an answer of over {limit_bytes} bytes", connected=True)
+                text = f"an answer of over {limit_bytes} bytes"
+                raise TransportError(text, connected=True, code="answer_too_large")
         return b"".join(pieces)
 
     def close(self) -> None:
@@ -124,9 +130,13 @@ class ScriptedResponse:
 
 
 class ScriptedUpstream:
-    """Implements `ports.Upstream`: the first request gets the first script, and so on; `sent` remembers them."""
+    """Implements `ports.Upstream`: the first request gets the first script, and so on; `sent` remembers them.
 
-    def __init__(self, *scripts: Script) -> None:
+    keys   how many keys it has; `sent` has the place of each request's, from 1. Without keys nothing is told of any
+    """
+
+    def __init__(self, *scripts: Script, keys: int = 0) -> None:
+        self.keys = ProviderKeys("scripted", keys) if keys else None
         self.sent: list[Sent] = []
         self.is_closed = False
         self._scripts = list(scripts)
@@ -137,15 +147,22 @@ class ScriptedUpstream:
         script = self._scripts.pop(0)
         sent = Sent(asyncio.get_running_loop().time(), path, body, dict(headers), connect_s)
         self.sent.append(sent)
+        place = self.keys.choose() if self.keys is not None else None
+        sent.key = place + 1 if place is not None else None
         await asyncio.sleep(min(script.connect_takes_s, connect_s))
         if script.connect_takes_s > connect_s:
-            raise TransportError(f"no connection within connect = {connect_s:g} s", connected=False)
+            text = f"no connection within connect = {connect_s:g} s"
+            raise TransportError(text, connected=False, code="connect_timeout")
         if script.refused is not None:
-            raise TransportError(script.refused, connected=False, retry_after_s=script.starting_s)
+            raise TransportError(script.refused, connected=False, retry_after_s=script.starting_s, code=script.code)
         await asyncio.sleep(script.headers_take_s)
         if script.dies_before_headers is not None:
             raise TransportError(script.dies_before_headers, connected=True)
-        return ScriptedResponse(script, sent)
+        if self.keys is None or place is None:
+            return ScriptedResponse(script, sent)
+        if script.status not in (401, 403):
+            self.keys.served(place)
+        return ScriptedResponse(script, sent, self.keys.leases[place])
 
     async def close(self) -> None:
         """Ends all connections."""

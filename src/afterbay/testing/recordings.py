@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from afterbay.core.errors import ClientMistake
-from afterbay.ports import TransportError, Upstream, UpstreamResponse
+from afterbay.ports import Credential, TransportError, Upstream, UpstreamResponse
 from afterbay.testing.recorded import (
     Recorded,
     content,
@@ -96,7 +96,7 @@ class _RecordingResponse:
     """Passes an answer on and keeps it. The file is written by `close`, which every reader must call."""
 
     def __init__(self, inner: UpstreamResponse, tape: Tape, ended: Callable[[Tape], None]) -> None:
-        self.status, self.headers = inner.status, inner.headers
+        self.status, self.headers, self.credential = inner.status, inner.headers, inner.credential
         self._inner, self._tape = inner, tape
         self._ended: Callable[[Tape], None] | None = ended
         tape.head(inner.status, inner.headers)
@@ -170,7 +170,7 @@ class ReplayUpstream:
         try:
             recorded = load(files[min(turn, len(files) - 1)])
         except ValueError as error:
-            raise TransportError(str(error), connected=False) from None
+            raise TransportError(str(error), connected=False, code="not_recorded") from None
         response = ReplayResponse(recorded, self._pace)
         await response.open()
         return response
@@ -239,6 +239,8 @@ class _Pace:
 
 class ReplayResponse:
     """A recorded answer. Late readers get what is due by now at once, as from a socket, but chunk by chunk."""
+
+    credential: Credential | None = None
 
     def __init__(self, recorded: Recorded, pace: _Pace) -> None:
         self.status = recorded.status or 0

@@ -244,7 +244,7 @@ def _shown(path: str, response: UpstreamResponse) -> UpstreamResponse:
 
 class _WatchedResponse:
     def __init__(self, inner: UpstreamResponse, exchange: Exchange, grammar: SseGrammar | None) -> None:
-        self.status, self.headers = inner.status, inner.headers
+        self.status, self.headers, self.credential = inner.status, inner.headers, inner.credential
         self._inner, self._exchange, self._grammar = inner, exchange, grammar
 
     async def read(self) -> bytes:
