@@ -14,6 +14,7 @@ from afterbay.engine.passthrough import AT_ONCE_BYTES, Raw, serve_passthrough
 from afterbay.engine.tunnel import sendable, serve_tunnel
 from afterbay.policy.plan import Limits
 from afterbay.ports import ClientGone, Closed, SocketRefused, TransportError
+from afterbay.providers.keys import ProviderKeys
 from afterbay.testing.answers import answered, streamed
 from afterbay.testing.fakes import HANG, Cut, MemoryReply, Script, ScriptedUpstream, Wait
 from afterbay.testing.memory_gateway import MemoryGateway, alias, snapshot, target
@@ -47,6 +48,19 @@ def served(upstream: ScriptedUpstream, *args: Any, **options: Any) -> tuple[Memo
     one, reply = gateway(upstream), MemoryReply()
     run(pass_through(one, reply, *args, **options))
     return reply, one.record
+
+
+def test_the_record_says_which_key_a_raw_request_went_out_with() -> None:
+    upstream = ScriptedPassage(OK, OK)
+    upstream.keys = ProviderKeys("up", 2)
+    one, reply = gateway(upstream), MemoryReply()
+
+    async def twice() -> None:
+        await pass_through(one, reply)
+        await pass_through(one, MemoryReply())
+
+    run(twice())
+    assert [record.attempts[0].key for record in one.records] == [1, 2]
 
 
 def test_a_small_body_goes_whole_and_a_large_one_as_it_comes() -> None:

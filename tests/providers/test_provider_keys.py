@@ -164,3 +164,24 @@ async def test_requests_under_way_when_a_key_is_refused_alarm_once(caplog: pytes
     for _ in range(50):
         keys.failed(0, REFUSED, None)
     assert len(caplog.records) == 1
+
+
+async def test_credentials_that_are_renewed_alarm_nobody_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    told = list[tuple[str, int]]()
+    keys = ProviderKeys("up", 1, lambda name, count: told.append((name, count)), renews=True)
+    assert keys.failed(0, REFUSED, None) == 0.0, "the next request may go out with others"
+    assert 59 < keys.failed(0, REFUSED, None) <= 60, "what was found anew is refused too"
+    keys.served(0)
+    assert (caplog.records, told) == ([], [])
+
+
+async def test_credentials_that_are_renewed_in_vain_alarm(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("afterbay.providers.keys._now", lambda: now)
+    keys = ProviderKeys("up", 1, renews=True)
+    keys.failed(0, REFUSED, None)
+    now += 61
+    assert keys.failed(0, REFUSED, None) == 300.0
+    assert len(caplog.records) == 1

@@ -115,6 +115,17 @@ def test_the_log_and_the_reloads_are_shown(metrics: Metrics) -> None:
     assert samples(metrics, "afterbay_open_streams") == {(): 1.0}
 
 
+def test_retries_refused_keys_and_alerts_are_shown(metrics: Metrics) -> None:
+    metrics.watch_attempts(lambda: 2.0, lambda: 5.0, {"quota": lambda: 1.0})
+    metrics.allow([], [], ["openai"], [])
+    metrics.keys_refused("openai", 2)
+    metrics.keys_refused("unheard-of", 1)
+    assert samples(metrics, "afterbay_retries_in_flight") == {(): 2.0}
+    assert samples(metrics, "afterbay_retries_denied") == {(): 5.0}
+    assert samples(metrics, "afterbay_alerts") == {("quota",): 1.0}
+    assert samples(metrics, "afterbay_refused_keys") == {("openai",): 2.0, ("other",): 1.0}
+
+
 def test_two_gateways_in_a_process_do_not_meet(metrics: Metrics) -> None:
     other = Metrics()
     other.observe(a_record())

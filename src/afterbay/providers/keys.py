@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from afterbay.core.errors import ProviderError
-from afterbay.policy.credentials import LIMITS, Credentials
+from afterbay.policy.credentials import LIMITS, PAUSES_S, Credentials
 from afterbay.policy.retry import cooling_s
 from afterbay.wire.reset_headers import wait_s
 
@@ -25,11 +25,17 @@ logger = logging.getLogger("afterbay.providers")
 
 
 class ProviderKeys:
-    """All keys of a provider; one without a key, or with a signer, counts as having one."""
+    """All keys of a provider; one without a key, or with a signer, counts as having one.
 
-    def __init__(self, provider: str, count: int, told: Told | None = None) -> None:
+    `renews`: who signs looks for other credentials after a refusal, so that the first one alarms nobody and nothing
+    rests: the next request may well be served.
+    """
+
+    def __init__(self, provider: str, count: int, told: Told | None = None, *, renews: bool = False) -> None:
         self._provider = provider
         self._told = told
+        self._renews = renews
+        self._alarmed: set[int] = set()
         self._credentials = Credentials(count)
         self.leases = [Lease(self, place, count) for place in range(count)]
 
@@ -39,7 +45,8 @@ class ProviderKeys:
 
     def served(self, place: int) -> None:
         """The provider answered a request, and not that it does not take its key."""
-        if self._credentials.served(place):
+        if self._credentials.served(place) and place in self._alarmed:
+            self._alarmed.discard(place)
             logger.warning("provider %s: %s is accepted again", self._provider, self._name(place))
             self._tell()
 
@@ -50,6 +57,8 @@ class ProviderKeys:
             self._credentials.limited(place, now + (rest_s or 0.0))
         else:
             pause_s = self._credentials.refused(place, now)
+            if self._renews and pause_s == PAUSES_S[0]:
+                return 0.0
             if pause_s is not None:
                 self._alert(place, error, pause_s)
         return self._credentials.free_in_s(now)
@@ -69,6 +78,7 @@ class ProviderKeys:
 
     def _alert(self, place: int, error: ProviderError, pause_s: float) -> None:
         """One line for an operator. The provider's own text is left out: it may quote the key."""
+        self._alarmed.add(place)
         several = len(self._credentials) > 1
         then = "it rests" if several else "requests that have another target go there first"
         logger.error(
@@ -88,7 +98,7 @@ class ProviderKeys:
 
     def _tell(self) -> None:
         if self._told is not None:
-            self._told(self._provider, len(self._credentials.refusals))
+            self._told(self._provider, len(self._alarmed))
 
 
 class Lease:

@@ -130,7 +130,7 @@ class HttpUpstream:
             for key in keys or [None]
         ]
         self._secrets = _secrets(provider)
-        self._keys = ProviderKeys(provider.name, len(self._headers), told)
+        self._keys = ProviderKeys(provider.name, len(self._headers), told, renews=signer is not None)
 
     async def post(self, path: str, body: bytes, headers: Mapping[str, str], connect_s: float) -> UpstreamResponse:
         """Sends a request. See `afterbay.ports.Upstream.post`."""
