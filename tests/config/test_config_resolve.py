@@ -69,7 +69,6 @@ def test_what_this_release_does_not_honour_is_said_once_each(example: str, snaps
         "defaults.resume",
         *(f"routes.auto.{key}" for key in NOT_BUILT if key not in unset),
         "policies.budgets",
-        "policies.health",
     ]
 
 

@@ -21,6 +21,7 @@ from afterbay.core.secret import Secret
 from afterbay.engine.alerts import CAUSES
 from afterbay.engine.context import Context
 from afterbay.engine.fleet import Fleet
+from afterbay.engine.health import Health, watch
 from afterbay.http.asgi import Gateway
 from afterbay.http.pages import Pages
 from afterbay.ports import Upstream
@@ -85,14 +86,9 @@ class RunningGateway:
         self.metrics.watch_log(lambda: self.log.depth, lambda: self.log.spilled, lambda: self.log.dropped)
         self.local = LocalModels(said, progress)
         clock = LoopClock(asyncio.get_running_loop())
-        self.context = Context(
-            self._fleet(snapshot),
-            clock,
-            SystemEntropy(),
-            self.log,
-            self._responses,
-            secrets.randbits(63) if seed is None else seed,
-        )
+        seed = secrets.randbits(63) if seed is None else seed
+        self.health = Health(snapshot.health, seed)
+        self.context = Context(self._fleet(snapshot), clock, SystemEntropy(), self.log, self._responses, seed)
         self.metrics.open_streams.set_function(lambda: self.context.open_streams)
         retries, alerts = self.context.retries, self.context.alerts
         self.metrics.watch_attempts(
@@ -105,9 +101,11 @@ class RunningGateway:
         self.application = Gateway(self.context, self.keys, pages, Secret(admin_key) if admin_key else None)
 
     def start(self, *, local_models: bool = True) -> None:
-        """Starts the log's thread, the look-out for changed keys, and the local models."""
+        """Starts the log's thread, the look-out for changed keys, the probes, and the local models."""
         self.log.start()
         self._own(self._watch_keys(), "watch keys")
+        if self._wrap is None:
+            self._own(watch(lambda: self.context.fleet, self.context.clock), "probe idle targets")
         if local_models and not self._replays:
             self.local.begin(wanted_models(self.snapshot))
 
@@ -171,7 +169,7 @@ class RunningGateway:
         self.keys.close()
 
     def _fleet(self, snapshot: Snapshot) -> Fleet:
-        return Fleet(snapshot, self._upstream, self._direct)
+        return Fleet(snapshot, self._upstream, self._direct, self.health.adopt(snapshot.health))
 
     def _upstream(self, provider: Provider, name: str) -> Upstream:
         made: Upstream

@@ -16,12 +16,12 @@ from afterbay.config.load import Document
 from afterbay.config.prices import Prices, Query, prices_of
 from afterbay.config.problem import ConfigError, Problem, child, did_you_mean
 from afterbay.config.routes import compliance_sets, resolve_route
-from afterbay.config.schema import NOT_BUILT, Config, ModelConfig, RouteConfig
+from afterbay.config.schema import NOT_BUILT, Config, HealthConfig, ModelConfig, RouteConfig
 from afterbay.config.snapshot import Provider, Snapshot
 from afterbay.config.targets import Place, alias_of, by_priority, floating, places, price_query
 from afterbay.config.upstreams import Upstream, resolve_upstreams
 from afterbay.core.secret import Secret
-from afterbay.policy.plan import Alias, Route
+from afterbay.policy.plan import Alias, HealthRules, Route
 
 AUTO = "auto"
 """The route that always exists."""
@@ -184,8 +184,6 @@ def _not_honoured(config: Config) -> list[str]:
     paths += [f"{child('models', name)}.capabilities.prefill" for name in prefills]
     if config.policies.budgets:
         paths.append("policies.budgets")
-    if config.policies.health is not None:
-        paths.append("policies.health")
     return [f"{path} is not honoured by this release." for path in paths]
 
 
@@ -220,9 +218,20 @@ def _snapshot(
         state=document.config.state,
         telemetry=document.config.telemetry,
         compliance=compliance_sets(document),
+        health=_health(document.config.policies.health),
     )
     return msgspec.structs.replace(
         snapshot, hash=fingerprint(snapshot), warnings=tuple(dict.fromkeys(warnings)), source=document.file or None
+    )
+
+
+def _health(config: HealthConfig) -> HealthRules:
+    return HealthRules(
+        interval_s=float(config.interval),
+        latency_p95_s=float(config.latency_p95),
+        error_rate=config.error_rate,
+        window_s=float(config.window),
+        eject_s=float(config.eject),
     )
 
 

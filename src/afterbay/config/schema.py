@@ -297,13 +297,25 @@ class ComplianceConfig(Section, frozen=True):
 
 
 class HealthConfig(Section, frozen=True):
-    """When a target counts as ill."""
+    """When a target counts as ill. Holds with these defaults where it is not set."""
 
-    interval: Annotated[Seconds, Doc(description="Between checks.")] = Seconds(60)
-    latency_p95: Annotated[Seconds, Doc(description="Above this it is ill.")] = Seconds(0.5)
-    error_rate: Annotated[Share, Doc(description="Above this share it is ill.")] = 0.05
+    interval: Annotated[
+        Seconds, Doc(description="Between probes of targets that are ejected, or that nobody asks. 0s: no probes.")
+    ] = Seconds(60)
+    latency_p95: Annotated[
+        Seconds,
+        Doc(
+            description="A 95th percentile of the time to first output above this is slow, and so is one above three "
+            "times the target's own habit, if that is more. Above it a probe is slow."
+        ),
+    ] = Seconds(0.5)
+    error_rate: Annotated[
+        Share, Doc(description="Above this share of failures it is ejected; from 10 requests and 3 failures on.")
+    ] = 0.05
     window: Annotated[Seconds, Doc(description="What is looked at.")] = Seconds(60)
-    eject: Annotated[Seconds, Doc(description="How long it is left out.")] = Seconds(30)
+    eject: Annotated[
+        Seconds, Doc(description="How long it is left out, times the number of ejections; at most 300s.")
+    ] = Seconds(30)
 
 
 class BudgetConfig(Section, frozen=True):
@@ -320,7 +332,7 @@ class BudgetConfig(Section, frozen=True):
 class PoliciesConfig(Section, frozen=True):
     """Rules that hold across routes."""
 
-    health: Annotated[HealthConfig | None, Doc(description="Health checks.")] = None
+    health: Annotated[HealthConfig, Doc(description="When a target is ill, and what follows.")] = HealthConfig()
     compliance: Annotated[
         dict[str, ComplianceConfig], Doc(description="Named sets; one called `default` holds for every request.")
     ] = {}

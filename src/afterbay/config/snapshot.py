@@ -10,7 +10,7 @@ import msgspec
 from afterbay.config.addresses import azure_path, check_straight, is_claude, vertex_path
 from afterbay.config.schema import LimitsConfig, Protocol, StateConfig, TelemetryConfig
 from afterbay.core.secret import Secret
-from afterbay.policy.plan import Alias, Compliance, Route
+from afterbay.policy.plan import Alias, Compliance, HealthRules, Route
 
 _MAKERS: Mapping[str, str] = MappingProxyType(
     {"anthropic": "anthropic", "bedrock": "anthropic", "gemini": "google", "vertex": "google"}
@@ -105,5 +105,6 @@ class Snapshot(msgspec.Struct, frozen=True):
     state: StateConfig
     telemetry: TelemetryConfig
     compliance: Mapping[str, Compliance] = {}
+    health: HealthRules = HealthRules()
     warnings: tuple[str, ...] = ()
     source: str | None = None

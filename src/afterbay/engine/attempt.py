@@ -19,6 +19,8 @@ from afterbay.engine.delivery import Delivery, Unusable
 from afterbay.engine.stream import ProviderFailure
 from afterbay.engine.watchdog import Watchdog
 from afterbay.policy.attempts import Action, Attempts, Deliver, Fail, SetAlarm, Start
+from afterbay.policy.condition import Trial
+from afterbay.policy.outlier import evidence_of
 from afterbay.ports import ClientGone, Credential, TransportError
 
 SHUTTING_DOWN = "The gateway is shutting down."
@@ -28,6 +30,7 @@ class Try(Protocol):
     """One attempt as the driver sees it. `afterbay.engine.exchange` has the one for chat."""
 
     target: Target
+    trial: Trial | None
     is_reading: bool
     credential: Credential | None
     last_output_s: float | None
@@ -94,6 +97,7 @@ class Driver:
         )
         self._clock = turn.context.clock
         self._error_body: bytes | None = None
+        self._trial: Trial | None = None
         self._shown = False
         delivery.attempts_made = lambda: len(self.machine.attempts)
 
@@ -121,6 +125,9 @@ class Driver:
                 self.delivery.has_said_end = self.is_served  # after its end no error may follow
                 self.machine.broke(self._clock.monotonic(), str(error))
                 raise
+            finally:
+                if self._trial is not None:  # nothing, if it has ended already
+                    self._trial.ended(self._clock.monotonic(), "ok" if self.is_served else "left")
 
     @property
     def is_served(self) -> bool:
@@ -157,9 +164,12 @@ class Driver:
             if not dog.calm():
                 raise
         if start is not None and await self.exchanges[-1].complete_late(self.delivery):
-            return self.machine.ended(self._clock.monotonic())
+            return self._ended()
+        now = self._clock.monotonic()
         last = self.exchanges[-1].last_output_s if self.exchanges else None
-        return self.machine.alarm(self._clock.monotonic(), last)
+        if start is not None and self._trial is not None:
+            self._trial.ended(now, "left" if now >= self.turn.deadline_s else "failed")
+        return self.machine.alarm(now, last)
 
     async def _deliver(self, number: int, dog: Watchdog) -> None:
         """Delivers a spare, within the request's time."""
@@ -176,6 +186,7 @@ class Driver:
         exchange = self._make(self.turn, start.target, self.machine, dog)
         self.exchanges.append(exchange)
         self._error_body = None
+        self._trial = exchange.trial = self.turn.fleet.health.began(start.target.id, self._clock.monotonic())
         try:
             await exchange.run(start.connect_s, self.delivery)
         except ProviderFailure as failure:
@@ -186,11 +197,20 @@ class Driver:
         except TransportError as broken:
             return self._failed(start, _broken(broken, exchange.is_reading))
         except Unusable as poor:
+            self._trial.ended(self._clock.monotonic(), "nothing")
             return self.machine.unusable(self._clock.monotonic(), poor.outcome, poor.why)
-        return self.machine.ended(self._clock.monotonic())
+        return self._ended()
+
+    def _ended(self) -> list[Action]:
+        now = self._clock.monotonic()
+        if self._trial is not None:
+            self._trial.ended(now, "ok")
+        return self.machine.ended(now)
 
     def _failed(self, start: Start, error: ProviderError) -> list[Action]:
         now = self._clock.monotonic()
+        if self._trial is not None:
+            self._trial.ended(now, evidence_of(error))
         credential = self.exchanges[-1].credential
         judged = judge(error, credential, float(self.turn.snapshot.limits.retry_after))
         if judged.cools_s is not None:

@@ -15,6 +15,7 @@ from afterbay.engine.pipeline import serve
 from afterbay.engine.stream import ProviderFailure
 from afterbay.engine.watchdog import Watchdog
 from afterbay.policy.attempts import Attempts
+from afterbay.policy.condition import Trial
 from afterbay.policy.quantity import estimate_text
 from afterbay.ports import Credential, Reply
 from afterbay.wire.dialect import Built
@@ -36,6 +37,7 @@ class EmbedExchange:
     def __init__(self, turn: Turn, target: Target, machine: Attempts, dog: Watchdog) -> None:
         self.turn = turn
         self.target = target
+        self.trial: Trial | None = None
         self.is_reading = False
         self.credential: Credential | None = None
         self.last_output_s: float | None = None
@@ -85,7 +87,10 @@ class EmbedExchange:
             self._usage = _estimate(request)
         if not relays:
             answer = client.render_answer(vectors, self._usage, target.name, request)
-        self._machine.first_output(turn.context.clock.monotonic())
+        now = turn.context.clock.monotonic()
+        if self.trial is not None:
+            self.trial.answered(now, whole=True)
+        self._machine.first_output(now)
         self._dog.due_s = turn.deadline_s  # a client that reads slowly is not the target's delay
         headers = whole_headers(turn, target, len(self._machine.attempts), self.cost_picousd())
         await delivery.send_whole(200, headers, answer)

@@ -18,6 +18,7 @@ from afterbay.engine.outbound import prepare
 from afterbay.engine.stream import ProviderFailure, Pump
 from afterbay.engine.watchdog import Watchdog
 from afterbay.policy.attempts import Attempts, SetAlarm
+from afterbay.policy.condition import Trial
 from afterbay.ports import Credential, UpstreamResponse
 from afterbay.wire.dialect import Dialect
 from afterbay.wire.framing import is_framed_alike, is_one_json, splitter_for
@@ -62,6 +63,7 @@ class Exchange:
     def __init__(self, turn: Turn, target: Target, machine: Attempts, dog: Watchdog) -> None:
         self.turn = turn
         self.target = target
+        self.trial: Trial | None = None
         self.meter = Meter()
         self.is_reading = False
         self.credential: Credential | None = None
@@ -273,6 +275,8 @@ class Exchange:
     def commit(self) -> None:
         """See `afterbay.engine.stream.Pace`."""
         now = self.last_output_s = self._clock.monotonic()
+        if self.trial is not None:
+            self.trial.answered(now, whole=self._pump is None)
         for action in self._machine.first_output(now):
             if isinstance(action, SetAlarm):
                 self._dog.set(action.at_s)

@@ -1,4 +1,4 @@
-"""The live world of one configuration: connections to providers, and which targets asked to be left alone."""
+"""The live world of one configuration: connections to providers, which targets asked to be left alone, how all do."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from afterbay.config.snapshot import Provider, Snapshot
 from afterbay.core.decision import Target
+from afterbay.engine.health import Health
 from afterbay.policy.plan import Alias
 from afterbay.policy.route import World
 from afterbay.ports import Passage, Upstream
@@ -23,10 +24,20 @@ _COOLING = 4096
 
 
 class Fleet:
-    """Connections and cooling times. One per configuration; a reload makes a new one and lets the old one drain."""
+    """Connections and cooling times. One per configuration; a reload makes a new one and lets the old one drain.
 
-    def __init__(self, snapshot: Snapshot, make_upstream: MakeUpstream, make_target: MakeTarget) -> None:
+    `health` outlives it: what is known of the targets holds under the next configuration too.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        make_upstream: MakeUpstream,
+        make_target: MakeTarget,
+        health: Health | None = None,
+    ) -> None:
         self.snapshot = snapshot
+        self.health = health if health is not None else Health(snapshot.health)
         self._upstreams: dict[str, Upstream] = {}
         self._make_upstream = make_upstream
         self._make_target = make_target
@@ -98,7 +109,7 @@ class Fleet:
 
     def world(self) -> World:
         """What policy may see of the targets now."""
-        return World(self._cooling_until)
+        return World(self._cooling_until, self.health.conditions)
 
     def cool(self, target: str, until_s: float) -> None:
         """Notes that a target wants to be left alone until then (monotonic seconds)."""

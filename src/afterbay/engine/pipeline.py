@@ -21,7 +21,7 @@ from afterbay.engine.context import Call, Context, Turn
 from afterbay.engine.delivery import Delivery
 from afterbay.engine.exchange import Exchange
 from afterbay.engine.failure import explain
-from afterbay.engine.routing import choose
+from afterbay.engine.routing import admit, choose
 from afterbay.ports import ClientGone, Reply
 from afterbay.wire.decoding import decode_object, mistake, too_deep
 
@@ -65,7 +65,7 @@ async def serve(turn: Turn, reply: Reply, make: MakeTry, prepares: Prepare | Non
             prepare(turn)
         else:
             await prepares(turn)
-        turn.decision = choose(turn)
+        turn.decision = admit(turn, choose(turn))
         driver = Driver(turn, delivery, make)
         if turn.stream:
             delivery.hold(turn.route.limits.hold_s)

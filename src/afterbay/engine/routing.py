@@ -8,13 +8,15 @@ from types import MappingProxyType
 import msgspec
 
 from afterbay.core.decision import Decision
-from afterbay.core.errors import ClientMistake
+from afterbay.core.errors import Capacity, ClientMistake
 from afterbay.engine.context import Turn
 from afterbay.engine.failure import not_found
+from afterbay.policy.balance import prefix_of
 from afterbay.policy.facts import prompt_text, read_facts
 from afterbay.policy.names import Found, look_up
 from afterbay.policy.plan import Limits, Route
 from afterbay.policy.route import CONTEXT, Ask, decide, route_of
+from afterbay.policy.throttle import COME_BACK_S, attempts_allowed, is_outage
 from afterbay.wire.registry import DIALECTS, EMBEDS_AS
 
 _CANNOT = {name: dialect.cannot for name, dialect in DIALECTS.items()}
@@ -47,6 +49,28 @@ def choose(turn: Turn) -> Decision:
     return decision
 
 
+def admit(turn: Turn, decision: Decision) -> Decision:
+    """The decision with the attempts that an outage of all its targets leaves; usually as it is.
+
+    Raises:
+        Capacity: 503 `all_targets_down`: others are finding out whether the outage is over.
+    """
+    health, now = turn.fleet.health, turn.context.clock.monotonic()
+    if not is_outage(decision.targets, health.conditions, now):
+        return decision
+    conditions = [health.conditions[target.id] for target in decision.targets]
+    allowed = attempts_allowed(conditions, now, turn.draw)
+    if allowed:
+        return msgspec.structs.replace(decision, targets=decision.targets[:allowed])
+    health.refused(decision.targets[0].id, now)
+    turn.decision = decision
+    raise Capacity(
+        f"Every target of '{turn.model}' is down, so this request was not sent.",
+        code="all_targets_down",
+        retry_after_s=COME_BACK_S * (1 + turn.draw("come back")),
+    )
+
+
 def _ask(turn: Turn, found: Found, route: Route) -> Ask:
     call = turn.call
     needs_features = _needs_features(turn, found, route)
@@ -65,6 +89,7 @@ def _ask(turn: Turn, found: Found, route: Route) -> Ask:
         allowed_models=call.key.models if call.key is not None else frozenset(),
         residency=call.headers.get("x-afterbay-residency"),
         kept_by=turn.kept_by,
+        prefix=prefix_of(call.body),
     )
 
 

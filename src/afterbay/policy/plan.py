@@ -46,6 +46,16 @@ class Limits(msgspec.Struct, frozen=True):
     max_attempts: int = 5
 
 
+class HealthRules(msgspec.Struct, frozen=True):
+    """When a target counts as ill, and for how long it is left out. See `afterbay.policy.outlier` and `.breaker`."""
+
+    interval_s: float = 60.0
+    latency_p95_s: float = 0.5
+    error_rate: float = 0.05
+    window_s: float = 60.0
+    eject_s: float = 30.0
+
+
 class Compliance(msgspec.Struct, frozen=True):
     """What a target must meet."""
 

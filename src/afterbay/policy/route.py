@@ -3,13 +3,14 @@
 First hard filters remove candidates: what the key may use, compliance and residency, features that a target lacks,
 the size of the prompt. Only then the order is made: the pick, then the fallbacks. A fallback passes the same filters,
 so no failure leads to a target that policy forbids. The order of `auto` comes from simple rules whose every threshold
-is in the config.
+is in the config. Equal deployments are balanced (`policy.balance`); last, health has its say (`policy.order`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from itertools import groupby
 from typing import TypeAlias
 
 import msgspec
@@ -17,8 +18,11 @@ import msgspec
 from afterbay.core.decision import Decision, Rejected, Target
 from afterbay.core.errors import ClientMistake, PolicyRefusal
 from afterbay.core.request import FEATURES
+from afterbay.policy.balance import balanced
+from afterbay.policy.condition import Condition
 from afterbay.policy.facts import Facts
 from afterbay.policy.names import Found
+from afterbay.policy.order import PANIC, arrange
 from afterbay.policy.plan import Alias, Compliance, Plan, Route
 
 Cannot: TypeAlias = Mapping[str, Mapping[str, str]]
@@ -40,6 +44,7 @@ class Ask(msgspec.Struct, frozen=True):
     """What a request needs. `features` None: not looked at, since every target relays the client's own dialect.
 
     `unreadable`: why the body can be relayed only. `kept_by`: the one provider that keeps what the request continues.
+    `prefix`: the beginning of a long prompt (`policy.balance.prefix_of`).
     """
 
     requested: str
@@ -54,12 +59,14 @@ class Ask(msgspec.Struct, frozen=True):
     allowed_models: frozenset[str] = frozenset()
     residency: str | None = None
     kept_by: str = ""
+    prefix: bytes = b""
 
 
 class World(msgspec.Struct, frozen=True):
-    """What is known of the targets now: until when (monotonic seconds) a target asked to be left alone."""
+    """What is known of the targets now: until when (monotonic seconds) one asked to be left alone, and how they do."""
 
     cooling_until: Mapping[str, float]
+    conditions: Mapping[str, Condition] = {}
 
 
 def route_of(plan: Plan, found: Found, defaults: Route) -> Route:
@@ -70,9 +77,9 @@ def route_of(plan: Plan, found: Found, defaults: Route) -> Route:
 class _Filter:
     """The hard filters of one request. `rejected` grows with what they remove."""
 
-    def __init__(self, ask: Ask, plan: Plan, route: Route, cannot: Cannot, draw: Draw) -> None:
+    def __init__(self, ask: Ask, plan: Plan, route: Route, cannot: Cannot, order: Callable[[Alias], list[Target]]):
         self.rejected: list[Rejected] = []
-        self._ask, self._plan, self._route, self._cannot, self._draw = ask, plan, route, cannot, draw
+        self._ask, self._plan, self._route, self._cannot, self._order = ask, plan, route, cannot, order
         self._seen: dict[str, list[Target]] = {}
 
     def targets(self, name: str) -> list[Target]:
@@ -81,7 +88,7 @@ class _Filter:
             alias = self._plan.aliases.get(name)
             if alias is None:
                 self.rejected.append(Rejected(name, "not configured"))
-            passed = [one for one in _deployments(alias, self._draw) if self.passes(one, name)] if alias else []
+            passed = [one for one in self._order(alias) if self.passes(one, name)] if alias else []
             self._seen[name] = passed
         return self._seen[name]
 
@@ -103,7 +110,7 @@ def decide(ask: Ask, plan: Plan, route: Route, cannot: Cannot, world: World, now
         ClientMistake: 400 `unsupported_field`: no target can honour a field of the request.
         PolicyRefusal: 403 `policy_no_candidate`: a policy removed every target; it names the filter.
     """
-    passing = _Filter(ask, plan, route, cannot, draw)
+    passing = _Filter(ask, plan, route, cannot, lambda alias: _deployments(alias, world, now, draw, ask.prefix))
     found = ask.found
     chosen: dict[str, Target] = {}
     if found.target is not None:
@@ -118,8 +125,9 @@ def decide(ask: Ask, plan: Plan, route: Route, cannot: Cannot, world: World, now
                 chosen.setdefault(target.id, target)
     if not chosen:
         raise _nothing_left(ask, passing.rejected)
-    warnings = (found.warning,) if found.warning else ()
-    return Decision(_cool_last(chosen.values(), world, now), name, rule, tuple(passing.rejected), warnings)
+    order = arrange(chosen.values(), world.cooling_until, world.conditions, now)
+    warnings = (*((found.warning,) if found.warning else ()), *((PANIC,) if order.panics else ()))
+    return Decision(order.targets, name, rule, (*passing.rejected, *order.left_out), warnings)
 
 
 def _chain(pick: str, found: Found, plan: Plan, route: Route) -> tuple[str, ...]:
@@ -184,19 +192,14 @@ def _rank(target: Target) -> float:
     return target.priority if target.priority is not None else math.inf
 
 
-def _deployments(alias: Alias, draw: Draw) -> list[Target]:
-    """Deployments of an alias: by priority, among equals in a weighted random order.
-
-    Weighted sampling without replacement by keys u^(1/w): Efraimidis and Spirakis, 2006.
-    """
+def _deployments(alias: Alias, world: World, now: float, draw: Draw, prefix: bytes) -> list[Target]:
+    """Deployments of an alias: by priority, equals balanced."""
     if len(alias.targets) < 2:
         return list(alias.targets)
-    return sorted(alias.targets, key=lambda t: (_rank(t), -(max(draw(f"order/{t.id}"), 1e-12) ** (1 / t.weight))))
-
-
-def _cool_last(targets: Iterable[Target], world: World, now: float) -> tuple[Target, ...]:
-    """Targets that asked to be left alone go to the end, in the order in which they are free again; none is removed."""
-    return tuple(sorted(targets, key=lambda t: max(world.cooling_until.get(t.id, 0.0) - now, 0.0)))
+    found: list[Target] = []
+    for _, equals in groupby(sorted(alias.targets, key=_rank), key=_rank):
+        found += balanced(equals, world.conditions, now, draw, prefix)
+    return found
 
 
 def _why_not(ask: Ask, route: Route, target: Target, alias: str, dialect_cannot: Cannot) -> str | None:
