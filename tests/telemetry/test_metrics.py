@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -134,7 +135,7 @@ def test_two_gateways_in_a_process_do_not_meet(metrics: Metrics) -> None:
 
 
 def test_every_metric_has_a_name_of_ours_or_of_the_conventions(metrics: Metrics) -> None:
-    assert len(names(metrics)) == 18
+    assert len(names(metrics)) == 21
     assert all(name.startswith(("afterbay_", "gen_ai_server_")) for name in names(metrics))
 
 
@@ -142,3 +143,26 @@ def test_tool_calls_are_counted_by_what_became_of_them(metrics: Metrics) -> None
     metrics.observe(a_record(tool_calls={"ok": 2, "repaired": 1}))
     metrics.observe(a_record(tool_calls={"ok": 1}))
     assert samples(metrics, "afterbay_tool_calls_total") == {("ok",): 3.0, ("repaired",): 1.0}
+
+
+class Shown(msgspec.Struct):
+    """A target as health shows it."""
+
+    target: str
+    state: str
+    ejections: int = 0
+
+
+def test_health_is_read_when_it_is_asked_for_and_only_of_known_targets(metrics: Metrics) -> None:
+    target = a_record().attempts[0].target
+    shown = [Shown(target, "ejected", 3), Shown("somebody/else", "ok"), Shown("somebody/other", "slow")]
+    waiting = {"openai": 2}
+    metrics.watch_health(lambda: shown, lambda: waiting)
+    state = samples(metrics, "afterbay_target_state")
+    assert {key: value for key, value in state.items() if value} == {("ejected", target): 1.0}
+    assert len(state) == 4
+    assert samples(metrics, "afterbay_ejections_total") == {(target,): 3.0}
+    assert samples(metrics, "afterbay_queue_depth") == {("openai",): 2.0}
+    shown[0], waiting["openai"] = Shown(target, "half_open", 4), 0
+    assert samples(metrics, "afterbay_target_state")["half_open", target] == 1.0
+    assert samples(metrics, "afterbay_queue_depth") == {("openai",): 0.0}

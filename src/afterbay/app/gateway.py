@@ -21,7 +21,7 @@ from afterbay.core.secret import Secret
 from afterbay.engine.alerts import CAUSES
 from afterbay.engine.context import Context
 from afterbay.engine.fleet import Fleet
-from afterbay.engine.health import Health, watch
+from afterbay.engine.health import Health, TargetState, watch
 from afterbay.http.asgi import Gateway
 from afterbay.http.pages import Pages
 from afterbay.ports import Upstream
@@ -96,6 +96,7 @@ class RunningGateway:
             lambda: retries.denied,
             {cause: partial(alerts.count, cause) for cause in CAUSES},
         )
+        self.metrics.watch_health(self._states, lambda: self.context.fleet.queues)
         pages = Pages(self.context, self.why_not_ready, self.metrics.render, self._find_record)
         admin_key = environ.get("AFTERBAY_ADMIN_KEY")
         self.application = Gateway(self.context, self.keys, pages, Secret(admin_key) if admin_key else None)
@@ -185,6 +186,9 @@ class RunningGateway:
         if target is not None and target.price is None:
             self._own(price_later(self.context.fleet, target), f"price of {target.id}")
         return target
+
+    def _states(self) -> list[TargetState]:
+        return self.context.fleet.target_states(self.context.clock.monotonic())
 
     async def _find_record(self, request_id: str) -> Record | None:
         return await asyncio.to_thread(one_request, self._database, request_id)

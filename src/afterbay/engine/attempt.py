@@ -16,6 +16,7 @@ from afterbay.core.usage import Usage
 from afterbay.engine.context import Turn
 from afterbay.engine.credential import judge
 from afterbay.engine.delivery import Delivery, Unusable
+from afterbay.engine.gate import QueueFull
 from afterbay.engine.stream import ProviderFailure
 from afterbay.engine.watchdog import Watchdog
 from afterbay.policy.attempts import Action, Attempts, Deliver, Fail, SetAlarm, Start
@@ -24,6 +25,9 @@ from afterbay.policy.outlier import evidence_of
 from afterbay.ports import ClientGone, Credential, TransportError
 
 SHUTTING_DOWN = "The gateway is shutting down."
+
+COME_BACK_S = 1.0
+"""After so long a provider whose queue was full is worth another look."""
 
 
 class Try(Protocol):
@@ -185,7 +189,21 @@ class Driver:
     async def _attempt(self, start: Start, dog: Watchdog) -> list[Action]:
         exchange = self._make(self.turn, start.target, self.machine, dog)
         self.exchanges.append(exchange)
-        self._error_body = None
+        self._error_body, self._trial = None, None
+        gate = self.turn.fleet.gate(start.target)
+        if gate is not None:
+            try:
+                await gate.enter(self.turn.priority)
+            except QueueFull as full:
+                error = ProviderError("overloaded", str(full), code="queue_full", retry_after_s=COME_BACK_S)
+                return self.machine.failed(self._clock.monotonic(), error)
+        try:
+            return await self._exchange(exchange, start)
+        finally:
+            if gate is not None:
+                gate.leave()
+
+    async def _exchange(self, exchange: Try, start: Start) -> list[Action]:
         self._trial = exchange.trial = self.turn.fleet.health.began(start.target.id, self._clock.monotonic())
         try:
             await exchange.run(start.connect_s, self.delivery)

@@ -15,6 +15,7 @@ from afterbay.core.message import Text, ToolResult, ToolUse
 from afterbay.core.request import ChatRequest, EmbedRequest
 from afterbay.engine.alerts import Alerts
 from afterbay.engine.fleet import Fleet
+from afterbay.policy.lanes import Priority
 from afterbay.policy.plan import Route
 from afterbay.policy.quantity import estimate_text
 from afterbay.policy.retry import RetryBudget
@@ -83,6 +84,8 @@ class Turn:
         self.route: Route = self.snapshot.defaults
         self.decision: Decision | None = None
         self.deadline_s = float("inf")
+        self.priority: Priority = "normal"
+        """What is given up first where there is not room for all."""
         self.drops = False
         self.keep: Keep | None = None
         """What is done with a good answer before its end is sent."""

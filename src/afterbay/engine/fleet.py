@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 
 from afterbay.config.snapshot import Provider, Snapshot
 from afterbay.core.decision import Target
-from afterbay.engine.health import Health
+from afterbay.engine.gate import Gate
+from afterbay.engine.health import Health, TargetState
 from afterbay.policy.plan import Alias
 from afterbay.policy.route import World
 from afterbay.ports import Passage, Upstream
@@ -39,6 +40,11 @@ class Fleet:
         self.snapshot = snapshot
         self.health = health if health is not None else Health(snapshot.health)
         self._upstreams: dict[str, Upstream] = {}
+        self._gates = {
+            name: Gate(provider.concurrent)
+            for name, provider in snapshot.providers.items()
+            if provider.concurrent is not None
+        }
         self._make_upstream = make_upstream
         self._make_target = make_target
         self._cooling_until: dict[str, float] = {}
@@ -62,6 +68,15 @@ class Fleet:
         if upstream is None:
             upstream = self._upstreams[key] = self._make_upstream(provider, model)
         return upstream
+
+    def gate(self, target: Target) -> Gate | None:
+        """The door of a target's provider; None: it takes any number at once."""
+        return self._gates.get(target.provider)
+
+    @property
+    def queues(self) -> Mapping[str, int]:
+        """How many requests wait for a place, by provider."""
+        return {name: gate.waiting for name, gate in self._gates.items()}
 
     def enter(self) -> None:
         """A request begins to use this world."""
@@ -110,6 +125,11 @@ class Fleet:
     def world(self) -> World:
         """What policy may see of the targets now."""
         return World(self._cooling_until, self.health.conditions)
+
+    def target_states(self, now: float) -> list[TargetState]:
+        """How every configured target does."""
+        ids = dict.fromkeys(target.id for alias in self.snapshot.aliases.values() for target in alias.targets)
+        return self.health.states(ids, now)
 
     def cool(self, target: str, until_s: float) -> None:
         """Notes that a target wants to be left alone until then (monotonic seconds)."""

@@ -13,6 +13,7 @@ from afterbay.engine.context import Turn
 from afterbay.engine.failure import not_found
 from afterbay.policy.balance import prefix_of
 from afterbay.policy.facts import prompt_text, read_facts
+from afterbay.policy.lanes import PRIORITIES, Priority
 from afterbay.policy.names import Found, look_up
 from afterbay.policy.plan import Limits, Route
 from afterbay.policy.route import CONTEXT, Ask, decide, route_of
@@ -53,8 +54,20 @@ def admit(turn: Turn, decision: Decision) -> Decision:
     """The decision with the attempts that an outage of all its targets leaves; usually as it is.
 
     Raises:
-        Capacity: 503 `all_targets_down`: others are finding out whether the outage is over.
+        Capacity: 503 `all_targets_down`: others are finding out whether the outage is over. 503 `queue_full`: no
+            provider has room, nor room to wait, for a request of this priority.
+        ClientMistake: the header of the priority is wrong.
     """
+    turn.priority = priority_of(turn.call.headers.get("x-afterbay-priority"))
+    gates = [turn.fleet.gate(target) for target in decision.targets]
+    if all(gate is not None and gate.is_full(turn.priority) for gate in gates):
+        turn.decision = decision
+        raise Capacity(
+            f"Every provider of '{turn.model}' works on as many requests as it may, and so many more wait that "
+            f"there is no room for one of {turn.priority} priority.",
+            code="queue_full",
+            retry_after_s=1 + turn.draw("come back"),
+        )
     health, now = turn.fleet.health, turn.context.clock.monotonic()
     if not is_outage(decision.targets, health.conditions, now):
         return decision
@@ -131,6 +144,25 @@ def _needs_features(turn: Turn, found: Found, route: Route) -> bool:
     target = found.target
     name = turn.call.dialect.name
     return target is not None and (target.dialect_for(name) != name or bool(target.cannot))
+
+
+def priority_of(header: str | None) -> Priority:
+    """The priority that a client asks for.
+
+    Raises:
+        ClientMistake: there is none of that name.
+    """
+    if header is None:
+        return "normal"
+    for one in PRIORITIES:
+        if header.strip().lower() == one:
+            return one
+    raise ClientMistake(
+        f"The header x-afterbay-priority is '{header[:40]}'.",
+        code="invalid_value",
+        param="x-afterbay-priority",
+        remedy="Say low, normal or high.",
+    )
 
 
 def shortened(route: Route, turn: Turn) -> Route:

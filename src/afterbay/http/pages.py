@@ -63,7 +63,13 @@ class Pages:
             case "ready":
                 why_not = self._ready()
                 told = {"status": "ready"} if why_not is None else {"status": "starting", "reason": why_not}
-                return (200 if why_not is None else 503), json, _encode(told)
+                states = self._context.fleet.target_states(self._context.clock.monotonic())
+                degraded = [one for one in states if one.state != "ok"]
+                return (
+                    (200 if why_not is None else 503),
+                    json,
+                    _encode(told | ({"degraded": degraded} if degraded else {})),
+                )
             case "metrics":
                 return 200, CONTENT_TYPE, self._metrics()
             case "request":

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from afterbay import __version__
 from afterbay.core.decision import Attempt, Record
@@ -36,6 +37,8 @@ DURATION_BUCKETS_S: Final = (
 """The conventions' (to 81.92 s), and on to the longest stream that the default time limit allows."""
 TTFT_BUCKETS_S: Final = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 
+STATES: Final = ("ok", "slow", "half_open", "ejected")
+
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _USD: Final = 1e-12
 
@@ -50,6 +53,48 @@ class _Series(msgspec.Struct, frozen=True):
     unpriced: Counter
     tokens: tuple[Counter, Counter, Counter, Counter, Counter]
     estimated: Counter
+
+
+class TargetHealth(Protocol):
+    """How a target does. `state`: ok, slow, half_open or ejected."""
+
+    @property
+    def target(self) -> str:
+        """Its id."""
+
+    @property
+    def state(self) -> str:
+        """See above."""
+
+    @property
+    def ejections(self) -> int:
+        """How often it was ejected since the start."""
+
+
+class _HealthCollector:
+    """Reads health when it is asked for: nothing is counted on the way of a request."""
+
+    def __init__(self, label: Callable[[str], str]) -> None:
+        self.targets: Callable[[], Iterable[TargetHealth]] = tuple
+        self.queues: Callable[[], Mapping[str, int]] = dict
+        self._label = label
+
+    def collect(self) -> Iterable[Metric]:
+        """The families, as prometheus_client wants them."""
+        state = GaugeMetricFamily(
+            "afterbay_target_state", "1 for the state a target is in.", labels=("target", "state")
+        )
+        ejections = CounterMetricFamily("afterbay_ejections", "Ejections of targets.", labels=("target",))
+        for one in self.targets():
+            label = self._label(one.target)
+            if label != OTHER:  # two samples of one name would be an error
+                for each in STATES:
+                    state.add_metric((label, each), float(each == one.state))
+                ejections.add_metric((label,), one.ejections)
+        waiting = GaugeMetricFamily("afterbay_queue_depth", "Requests that wait for a place.", labels=("provider",))
+        for provider, count in self.queues().items():
+            waiting.add_metric((provider,), count)
+        return state, ejections, waiting
 
 
 class Metrics:
@@ -102,6 +147,8 @@ class Metrics:
         self._queue = gauge("afterbay_log_queue_depth", "Records not yet in the database or its spool.")
         self._spilled = gauge("afterbay_log_spilled", "Records that went through the spool since the start.")
         self._dropped = gauge("afterbay_log_dropped", "Records lost since the start; anything but 0 is a fault.")
+        self._health = _HealthCollector(lambda name: self._label("target", name))
+        self.registry.register(self._health)
         Info("afterbay_build", "The running release.", registry=self.registry).info({"version": __version__})
 
     def allow(
@@ -135,6 +182,12 @@ class Metrics:
         self._queue.set_function(depth)
         self._spilled.set_function(spilled)
         self._dropped.set_function(dropped)
+
+    def watch_health(
+        self, targets: Callable[[], Iterable[TargetHealth]], queues: Callable[[], Mapping[str, int]]
+    ) -> None:
+        """Where to read how the targets do and how many wait, at each rendering."""
+        self._health.targets, self._health.queues = targets, queues
 
     def reloaded(self, ok: bool) -> None:
         """Counts a reload of the configuration."""
@@ -240,4 +293,5 @@ class Metrics:
 def names(metrics: Metrics) -> list[str]:
     """The names of all metrics, for the documentation's test."""
     collectors = {item for item in vars(metrics).values() if isinstance(item, MetricWrapperBase)}
-    return sorted(family.name for item in collectors for family in item.describe())
+    found = [family.name for item in collectors for family in item.describe()]
+    return sorted(found + [family.name for family in _HealthCollector(str).collect()])
