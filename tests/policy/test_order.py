@@ -115,7 +115,8 @@ def test_as_long_as_half_was_answered_nobody_is_refused() -> None:
     attempt(one, 0.0, "failed")
     assert refusal_share([one], 0.0) == pytest.approx(1 / 202)
     assert refusal_share([one], 300.0) == 0.0
-    assert refusal_share([down()], 0.0) == pytest.approx(5 / 6)
+    assert refusal_share([down(), down()], 0.0) == pytest.approx(10 / 11)
+    assert refusal_share([down()], 0.0) == 0.0, "five requests say little"
 
 
 @pytest.mark.parametrize("rate", [0.2, 1, 5, 200])

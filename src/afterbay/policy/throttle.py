@@ -2,7 +2,8 @@
 
 Client-side throttling of the SRE book (chapter 21, "Handling Overload"): refused with the probability
 max(0, (requests - K * accepts) / (requests + 1)), over the last two and a half minutes of all targets of the request.
-Requests count when they are sent, the refused ones too. K = 2: as long as half of what was sent was answered, none is.
+Requests count when they are sent, the refused ones too. K = 2: as long as half of what was sent was answered, none is
+refused; nor is any before ten were sent, as less says little.
 
 Beyond the book: a request that finds that nothing was tried for a second is always let through, so the end of an outage
 shows within about two. And one that is let through makes one attempt, one in ten of them two: what reaches providers
@@ -20,6 +21,7 @@ from afterbay.core.decision import Target
 from afterbay.policy.condition import Condition
 
 K = 2.0
+LEAST_REQUESTS = 10
 LOOK_EVERY_S = 1.0
 SECOND_TRY = 0.1
 COME_BACK_S = 2.0
@@ -41,7 +43,7 @@ def refusal_share(conditions: Sequence[Condition], now: float) -> float:
     for condition in conditions:
         sent, accepted = condition.sent_and_accepted(now)
         requests, accepts = requests + sent, accepts + accepted
-    return max(0.0, (requests - K * accepts) / (requests + 1))
+    return max(0.0, (requests - K * accepts) / (requests + 1)) if requests >= LEAST_REQUESTS else 0.0
 
 
 def attempts_allowed(conditions: Sequence[Condition], now: float, draw: Callable[[str], float]) -> int:
