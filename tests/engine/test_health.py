@@ -16,7 +16,7 @@ from afterbay.engine.health import Health, probe_due, watch
 from afterbay.policy.plan import HealthRules, Limits, Route
 from afterbay.ports import TransportError, UpstreamSocket
 from afterbay.testing.answers import answered, ask, failed, streamed
-from afterbay.testing.fakes import HANG, MemoryReply, Script, ScriptedResponse, ScriptedUpstream, Sent, Wait
+from afterbay.testing.fakes import HANG, Script, ScriptedResponse, ScriptedUpstream, Sent, Wait
 from afterbay.testing.memory_gateway import MemoryGateway, alias, snapshot, target
 from afterbay.testing.virtual_loop import run
 
@@ -202,17 +202,12 @@ def test_a_lone_request_in_an_outage_is_never_refused_and_the_record_says_that_h
     assert "x-afterbay-warnings" in replies[-1].headers
 
 
-def test_the_only_target_is_never_given_up() -> None:
-    one = gateway([BAD] * 50 + [GOOD])
-
-    async def ask_on() -> list[MemoryReply]:
-        replies = []
-        for _ in range(51):
-            replies.append(await one.chat(ask("m")))
-            await asyncio.sleep(1.0)
-        return replies
-
-    assert [reply.status for reply in run(ask_on())][-2:] == [500, 200]
+def test_the_only_target_is_never_given_up_and_seen_to_be_well_at_once() -> None:
+    plan = snapshot(alias("m", target("a/up")), limits=LIMITS)
+    one = MemoryGateway(plan, a=Weather(between(0, 50, BAD)))
+    replies = run(traffic(one, 1, 55))
+    assert [reply.status for reply in replies] == [500] * 50 + [200] * 5
+    assert len(sent(one, "a")) < 2.2 * 5 + 1.2 * 50, "in an outage nothing is tried again"
 
 
 def test_slow_targets_are_no_outage() -> None:

@@ -47,11 +47,24 @@ def test_only_a_providers_own_failures_count_against_it(kind: ErrorKind, evidenc
 
 
 @pytest.mark.parametrize(
-    ("kind", "code"), [("timeout", "timeout_total"), ("overloaded", "starting"), ("overloaded", "queue_full")]
+    ("kind", "code"),
+    [
+        ("timeout", "timeout_total"),
+        ("overloaded", "starting"),
+        ("overloaded", "queue_full"),
+        ("connection", "no_credentials"),
+        ("connection", "no_sockets"),
+        ("cut", "answer_too_large"),
+    ],
 )
 def test_what_the_gateway_itself_ended_says_nothing(kind: ErrorKind, code: str) -> None:
     assert evidence_of(ProviderError(kind, "no", code=code)) == "nothing"
     assert evidence_of(None) == "ok"
+
+
+def test_a_connection_that_broke_was_one() -> None:
+    assert evidence_of(ProviderError("connection", "no", code="connection_broken")) == "failed"
+    assert evidence_of(ProviderError("connection", "no", code="connect_refused")) == "unreached"
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ import msgspec
 from afterbay.config.snapshot import Provider, Snapshot
 from afterbay.core.chance import draw
 from afterbay.policy.condition import Condition, ProbeResult, Trial
+from afterbay.policy.outlier import SAYS_NOTHING
 from afterbay.policy.plan import HealthRules
 from afterbay.ports import Clock, Passage, TransportError
 
@@ -199,7 +200,7 @@ async def _probe(world: World, provider: Provider) -> ProbeResult:
             response = await passage.send("GET", _LISTS.get(provider.kind, "/"), {}, b"", PROBE_S)
             response.close()
     except TransportError as broken:
-        return "nothing" if broken.connected else "unreached"
+        return "nothing" if broken.connected or broken.code in SAYS_NOTHING else "unreached"
     except TimeoutError:
         return "nothing"
     except Exception:  # the watch goes on, whatever is wrong with one provider

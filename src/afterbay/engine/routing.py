@@ -74,6 +74,8 @@ def admit(turn: Turn, decision: Decision) -> Decision:
     conditions = [health.conditions[target.id] for target in decision.targets]
     allowed = attempts_allowed(conditions, now, turn.draw)
     if allowed:
+        limits = msgspec.structs.replace(turn.route.limits, max_attempts=min(allowed, turn.route.limits.max_attempts))
+        turn.route = msgspec.structs.replace(turn.route, limits=limits)  # neither is the one target tried again
         return msgspec.structs.replace(decision, targets=decision.targets[:allowed])
     health.refused(decision.targets[0].id, now)
     turn.decision = decision

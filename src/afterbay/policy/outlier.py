@@ -61,15 +61,21 @@ _EVIDENCE: dict[ErrorKind, Evidence] = {
     "connection": "unreached",
 }
 
-_SAYS_NOTHING = frozenset({"timeout_total", "starting", "queue_full"})
-"""Codes of our own: the client's time was over, a local model loads, the request never left."""
+SAYS_NOTHING = frozenset(
+    {"timeout_total", "starting", "queue_full", "no_credentials", "no_sockets", "answer_too_large", "not_recorded"}
+)
+"""Codes of our own: the client's time was over, a local model loads, the request never left, the answer is too long."""
+_REACHED = "connection_broken"
+"""There was a connection, but no answer on it."""
 
 
 def evidence_of(error: ProviderError | None) -> Evidence:
     """What the end of an attempt says; None: a good answer."""
     if error is None:
         return "ok"
-    return "nothing" if error.code in _SAYS_NOTHING else _EVIDENCE.get(error.kind, "nothing")
+    if error.code in SAYS_NOTHING:
+        return "nothing"
+    return "failed" if error.code == _REACHED else _EVIDENCE.get(error.kind, "nothing")
 
 
 class Baseline:
