@@ -191,7 +191,7 @@ def test_who_is_refused_in_an_outage_is_told_so_at_once_and_when_to_come_back() 
     answers = [reply for reply in replies if b"all_targets_down" in reply.body]
     waits = [int(reply.headers["retry-after-ms"]) for reply in answers]
     assert 2000 <= min(waits) < max(waits) < 4000
-    assert all("x-should-retry" not in reply.headers for reply in answers)
+    assert {reply.headers["x-should-retry"] for reply in answers} == {"false"}
 
 
 def test_a_lone_request_in_an_outage_is_never_refused_and_the_record_says_that_health_was_overruled() -> None:
@@ -207,7 +207,7 @@ def test_the_only_target_is_never_given_up_and_seen_to_be_well_at_once() -> None
     one = MemoryGateway(plan, a=Weather(between(0, 50, BAD)))
     replies = run(traffic(one, 1, 55))
     assert [reply.status for reply in replies] == [500] * 50 + [200] * 5
-    assert len(sent(one, "a")) < 2.2 * 5 + 1.2 * 50, "in an outage nothing is tried again"
+    assert len(sent(one, "a")) < 1.2 * 50 + 10, "in an outage nothing is tried again"
 
 
 def test_slow_targets_are_no_outage() -> None:

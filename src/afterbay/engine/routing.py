@@ -83,6 +83,7 @@ def admit(turn: Turn, decision: Decision) -> Decision:
         f"Every target of '{turn.model}' is down, so this request was not sent.",
         code="all_targets_down",
         retry_after_s=COME_BACK_S * (1 + turn.draw("come back")),
+        retryable=False,  # not by an SDK by itself: all of them together would be the next storm
     )
 
 

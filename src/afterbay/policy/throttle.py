@@ -51,4 +51,4 @@ def attempts_allowed(conditions: Sequence[Condition], now: float, draw: Callable
     tried_s = max(condition.attempted_s for condition in conditions)
     if now - tried_s < LOOK_EVERY_S and draw("throttle") < refusal_share(conditions, now):
         return 0
-    return 2 if draw("second try") < SECOND_TRY else 1
+    return min(2 if draw("second try") < SECOND_TRY else 1, len(conditions))
