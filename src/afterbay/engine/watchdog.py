@@ -21,17 +21,19 @@ class Watchdog:
         self.barked = False
         self._loop = loop
         self._task: asyncio.Task[object] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._rings_s = 0.0  # not asked of the timer: uvloop's has no time where it is due at once
 
     def set(self, due_s: float) -> None:
         """Moves the deadline, earlier or later."""
         self.due_s = due_s
-        if self._timer is None or due_s < self._timer.when():
+        if self._timer is None or due_s < self._rings_s:
             self._arm()
 
     def _arm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        self._rings_s = self.due_s
         self._timer = self._loop.call_at(self.due_s, self._ring)
 
     def _ring(self) -> None:
