@@ -113,6 +113,28 @@ async def test_an_answer_that_has_begun_is_not_asked_for_again() -> None:
     assert len(seen) == 2
 
 
+@pytest.mark.parametrize("wrong", [b"zz\r\nabc\r\n", b"-5\r\nabc\r\n", b"2\r\nabc\r\n"])
+async def test_a_body_whose_framing_turns_wrong_breaks_at_once(wrong: bytes) -> None:
+    async def serve(number: int, request: int, writer: asyncio.StreamWriter) -> bool:
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nabcd\r\n")
+        await writer.drain()
+        await has_read.wait()
+        writer.write(wrong)
+        await writer.drain()
+        await is_over.wait()  # the connection stays open: only the bytes tell
+        return False
+
+    has_read, is_over = asyncio.Event(), asyncio.Event()
+    async with provider(serve) as (upstream, _), asyncio.timeout(5):
+        response = await upstream.post("/chat/completions", b"{}", {}, 1.0)
+        assert await response.read() == b"abcd"
+        has_read.set()
+        with pytest.raises(TransportError):
+            await response.read_all(100)
+        response.close()
+        is_over.set()
+
+
 @pytest.mark.parametrize("status", [200, 400, 401, 429, 500])
 async def test_the_gateway_s_own_secrets_are_cut_out_of_answers(status: int) -> None:
     quoted = f'{{"error": {{"message": "wrong key {KEY}, header trustno1-header, proxy"}}}}'.encode()

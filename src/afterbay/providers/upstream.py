@@ -12,11 +12,13 @@ import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any
+from functools import partial
+from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 from weakref import WeakSet
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from afterbay.config.snapshot import Provider
@@ -327,12 +329,24 @@ class HttpUpstream:
         return timeout
 
 
+class _Handler(ResponseHandler):
+    """aiohttp's, which also tells the reader of a body that its framing is wrong: 3.14 leaves it waiting."""
+
+    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
+        """Ends the body that is being read, too."""
+        super().set_exception(exc, *cause)
+        body = self._payload
+        if isinstance(body, aiohttp.StreamReader) and not body.is_eof() and body.exception() is None:
+            body.set_exception(aiohttp.ClientPayloadError("the body's framing is wrong"))
+
+
 class _Connector(aiohttp.TCPConnector):
     """aiohttp's, which also tells whether a connection is used again (`_is_reused`)."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._used: WeakSet[object] = WeakSet()
+        self._factory = partial(cast(type[ResponseHandler], _Handler), loop=asyncio.get_running_loop())
 
     async def connect(self, *args: Any, **options: Any) -> aiohttp.connector.Connection:
         """A connection, from the pool or new."""
