@@ -111,10 +111,12 @@ def test_a_usage_that_cannot_be_is_estimated(client: str, spoken: str, streams: 
     usage = Usage(input_tokens=tokens, output_tokens=1)
     script = streamed(spoken, "hello", usage=usage) if streams else answered(spoken, "hello", usage)
     one = gateway([script], spoken=spoken)
-    serve(one, client, stream=streams)
+    reply = serve(one, client, stream=streams)
     assert one.record.usage is not None
     assert one.record.usage.is_plausible
     assert 0 <= (one.record.cost_picousd or 0) < 10**9
+    if client != spoken:
+        assert str(tokens).encode() not in reply.body, "nor is it told"
     if tokens > 0:
         assert one.record.usage.estimated
         assert any("token counts" in warning for warning in one.record.warnings)

@@ -144,8 +144,13 @@ class Exchange:
         await self._pump.let_go(response)
 
     def _outgoing(self, events: list[Event]) -> list[Event]:
-        """Events of a translated answer, with its proofs as the client may carry them."""
-        return outgoing(events, self.target.maker, self.turn.call.dialect.name)
+        """Events of a translated answer, with its proofs as the client may carry them, and counts that can be."""
+        said = outgoing(events, self.target.maker, self.turn.call.dialect.name)
+        return [self._believed(event) if type(event) is UsageSeen else event for event in said]
+
+    def _believed(self, counted: UsageSeen) -> UsageSeen:
+        """The count, or an estimate where it cannot be right."""
+        return counted if counted.usage.is_plausible else UsageSeen(self.meter.estimate(self.turn.input_tokens))
 
     async def complete_late(self, delivery: Delivery) -> bool:
         """Ends a stream whose answer is complete but whose connection stays open; False if there is no such stream."""
@@ -188,9 +193,9 @@ class Exchange:
             # an estimate that is rather too high.
             self.turn.warnings.append(f"the answer could not be read, only relayed: {error}"[:300])
             self._events = [TextDelta(self._whole.decode("utf-8", "replace"))]
+        self.meter.see(self._events)
         if not self._relays:
             self._events = self._outgoing(self._events)
-        self.meter.see(self._events)
         if self.meter.error is not None:
             raise ProviderFailure(self.meter.error)
         verdict = judge(self.turn, self._events, self.meter)
