@@ -29,6 +29,7 @@ def detail(kind: str, **more: Any) -> dict[str, Any]:
         (401, error(401, "UNAUTHENTICATED"), "authentication"),
         (403, error(403, "PERMISSION_DENIED"), "permission"),
         (404, error(404, "NOT_FOUND"), "not_found"),
+        (402, error(402, "FAILED_PRECONDITION"), "quota"),
         (429, error(429, "RESOURCE_EXHAUSTED"), "rate_limit"),
         (500, error(500, "INTERNAL"), "server"),
         (503, error(503, "UNAVAILABLE"), "overloaded"),

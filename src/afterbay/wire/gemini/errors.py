@@ -40,6 +40,7 @@ _STATUS_NAME = MappingProxyType(
         400: "INVALID_ARGUMENT",
         401: "UNAUTHENTICATED",
         403: "PERMISSION_DENIED",
+        402: "RESOURCE_EXHAUSTED",
         404: "NOT_FOUND",
         408: "DEADLINE_EXCEEDED",
         409: "ABORTED",
@@ -51,6 +52,7 @@ _STATUS_NAME = MappingProxyType(
         502: "UNAVAILABLE",
         503: "UNAVAILABLE",
         504: "DEADLINE_EXCEEDED",
+        529: "UNAVAILABLE",
     }
 )
 _REASON_KIND: Mapping[str, ErrorKind] = MappingProxyType(
@@ -123,6 +125,8 @@ def _read(error: dict[str, Any], status: int | None, wait_s: float | None) -> Pr
                 kind = "quota"
             case "BadRequest":
                 param = _field(detail)
+    if status == 402:  # whatever its name is: no money is left
+        kind = "quota"
     kind = _kind_told(_REASON_KIND.get(reason or "") or kind, text)
     if kind == "rate_limit" and wait_s is None:
         wait_s = said_s(text)
