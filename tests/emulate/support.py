@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import Any
 
 import aiohttp
@@ -109,11 +109,11 @@ async def running(profiles: Profile | ProfileFile) -> AsyncIterator[Running]:
 
 
 @contextmanager
-def running_in_thread(profile: Profile) -> Iterator[str]:
-    """Serves a profile in a thread of its own; the URL."""
+def running_in_thread(profile: Profile, *, is_watched: bool = True) -> Iterator[str]:
+    """Serves a profile in a thread of its own; the URL. `is_watched` False: its streams may break their grammar."""
     opened = listen("127.0.0.1", 0)
     serving = server(ProfileFile(profile))
-    with watched(serving):
+    with watched(serving) if is_watched else nullcontext():
         thread = threading.Thread(target=lambda: asyncio.run(serving.serve(sockets=[opened])))
         thread.start()
         try:

@@ -15,7 +15,7 @@ from afterbay.core.event import Choice, fold
 from afterbay.core.message import Image, Message, Text, Thinking, ToolResult, ToolUse
 from afterbay.core.request import ChatRequest, Reasoning, ResponseFormat, Sampling, ToolChoice, ToolSpec
 from afterbay.core.usage import Usage
-from afterbay.emulate.answer import CHOICES, answer
+from afterbay.emulate.answer import CHOICES, answer, prompt_of
 from afterbay.emulate.directives import Orders, obey
 from afterbay.emulate.instance import instance
 from afterbay.emulate.plan import Plan
@@ -71,6 +71,22 @@ def test_an_answer_begun_is_continued() -> None:
     whole = said(asking("Tell me of Rome"))[0].message.text()
     begun = ChatRequest("m", (Message("user", (Text("Tell me of Rome"),)), Message("assistant", (Text(whole[:37]),))))
     assert whole[:37] + said(begun)[0].message.text() == whole
+
+
+def going_on(begun: str, wish: str) -> str:
+    asked = asking("Where does the river go [[tokens 30]]")
+    turns = (*asked.messages, Message("assistant", (Text(begun),)), Message("user", (Text(wish),)))
+    request = replace(asked, messages=turns)
+    return fold(answer(request, obey(prompt_of(request), Plan(), ()), "seed").events()).choices[0].message.text()
+
+
+def test_who_quotes_the_end_of_a_broken_answer_gets_the_quotation_and_the_rest() -> None:
+    whole = said(asking("Where does the river go [[tokens 30]]"), Plan(output_tokens=30))[0].message.text()
+    for at in (1, 9, 40, len(whole) - 1):
+        begun = whole[:at]
+        assert begun + going_on(begun, f"Go on behind <end>{begun[-12:]}</end>.").removeprefix(begun[-12:]) == whole
+    assert going_on(whole[:40], "And the lake?").startswith('You asked: "And the lake?"')
+    assert going_on("Something that it never said", "You never said that").startswith('You asked: "Where')
 
 
 def test_the_limit_of_tokens_is_kept_and_said() -> None:

@@ -1,7 +1,8 @@
 """The answer of an emulated model, as canonical events: pure, and the same for the same request.
 
 The text depends on the conversation alone, not on model or provider, and continues an assistant message at the end of
-it: a stream that broke at one emulated provider can be resumed at another, and the parts fit. What it does:
+it: a stream that broke at one emulated provider can be resumed at another, and the parts fit. A user message behind it
+that quotes its end, as who asks to go on from there does, is answered with that quotation and the rest. What it does:
 
 - quotes the prompt and says a few more sentences; with a model whose name holds `echo`, gives the prompt back;
 - after a tool's result, a text that uses it; calls tools that must be called, that the prompt mentions by name, or that
@@ -49,6 +50,9 @@ _HELD = ("thread", "previous_response_id", "conversation")
 """Fields that name a conversation at the provider."""
 
 _QUOTED_PIECES = 12
+_QUOTED_AT_MOST = 1000
+_QUOTED_CHARS = 8
+"""So much of a message's end in the next one is no accident."""
 _SENTENCES = (
     "This answer comes from an emulated model.",
     "Its words follow from yours, so the same question gets the same answer.",
@@ -91,18 +95,18 @@ def answer(request: ChatRequest, orders: Orders, seed: str, call_prefix: str = "
     said: list[list[Event]] = []
     tail: list[Event] = []
     thought = written = 0
-    for choice in range(0 if orders.plan.empty else choices):
+    for choice in range(0 if orders.plan.empty or orders.plan.filtered else choices):
         outputs, finished = _limit(_choice(request, orders, f"{seed}{choice}", call_prefix, choice), request, choice)
         thought += sum(output.thought for output in outputs)
         said += [output.events for output in outputs if output.events]
         tail.append(finished)
         written += len(outputs)
     if not tail:
-        tail.append(Finished("stop"))
+        tail.append(Finished("content_filter" if orders.plan.filtered else "stop"))
     if not orders.plan.no_usage:
         tail.append(UsageSeen(Usage(input_tokens, output_tokens=written - thought, reasoning_tokens=thought)))
     ignored = request.foreign + (("logprobs",) if request.sampling.logprobs else ())
-    return Answered(Started(seed, request.model), said, tail, input_tokens, ignored)
+    return Answered(Started(seed, orders.plan.model or request.model), said, tail, input_tokens, ignored)
 
 
 class _Output(msgspec.Struct):
@@ -239,7 +243,11 @@ def _stretched(text: str, length: int) -> list[str]:
 
 
 def _continue(request: ChatRequest, text: str) -> str:
-    """What follows where the conversation ends with the beginning of the answer."""
+    """What follows where the conversation ends with the beginning of the answer, or asks to go on with one."""
+    broken = _broken_off(request)
+    if broken is not None:
+        begun = broken[1]
+        return begun[-broken[2] :] + text.removeprefix(begun) if text.startswith(begun) else text
     last = request.messages[-1]
     return text.removeprefix(last.text()) if last.role == "assistant" else text
 
@@ -261,7 +269,19 @@ def _last_user(request: ChatRequest) -> Message:
 
 
 def _prompt(request: ChatRequest) -> str:
-    return _last_user(request).text()
+    broken = _broken_off(request)
+    return broken[0] if broken is not None else _last_user(request).text()
+
+
+def _broken_off(request: ChatRequest) -> tuple[str, str, int] | None:
+    """The question, the beginning of its answer and how many characters of its end are quoted, where the last message
+    asks to go on with that; None: it does not."""
+    roles = [message.role for message in request.messages[-3:]]
+    if roles != ["user", "assistant", "user"]:
+        return None
+    question, begun, wish = (message.text() for message in request.messages[-3:])
+    longest = next((size for size in range(min(len(begun), _QUOTED_AT_MOST), 0, -1) if begun[-size:] in wish), 0)
+    return (question, begun, longest) if longest >= min(_QUOTED_CHARS, len(begun)) and begun else None
 
 
 def prompt_of(request: ChatRequest) -> str:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from afterbay.core.event import Event, fold
+from afterbay.core.event import Event, TextDelta, fold
 from afterbay.emulate.answer import Answered
 from afterbay.emulate.line import Line
 from afterbay.emulate.plan import Plan
 from afterbay.emulate.protocols import Protocol, ordered_error
+from afterbay.emulate.wording import around, begin, counted, ended, in_order, written
 from afterbay.wire.dialect import Head, Renderer
 
 _PING_S = 0.5
@@ -34,20 +35,26 @@ class Delivery(msgspec.Struct):
     fired: Callable[[str], None]
 
     async def send_page(self) -> None:
-        """Status 200 with HTML, or with nothing."""
+        """Status 200 with HTML or with nothing, 204, or a way to elsewhere."""
         page = _PAGE if self.plan.body == "html" else b""
+        status = {"redirect": 302, "no_content": 204}.get(self.plan.body, 200)
+        where = {"location": "http://elsewhere.invalid/v1"} if status == 302 else {}
         self.fired(self.plan.body)
         await asyncio.sleep(self.plan.headers_s)
-        await send_whole(self.line, 200, {**self.headers, "content-type": "text/html; charset=utf-8"}, page)
+        headers = {**self.headers, "content-type": "text/html; charset=utf-8", **where}
+        await (send_head(self.line, status, headers) if status == 204 else send_whole(self.line, status, headers, page))
 
     async def send_stream(self, answered: Answered) -> None:
         """A streamed answer."""
         plan, line = self.plan, self.line
         renderer = self.protocol.dialect.renderer(self.head)
         await asyncio.sleep(plan.headers_s)
-        await line.start(200, {**self.headers, "content-type": f"{_SSE}; charset=utf-8", "cache-control": "no-cache"})
-        await line.write(renderer.render([answered.started]))
-        for number, piece in enumerate(answered.pieces):
+        kind = f"{_SSE}; charset=utf-8" if plan.content_type is None else plan.content_type
+        headers = {**self.headers, "cache-control": "no-cache"} | ({"content-type": kind} if kind else {})
+        await line.start(200, headers)
+        await self._say(begin(plan.lines) + renderer.render([answered.started]))
+        chunk = b""
+        for number, piece in enumerate(in_order(answered.pieces, plan)):
             if await self._faults(number, renderer):
                 return
             await asyncio.sleep(self.gap_s(number))
@@ -55,11 +62,14 @@ class Delivery(msgspec.Struct):
             if number == plan.malformed_at:
                 self.fired("malformed")
                 chunk = _spoilt(chunk)
-            await line.write(chunk)
+            await self._say(around(chunk, number, plan, self.protocol.dialect.name))
         if await self._faults(len(answered.pieces), renderer, is_last=True):
             return
-        await line.write(renderer.render(answered.tail) + renderer.finish())
+        await self._say(ended(renderer.render(answered.tail) + renderer.finish(), chunk, plan))
         await line.end()
+
+    async def _say(self, chunk: bytes) -> None:
+        await self.line.write(written(counted(chunk, self.plan), self.plan.lines))
 
     async def _faults(self, number: int, renderer: Renderer, *, is_last: bool = False) -> bool:
         """The faults due before piece `number`; whether the stream is over. A short answer has them at its end."""
@@ -78,7 +88,9 @@ class Delivery(msgspec.Struct):
             return True
         if is_due(plan.cut_at):
             self.fired("cut")
-            if plan.cut_how != "eof":
+            if plan.cut_how == "half":
+                await self._say(renderer.render([TextDelta("half an event")]).rstrip()[:-8])
+            elif plan.cut_how != "eof":
                 await self.line.shatter(reset=plan.cut_how == "reset")
             await self.line.end()
             return True
@@ -104,6 +116,7 @@ class Delivery(msgspec.Struct):
         elif plan.malformed_at is not None:
             self.fired("malformed")
             body = body[: len(body) // 2]
+        body = counted(body, plan)
         headers = {**self.headers, "content-type": "application/json", "content-length": str(len(body))}
         half = len(body) // 2 if plan.stall_at is not None or plan.cut_at is not None else 0
         await line.start(200, headers)
@@ -121,6 +134,12 @@ class Delivery(msgspec.Struct):
 def _spoilt(chunk: bytes) -> bytes:
     """The chunk without the end of its JSON: under its own event name, since SDKs skip events of no or unknown name."""
     return chunk.rstrip()[:-3] + b"\n\n" if chunk else _BAD_CHUNK
+
+
+async def send_head(line: Line, status: int, headers: Mapping[str, str]) -> None:
+    """A response without a body."""
+    await line.start(status, headers)
+    await line.end()
 
 
 async def send_whole(line: Line, status: int, headers: Mapping[str, str], body: bytes) -> None:

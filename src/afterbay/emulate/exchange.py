@@ -15,7 +15,7 @@ from afterbay.emulate.directives import Orders, obey
 from afterbay.emulate.embedding import DIMENSIONS, embed
 from afterbay.emulate.line import Line
 from afterbay.emulate.plan import Plan, decide, gap_s
-from afterbay.emulate.protocols import BAD_KEY, Allowance, ordered_error, refusal
+from afterbay.emulate.protocols import BAD_KEY, Allowance, ordered_error, reasoned_error, refusal
 from afterbay.emulate.provider import Provider
 from afterbay.emulate.routing import Call
 from afterbay.emulate.words import count, count_request
@@ -43,6 +43,7 @@ class Exchange:
         text = f"{provider.profile.seed}/{provider.name}/{self._number}"
         self._seed = blake2b(text.encode(), digest_size=12).hexdigest()
         self._allowance: Allowance | None = None
+        self._wait_text: str | None = None
 
     async def run(self, body: bytes, clock: Clock) -> None:
         """Answers, or fails, as planned.
@@ -82,7 +83,13 @@ class Exchange:
             await self._before_reading(orders.plan)
         await self._fail_as_planned(orders.plan)
         answered = answer(request, orders, self._seed, self._call.protocol.call_prefix)
-        head = Head(self._seed, request.model, int(clock.utc()), request.include_usage, answered.input_tokens)
+        head = Head(
+            self._seed,
+            orders.plan.model or request.model,
+            int(clock.utc()),
+            request.include_usage,
+            answered.input_tokens,
+        )
         delivery = Delivery(
             self._line,
             self._call.protocol,
@@ -125,7 +132,9 @@ class Exchange:
         if plan.status is not None:
             self._provider.fired("status")
             await asyncio.sleep(plan.headers_s)
-            raise ordered_error(plan.status, plan.retry_after_s)
+            self._wait_text = plan.wait_text
+            key = self._call.protocol.find_key(self._headers, self._query)
+            raise reasoned_error(plan.status, plan.reason, self._call.protocol.name, key, plan.retry_after_s)
 
     def _know(self, model: str) -> None:
         models = self._provider.profile.models
@@ -170,6 +179,8 @@ class Exchange:
         headers = self._extra(clock)
         if error.retry_after_s is not None:
             headers["retry-after"] = _plain_number(error.retry_after_s)
+        if self._wait_text is not None:
+            headers["retry-after"] = self._wait_text
         body = self._call.protocol.dialect.render_error(error, self._request_id())
         await self._send(error.status, headers, body)
 

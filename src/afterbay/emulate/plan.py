@@ -6,18 +6,23 @@ leaves the others where they were; where several fall on one request the earlies
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 
 from afterbay.core.chance import draw
 from afterbay.emulate.profile import CutHow, Profile
 
+Body: TypeAlias = Literal["proper", "html", "blank", "redirect", "no_content"]
+Lines: TypeAlias = Literal["lf", "crlf", "cr", "bom", "tight"]
+
 
 class Plan(msgspec.Struct, frozen=True):
     """The fate of one request. `*_at` is the number of pieces of output before it happens; None: it does not.
 
-    `gap_s` replaces the profile's time between tokens. Times are in seconds.
+    `gap_s` replaces the profile's time between tokens. Times are in seconds. The fields from `reason` on are for orders
+    only (see `directives`): `reason` is why an error is one, `wait_text` its `retry-after` in full, `content_type` the
+    stream's (empty: it has none), `usage_as` how the usage is told, `lines` how lines end.
     """
 
     refuse: bool = False
@@ -27,7 +32,7 @@ class Plan(msgspec.Struct, frozen=True):
     gap_s: float | None = None
     status: int | None = None
     retry_after_s: float | None = None
-    body: Literal["proper", "html", "blank"] = "proper"
+    body: Body = "proper"
     empty: bool = False
     no_usage: bool = False
     output_tokens: int | None = None
@@ -38,6 +43,21 @@ class Plan(msgspec.Struct, frozen=True):
     stall_pings: bool = False
     malformed_at: int | None = None
     error_at: int | None = None
+    reason: str = ""
+    wait_text: str | None = None
+    content_type: str | None = None
+    model: str | None = None
+    filtered: bool = False
+    usage_as: Literal["right", "negative", "huge"] = "right"
+    lines: Lines = "lf"
+    twice_at: int | None = None
+    unknown_at: int | None = None
+    comment_at: int | None = None
+    huge_at: int | None = None
+    huge_bytes: int = 0
+    interleave: bool = False
+    after_end: bool = False
+    no_terminal: bool = False
 
     def faults(self) -> tuple[str, ...]:
         """Names of the faults in it, for statistics."""
@@ -47,6 +67,8 @@ class Plan(msgspec.Struct, frozen=True):
             "status": self.status is not None,
             "html": self.body == "html",
             "blank": self.body == "blank",
+            "redirect": self.body == "redirect",
+            "no_content": self.body == "no_content",
             "empty": self.empty,
             "cut": self.cut_at is not None,
             "stall": self.stall_at is not None,

@@ -16,9 +16,9 @@ from msgspec import Meta
 from afterbay.emulate.delay import Delay
 from afterbay.emulate.delay import read as read_delay
 
-CutHow: TypeAlias = Literal["reset", "close", "eof"]
+CutHow: TypeAlias = Literal["reset", "close", "eof", "half"]
 """`reset`: the connection breaks with a TCP reset; `close`: it closes in the middle of the body; `eof`: the body ends
-properly, but without the protocol's own sign of an end."""
+properly, but without the protocol's own sign of an end; `half`: the same, in the middle of an event."""
 
 Rate: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 Chunks: TypeAlias = Annotated[int, Meta(ge=0, le=1_000_000)]

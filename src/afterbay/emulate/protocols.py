@@ -21,6 +21,13 @@ BAD_KEY = "bad-key"
 """The one key that is refused. Any other is right, and none is missing."""
 
 _KIND: Mapping[int, ErrorKind] = MappingProxyType({502: "server"})
+_TOO_LONG: Mapping[str, str] = MappingProxyType(
+    {
+        "openai": "This model's maximum context length is 8192 tokens. Your messages have more.",
+        "anthropic": "prompt is too long: 300000 tokens > 200000 maximum",
+        "gemini": "The input token count (2000000) exceeds the maximum number of tokens allowed (1048576).",
+    }
+)
 _WORDS: Mapping[int, str] = MappingProxyType(
     {
         400: "The request was refused, as ordered.",
@@ -78,6 +85,24 @@ def ordered_error(status: int, retry_after_s: float | None = None) -> GatewayErr
     code = "rate_limit_exceeded" if status == 429 else None
     message = _WORDS.get(status, f"An error with status {status}, as ordered.")
     return refusal(status, message, kind=kind, code=code, retry_after_s=retry_after_s)
+
+
+def reasoned_error(
+    status: int, reason: str, provider: str, key: str | None, retry_after_s: float | None = None
+) -> GatewayError:
+    """An error for a reason that the provider tells in its own words; without one: `ordered_error`."""
+    match reason:
+        case "quota":
+            return refusal(status, "You exceeded your current quota.", kind="quota", code="insufficient_quota")
+        case "slow-down":
+            message = "Your traffic grows too fast. Slow down."
+            return refusal(status, message, code="slow_down", retry_after_s=retry_after_s)
+        case "too-long":
+            return refusal(status, _TOO_LONG[provider], code="context_length_exceeded")
+        case "key":
+            return refusal(status, f"Incorrect API key provided: {key}", code="invalid_api_key")
+        case _:
+            return ordered_error(status, retry_after_s)
 
 
 def refusal(
