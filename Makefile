@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 CLIENTS := .venv-clients
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-clients conformance demo bench coverage lock lock-clients clean
+.PHONY: help setup check format test test-clients conformance faults demo bench coverage lock lock-clients clean
 
 help:           ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,6 +40,9 @@ $(CLIENTS)/.installed: tests/clients/requirements.lock
 
 test-clients: setup $(CLIENTS)/.installed ## LangChain, Pydantic AI, LiteLLM, agents and Vercel's AI SDK against the gateway
 	AFTERBAY_PYTHON=$(CURDIR)/$(BIN)/python $(CLIENTS)/bin/python -m pytest -c tests/clients/pytest.ini tests/clients
+
+faults: setup   ## every fault of the catalogue, simulated and on sockets; writes docs/faults.md
+	AFTERBAY_FAULTS=all $(BIN)/python -m pytest tests/faults
 
 lock:           ## write requirements.lock anew from pyproject.toml
 	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv
