@@ -1,0 +1,181 @@
+"""How a broken answer is gone on with: which form of request fits this target, and what it says.
+
+Forms, the safest first:
+
+    again     nothing was said yet (white space, reasoning): asked as before, and the new answer is the answer
+    prefill   the partial text is the last message, the model's own, and the target is known to go on at its very end
+    replay    asked as before; the new answer is dropped while it is, character for character, what was sent already.
+              For tool calls and answers in JSON, which no instruction continues safely, and where the same model
+              draws nothing (temperature 0, a seed)
+    instruct  the partial text as a turn of the model, then a turn that asks to repeat its end and to go on from there:
+              the repetition is what shows that the seam is right
+
+A new answer that does not fit (see `afterbay.wire.joint`) is never shown. None: no form is safe.
+Sources for prefill are with `takes_prefill`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from afterbay.core.checkpoint import Checkpoint
+from afterbay.core.decision import Target
+from afterbay.core.message import Message, Text
+from afterbay.core.request import ChatRequest
+from afterbay.policy.quantity import estimate_text
+
+Form: TypeAlias = Literal["again", "prefill", "replay", "instruct"]
+Mode: TypeAlias = Literal["off", "safe", "on"]
+
+MOST = 2
+"""Resumes that one request may have."""
+
+QUOTE_CHARS = 120
+"""About as much of the end of the text is quoted, and is to be repeated."""
+
+_LEAST_OUTPUT = 16
+"""The smallest limit of output that every provider takes (OpenAI's Responses refuses less)."""
+
+_NO_PREFILL_CLAUDE = re.compile(r"claude-(?:[a-z]+-)?(?:4[-.](?:[6-9]|\d\d)|[5-9]|\d\d)(?!\d)")
+"""Claude 4.6 and every later model: 400 "This model does not support assistant message prefill. The conversation must
+end with a user message." Source: Anthropic's migration guide; strands-agents#1694, agno#7015 (November 2026)."""
+
+_PREFILL_VENDORS = frozenset({"mistral", "deepseek", "vllm", "llamacpp"})
+"""Mistral and DeepSeek want the message marked `prefix: true` (docs.mistral.ai, chat completion: prefix;
+api-docs.deepseek.com, chat prefix completion, which is on the address that ends in /beta), vLLM the request
+`continue_final_message` (docs.vllm.ai, OpenAI-compatible server); llama.cpp's server goes on by itself
+(tools/server/README.md, `prefill_assistant`). `afterbay.wire.openai_chat.build` says so to each."""
+
+
+def takes_prefill(vendor: str, dialect: str, model: str, base_url: str = "") -> bool:
+    """Whether this model at this provider is known to go on with an assistant message that is the last one.
+
+    OpenAI's models answer it with a new message, and Gemini takes a trailing turn of the model without a promise: both
+    count as unknown. So does Claude in a hosting of somebody else's protocol.
+    """
+    if dialect in ("anthropic.messages", "bedrock.converse"):
+        name = model.rpartition("/")[2]
+        known = "claude-" in name
+        return known and _NO_PREFILL_CLAUDE.search(name) is None
+    if dialect != "openai.chat" or vendor not in _PREFILL_VENDORS:
+        return False
+    return vendor != "deepseek" or base_url.rstrip("/").endswith("/beta")
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """What of the request decides about a form. `is_readable`: it can be built anew for another target without loss."""
+
+    is_readable: bool = True
+    wants_json: bool = False
+    draws_nothing: bool = False
+    thinks: bool = False
+
+
+def wish_of(request: ChatRequest) -> Wish:
+    """The wish of a request that was read."""
+    sampling, form = request.sampling, request.response_format
+    return Wish(
+        is_readable=not request.foreign,
+        wants_json=form is not None and form.kind != "text",
+        draws_nothing=sampling.temperature == 0 or sampling.seed is not None,
+        thinks=request.reasoning is not None,
+    )
+
+
+def refusal(request: ChatRequest | None, checkpoint: Checkpoint) -> str:
+    """Why an answer to this request cannot be gone on with whoever is asked; empty: it may be.
+
+    Choices and log probabilities would have to be matched one by one, audio cannot be.
+    """
+    if checkpoint.odd:
+        return checkpoint.odd
+    if request is None:
+        return ""
+    sampling = request.sampling
+    if (sampling.n or 1) > 1:
+        return "it has several choices"
+    if sampling.logprobs or sampling.top_logprobs:
+        return "it has log probabilities"
+    return "it may be audio" if any("audio" in name or name == "modalities" for name in request.foreign) else ""
+
+
+def continuation(
+    checkpoint: Checkpoint,
+    wish: Wish,
+    target: Target,
+    first: Target,
+    mode: Mode,
+    tried: Collection[Form] = (),
+) -> Form | None:
+    """The form in which `target` is asked to go on with what `first` began; None: no safe one that was not tried."""
+    return next((form for form in _forms(checkpoint, wish, target, first, mode) if form not in tried), None)
+
+
+def _forms(checkpoint: Checkpoint, wish: Wish, target: Target, first: Target, mode: Mode) -> list[Form]:
+    if mode == "off" or checkpoint.odd:
+        return []
+    if checkpoint.is_blank:
+        return ["again"]
+    if checkpoint.calls:
+        return ["replay"]
+    found: list[Form] = []
+    if target.prefill and wish.is_readable and not wish.thinks:
+        found.append("prefill")
+    same = target.id == first.id or (target.name == first.name and target.maker == first.maker)
+    if (same and wish.draws_nothing) or wish.wants_json or not wish.is_readable:
+        found.append("replay")
+    if wish.is_readable and (not wish.wants_json or mode == "on"):
+        found.append("instruct")
+    return found
+
+
+def continued(request: ChatRequest, text: str, form: Form) -> ChatRequest:
+    """The request in this form, after `text` was sent. `again` and `replay` ask as before.
+
+    The limit of output is what is left of it by estimate. A form of answer that was asked for is not asked of a
+    prefill: providers take one or the other; its schema goes with the question instead, and the end is checked.
+    """
+    if form in ("again", "replay"):
+        return request
+    said = Message("assistant", (Text(text.rstrip() if form == "prefill" else text),))
+    messages = (*_asked(request, form), said)
+    if form == "instruct":
+        messages = (*messages, Message("user", (Text(_instruction(quote(text))),)))
+    limit = request.sampling.max_output_tokens
+    left = None if limit is None else max(_LEAST_OUTPUT, limit - estimate_text(text))
+    sampling = msgspec.structs.replace(request.sampling, max_output_tokens=left)
+    kept = request.response_format if form == "instruct" else None
+    return msgspec.structs.replace(request, messages=messages, sampling=sampling, response_format=kept)
+
+
+def _asked(request: ChatRequest, form: Form) -> tuple[Message, ...]:
+    wanted = request.response_format
+    if form != "prefill" or wanted is None or wanted.kind == "text":
+        return request.messages
+    told = "Answer with one JSON value and nothing else."
+    if wanted.schema is not None:
+        told += f" Its JSON Schema: {wanted.schema.decode('utf-8', 'replace')}"
+    return (Message("system", (Text(told),)), *request.messages)
+
+
+def quote(text: str) -> str:
+    """The end of the text that the model is to repeat: whole words, about `QUOTE_CHARS` characters of them."""
+    tail = text[-QUOTE_CHARS:]
+    if len(tail) == len(text):
+        return text.strip()
+    begins = re.search(r"\s\S", tail[: QUOTE_CHARS // 2])
+    return tail[begins.end() - 1 if begins else 0 :].strip()
+
+
+def _instruction(end: str) -> str:
+    return (
+        "The connection broke while you were writing the message above: it stops in the middle, and its last "
+        f"characters are between the marks here.\n<end>{end}</end>\n"
+        "Go on with that message. Begin by repeating, character for character, what stands between the marks, and "
+        "continue right behind it as if nothing had happened. Do not write the marks, do not comment on this, do not "
+        "begin anew."
+    )
