@@ -180,8 +180,6 @@ def _not_honoured(config: Config) -> list[str]:
     places_: list[tuple[str, RouteConfig]] = [("defaults", config.defaults)]
     places_ += [(child("routes", name), route) for name, route in config.routes.items()]
     paths = [f"{path}.{key}" for path, route in places_ for key in NOT_BUILT if getattr(route, key) is not None]
-    prefills = [name for name, model in config.models.items() if model.capabilities.prefill is not None]
-    paths += [f"{child('models', name)}.capabilities.prefill" for name in prefills]
     if config.policies.budgets:
         paths.append("policies.budgets")
     return [f"{path} is not honoured by this release." for path in paths]

@@ -62,6 +62,7 @@ def resolve_route(
         compliance=_compliance(document, where("compliance"), merged, problems),
         tool_repair=merged.tool_repair or base.tool_repair,
         tool_reask=merged.tool_reask == 1,
+        resume=merged.resume or "safe",
         tool_order={name: frozenset(needs) for name, needs in merged.tool_order.items()},
     )
 

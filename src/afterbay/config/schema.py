@@ -149,7 +149,7 @@ class Capabilities(Section, frozen=True):
     audio: Annotated[bool | None, Doc(description="Hears audio.")] = None
     documents: Annotated[bool | None, Doc(description="Reads documents (PDF).")] = None
     json_schema: Annotated[bool | None, Doc(description="Answers in a given JSON Schema.")] = None
-    prefill: Annotated[bool | None, Doc(description="Continues an assistant message.")] = None
+    prefill: Annotated[bool | None, Doc(description="Goes on with an assistant message that is the last one.")] = None
     reasoning: Annotated[bool | None, Doc(description="Takes a reasoning effort or budget.")] = None
     embeddings: Annotated[
         bool | None, Doc(description="Makes embeddings and does not chat; null: if its name has `embed` in it.")
@@ -404,7 +404,6 @@ NOT_BUILT: tuple[str, ...] = (
     "optimize",
     "slo",
     "hedge",
-    "resume",
     "cascade",
     "overflow",
     "cache",

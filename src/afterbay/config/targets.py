@@ -16,6 +16,7 @@ from afterbay.config.upstreams import Upstream, may_be_listed
 from afterbay.core.decision import Target
 from afterbay.core.usage import Price
 from afterbay.policy.plan import Alias
+from afterbay.policy.resume import takes_prefill
 from afterbay.wire.registry import DIALECTS
 
 LACKING: dict[str, frozenset[str]] = {
@@ -150,12 +151,17 @@ def target(place: Place, model: ModelConfig, prices: Prices) -> Target:
         speaks=() if is_embedder else served.also_speaks,
         maker=served.maker_of(place.name),
     )
-    return at_host(made, served)
+    made = at_host(made, served)
+    own, listed = capabilities.prefill, known.prefill if known is not None else None
+    stated = listed if own is None else own
+    return made if stated is None else msgspec.structs.replace(made, prefill=stated)
 
 
 def at_host(made: Target, provider: Provider) -> Target:
     """The target with what its provider's way of speaking the dialect adds and takes away."""
     vendor = "" if provider.is_embedded else provider.vendor
+    prefill = takes_prefill(vendor, made.dialect, made.name, provider.base_url)
+    made = msgspec.structs.replace(made, prefill=prefill)
     host = DIALECTS[made.dialect].hosts.get(vendor) if made.dialect in DIALECTS else None
     if host is None:
         return msgspec.structs.replace(made, vendor=vendor)

@@ -16,7 +16,8 @@ class Target(msgspec.Struct, frozen=True):
     (see `afterbay.wire.features`) that the model or its provider lacks, `can` those that this provider has beyond its
     dialect, `unsaid` those that a request translated for it has no form for. `vendor` is who runs it (`groq`, ...),
     empty for a server of one's own. `priority`: lower is tried first. `speaks`: the dialects beside `dialect` that it
-    takes from clients of theirs. `maker`: whose proofs of reasoning it accepts.
+    takes from clients of theirs. `maker`: whose proofs of reasoning it accepts. `prefill`: whether it is known to go on
+    with an assistant message that is the last one.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Target(msgspec.Struct, frozen=True):
     vendor: str = ""
     can: frozenset[str] = frozenset()
     unsaid: frozenset[str] = frozenset()
+    prefill: bool = False
 
     def dialect_for(self, client: str) -> str:
         """The dialect in which it is asked for a client of the dialect `client`."""

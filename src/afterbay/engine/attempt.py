@@ -17,6 +17,7 @@ from afterbay.engine.context import Turn
 from afterbay.engine.credential import judge
 from afterbay.engine.delivery import Delivery, Unusable
 from afterbay.engine.gate import QueueFull
+from afterbay.engine.resume import Resumption
 from afterbay.engine.stream import ProviderFailure
 from afterbay.engine.watchdog import Watchdog
 from afterbay.policy.attempts import Action, Attempts, Deliver, Fail, SetAlarm, Start
@@ -47,6 +48,9 @@ class Try(Protocol):
 
     async def complete_late(self, delivery: Delivery) -> bool:
         """Ends an answer that is complete though its connection stays open; False if it is not complete."""
+
+    async def say_last(self, delivery: Delivery) -> bool:
+        """Sends what was held back of a stream that broke and is not gone on with; whether its error is among it."""
 
     def usage(self) -> Usage | None:
         """What it used."""
@@ -89,6 +93,7 @@ class Driver:
         self._make = make
         self.delivered: int | None = None
         self._share = turn.context.retries.share()
+        delivery.resumption = Resumption(turn) if turn.stream and turn.route.resume != "off" else None
         self.machine = Attempts(
             turn.decision.targets,
             limits,
@@ -98,6 +103,7 @@ class Driver:
             min(float(turn.snapshot.limits.retry_after), limits.first_token_s),
             turn.draw,
             self._share,
+            delivery.resumption.can if delivery.resumption is not None else lambda _: False,
         )
         self._clock = turn.context.clock
         self._error_body: bytes | None = None
@@ -153,6 +159,8 @@ class Driver:
                 await self._deliver(action.number, dog)
                 return []
             elif isinstance(action, Fail):
+                if self.exchanges and self.delivery.reply.started:
+                    self._shown = await self.exchanges[-1].say_last(self.delivery) or self._shown
                 raise GaveUp(action, self._error_body, shown=self._shown)
         if start is None and self.machine.state == "done":
             return []

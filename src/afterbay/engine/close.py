@@ -51,7 +51,8 @@ def _settle(turn: Turn, driver: Driver) -> None:
     record.finish = winner.finish()
     record.usage = _sum([attempt.usage for attempt in attempts if attempt.usage is not None])
     record.cost_picousd = sum(attempt.cost_picousd or 0 for attempt in attempts) if known else None
-    record.ttft_s = tried[-1].first_token_s
+    began = [attempt.first_token_s for attempt in tried if attempt.why != "resume"]
+    record.ttft_s = began[-1]
 
 
 def _sum(found: list[Usage]) -> Usage | None:

@@ -91,6 +91,8 @@ class Turn:
         """What is done with a good answer before its end is sent."""
         self.kept_by = ""
         """The provider that keeps what this request continues: no other one can go on."""
+        self.shown_id = ""
+        """What the client knows the answer by, where that is a provider's name for an answer which broke off."""
         self.continues_unknown = ""
         """The response that this request continues and that is not known here."""
         self.asked = call.body

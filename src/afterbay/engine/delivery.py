@@ -10,12 +10,14 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+from afterbay.core.checkpoint import Checkpoint
 from afterbay.core.decision import Target
 from afterbay.core.errors import GatewayError
 from afterbay.core.usage import microusd
 from afterbay.engine.context import Turn
+from afterbay.engine.resume import Resumption
 from afterbay.ports import Reply
-from afterbay.wire.dialect import Renderer
+from afterbay.wire.dialect import Renderer, Trail
 
 PING_S = 10.0
 
@@ -39,6 +41,8 @@ class Delivery:
         self._pinging: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
         self.attempts_made: Callable[[], int] = lambda: 1
+        self.resumption: Resumption | None = None
+        """Goes on with a stream that breaks; None: nothing does."""
         self.relays = False
         """Whether the stream that is being sent is the provider's own bytes."""
         self.has_said_end = False
@@ -50,6 +54,12 @@ class Delivery:
             turn = self.turn
             self._renderer = turn.call.dialect.renderer(turn.head(model or turn.model))
         return self._renderer
+
+    def take_over(self, trail: Trail, sent: Checkpoint) -> None:
+        """Goes on by the client's renderer with a stream that was relayed so far."""
+        if self.relays:
+            self.relays, self.turn.shown_id = False, trail.answer_id
+            self._renderer = trail.take_over(self.turn.head(self.turn.model), sent)
 
     def hold(self, hold_s: float) -> None:
         """Begins the holding time of a stream's headers."""

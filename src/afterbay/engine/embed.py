@@ -103,6 +103,10 @@ class EmbedExchange:
         """Vectors come whole or not at all."""
         return False
 
+    async def say_last(self, delivery: Delivery) -> bool:
+        """Vectors have no last words."""
+        return False
+
     def usage(self) -> Usage | None:
         """What the attempt used; None: it gave no answer."""
         return self._usage

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from afterbay.core.decision import Target
@@ -14,7 +16,8 @@ from afterbay.engine.context import Turn
 from afterbay.engine.credential import place_of
 from afterbay.engine.delivery import Delivery, Unusable, whole_headers
 from afterbay.engine.meter import Meter
-from afterbay.engine.outbound import prepare
+from afterbay.engine.outbound import Outbound, prepare
+from afterbay.engine.resume import Leg, Spender, doubtful
 from afterbay.engine.stream import ProviderFailure, Pump
 from afterbay.engine.watchdog import Watchdog
 from afterbay.policy.attempts import Attempts, SetAlarm
@@ -28,6 +31,10 @@ from afterbay.wire.registry import DIALECTS
 
 IMPLAUSIBLE = "estimated: the provider's token counts cannot be right"
 UNCOUNTED = "estimated: the provider told no token counts"
+
+_PREFILL = re.compile(r"prefill|assistant|last (?:message|role)|user message", re.IGNORECASE).search
+"""What the error says by which a provider refuses a message of the model's as the last one. A request that is wrong
+otherwise says nothing about prefills."""
 
 ERROR_BYTES = 1 << 20
 """As much of an error's body is read."""
@@ -78,6 +85,8 @@ class Exchange:
         self._whole = b""
         self._events: list[Event] = []
         self._calls: Calls | None = None
+        self._leg: Leg | None = None
+        self._delivery: Delivery | None = None
 
     async def run(self, connect_s: float, delivery: Delivery) -> None:
         """Makes the attempt.
@@ -88,9 +97,10 @@ class Exchange:
             Unusable: a complete answer that is not good enough; `deliver_spare` may still deliver it.
             ClientGone: the client hung up.
         """
-        outbound = prepare(self.turn, self.target)
+        outbound = self._prepare(delivery)
         self._relays = self._relays and outbound.relays
-        rules = rules_for(self.turn, self.target, outbound.names, relays=self._relays)
+        relays = self._relays and self._leg is None
+        rules = rules_for(self.turn, self.target, outbound.names, relays=relays)
         if rules is not None:
             self._calls = Calls(self.turn, self.target, self._dialect, self._machine, rules)
         upstream = self.turn.fleet.upstream(self.target)
@@ -100,12 +110,16 @@ class Exchange:
             self._machine.headers(self._clock.monotonic(), response.status, place_of(self.credential))
             self.is_reading = True
             if response.status != 200:
-                raise await read_failure(response, self._dialect, self._relays)
+                failure = await read_failure(response, self._dialect, self._relays)
+                self._note_refusal(failure.error, delivery)
+                raise failure
             kind = response.headers.get("content-type", "")
             if self.turn.stream and self._is_stream(kind):
-                passes = self._relays and self._calls is None and self._is_framed_alike(kind)
+                passes = relays and self._calls is None and self._is_framed_alike(kind)
                 self._relays = delivery.relays = passes
                 await self._stream(response, delivery, outbound.hides_usage)
+            elif self._leg is not None:
+                raise ProviderFailure(doubtful("it came whole and not as a stream"))
             else:
                 self._whole = await response.read_all(self.turn.snapshot.limits.answer_bytes)
                 await self._deliver_whole(delivery)
@@ -113,6 +127,22 @@ class Exchange:
             response.close()
             if self._calls is not None:
                 self._calls.report()
+
+    def _prepare(self, delivery: Delivery) -> Outbound:
+        """The request: the client's, or one that goes on with what the client has already."""
+        resumption = delivery.resumption
+        if resumption is None or self._machine.current.why != "resume":
+            return prepare(self.turn, self.target)
+        self._leg = resumption.leg(self.target)
+        if resumption.sent is not None and resumption.sent.trail is not None:
+            delivery.take_over(resumption.sent.trail, resumption.sent.checkpoint)
+        return self._leg.outbound
+
+    def _note_refusal(self, error: ProviderError, delivery: Delivery) -> None:
+        """A target that does not take a prefill is not asked so again."""
+        is_prefill = self._leg is not None and self._leg.form == "prefill"
+        if is_prefill and delivery.resumption is not None and error.status in (400, 422) and _PREFILL(error.message):
+            delivery.resumption.refused(self.target)
 
     def _is_stream(self, kind: str) -> bool:
         """Whether an answer of this content type comes in events. JSON is a whole one, unless it is Gemini's array."""
@@ -138,7 +168,10 @@ class Exchange:
             hides_usage,
             self._outgoing,
             self._calls,
+            delivery.resumption,
+            self._leg,
         )
+        self._delivery = delivery
         await self._pump.run(response, self.target)
         await self._end_stream(delivery)
         await self._pump.let_go(response)
@@ -165,11 +198,17 @@ class Exchange:
         end = b""
         if self._relays:
             await self._keep(b"")
+            ending = self._pump.ending if self._pump is not None else b""
+            if ending:
+                await delivery.write(ending)
         else:
             if self._calls is not None and self._pump is not None:
                 await self._pump.end_calls(self._calls)
             renderer = delivery.renderer()
-            end = renderer.render(self._uncounted()) + renderer.finish(self.note())
+            uncounted = self._uncounted()
+            if self._leg is not None and self.meter.usage is None:
+                uncounted = [UsageSeen(self._leg.total(self.usage() or Usage(estimated=True)))]
+            end = renderer.render(uncounted) + renderer.finish(self.note())
             await self._keep(kept_answer(renderer))
             self.turn.lost(sorted(renderer.losses))
         await delivery.end_stream(end)
@@ -266,12 +305,21 @@ class Exchange:
         """Whether a relayed stream was passed on up to its own end. A translated one ends in `_end_stream`."""
         return self._relays and self._pump is not None and self._pump.is_complete
 
+    async def say_last(self, delivery: Delivery) -> bool:
+        """Sends what was held back of a stream that broke and is not gone on with; whether its error is among it."""
+        return self._pump is not None and await self._pump.say_last()
+
     def note(self) -> dict[str, object]:
         """What the client learns of the attempt beside the final usage of a translated answer."""
         note: dict[str, object] = {"provider": self.target.provider, "model": self.target.name}
-        cost = self.cost_picousd()
-        if cost is not None:
-            note["cost_usd"] = microusd(cost) / 1e6
+        writers: list[Spender] = [self]
+        if self._leg is not None and self._delivery is not None and self._delivery.resumption is not None:
+            note["resumed"] = True
+            writers = self._delivery.resumption.writers
+        costs = [writer.cost_picousd() for writer in writers]
+        known = [cost for cost in costs if cost is not None]
+        if len(known) == len(costs):
+            note["cost_usd"] = microusd(sum(known)) / 1e6
         usage = self.usage()
         if usage is not None and usage.estimated:
             note["usage_estimated"] = True
@@ -279,6 +327,10 @@ class Exchange:
 
     def commit(self) -> None:
         """See `afterbay.engine.stream.Pace`."""
+        if self._pump is not None and self._pump.sent is not None and self._delivery is not None:
+            resumption = self._delivery.resumption
+            if resumption is not None:
+                resumption.begin(self._pump.sent, self)
         now = self.last_output_s = self._clock.monotonic()
         if self.trial is not None:
             self.trial.answered(now, whole=self._pump is None)

@@ -50,6 +50,7 @@ class Fleet:
         self._cooling_until: dict[str, float] = {}
         self._direct: dict[tuple[str, str], Target | None] = {}
         self._may_refuse: dict[tuple[str, str], bool] = {}
+        self._refusing_prefill: dict[str, None] = {}
         self._in_flight = 0
         self._retired: asyncio.Event | None = None
 
@@ -136,6 +137,16 @@ class Fleet:
         if len(self._cooling_until) >= _COOLING and target not in self._cooling_until:
             self._cooling_until.pop(next(iter(self._cooling_until)))
         self._cooling_until[target] = until_s
+
+    def refuses_prefill(self, target: str) -> None:
+        """Notes that a target answers a prefill with an error."""
+        if len(self._refusing_prefill) >= _COOLING:
+            self._refusing_prefill.pop(next(iter(self._refusing_prefill)))
+        self._refusing_prefill[target] = None
+
+    def is_refusing_prefill(self, target: str) -> bool:
+        """Whether a target was seen to answer a prefill with an error."""
+        return target in self._refusing_prefill
 
     @property
     def cooling(self) -> Mapping[str, float]:

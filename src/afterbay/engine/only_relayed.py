@@ -184,6 +184,10 @@ class RelayedExchange:
         """Such answers come whole or not at all."""
         return False
 
+    async def say_last(self, delivery: Delivery) -> bool:
+        """Such answers have no last words."""
+        return False
+
     def usage(self) -> Usage | None:
         """What it used, where the provider says so. Moderations have no count."""
         return self._usage

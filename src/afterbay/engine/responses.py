@@ -148,9 +148,13 @@ async def _keep(turn: Turn, target: Target, response_id: str, answer: bytes, pre
     """Keeps an answer. One that cannot be kept is answered all the same, and the record says so."""
     call = turn.call
     key_id = call.key.id if call.key is not None else None
+    if turn.shown_id and turn.kept_by:
+        turn.warnings.append("the response was resumed, but its provider keeps its beginning only")
+        return
     kept = KeptResponse(response_id, key_id, turn.context.clock.utc(), target.provider, turn.model)
     if answer:
-        own, seen = f"resp_{call.id.removeprefix('req_')}", _encode(input_items(turn.asked))
+        own = turn.shown_id or f"resp_{call.id.removeprefix('req_')}"
+        seen = _encode(input_items(turn.asked))
         kept = msgspec.structs.replace(kept, id=own, provider="", previous_id=previous, input=seen, answer=answer)
     if not kept.id:
         return

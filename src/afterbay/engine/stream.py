@@ -16,14 +16,16 @@ import msgspec
 
 from afterbay.core.decision import Target
 from afterbay.core.errors import ProviderError
-from afterbay.core.event import Event, Failed
+from afterbay.core.event import OUTPUT, Event, Failed
 from afterbay.engine.calls import Calls
 from afterbay.engine.delivery import Delivery, Unusable
 from afterbay.engine.meter import Meter
+from afterbay.engine.resume import Leg, Resumption, Sent, doubtful
 from afterbay.ports import TransportError, UpstreamResponse
 from afterbay.wire.dialect import Dialect
 from afterbay.wire.framing import Splitter
 from afterbay.wire.openai_chat.relay import without_usage
+from afterbay.wire.seam import Doubtful
 from afterbay.wire.sse import SseEvent
 
 SLICE_BYTES = 1 << 16
@@ -81,7 +83,18 @@ class Pump:
         hides_usage: bool = False,
         outgoing: Callable[[list[Event]], list[Event]] = list,
         calls: Calls | None = None,
+        resumption: Resumption | None = None,
+        leg: Leg | None = None,
     ) -> None:
+        self.sent: Sent | None = None
+        """What the client gets; None: nobody would go on with it."""
+        if resumption is not None:
+            trail = dialect.trail() if relays and dialect.trail is not None else None
+            before = resumption.sent.checkpoint if leg is not None and resumption.sent is not None else None
+            self.sent = Sent(trail, before)
+        self._resumption = resumption
+        self._leg = leg
+        self._error_data = self._tail = b""
         self._splitter = splitter
         self._parser = dialect.stream_parser(seed)
         self._relays = relays
@@ -114,10 +127,13 @@ class Pump:
                 if raw:
                     await self._take(raw, sse, target)
         await self._take_rest(target)
-        if self._calls is not None and self._committed:
+        is_whole = self._is_finished and self._meter.error is None
+        if self._calls is not None and (is_whole or self.sent is None) and (self._committed or self._leg is not None):
             await self.end_calls(self._calls)
-        if self._meter.error is None and not self._parser.is_complete:
+        if self._meter.error is None and not is_whole:
             raise ProviderFailure(ProviderError("cut", "the stream ended before the answer did"))
+        if self._leg is not None:
+            await self._end_leg(self._leg)
         if not self._committed:
             refused = self._meter.finish == "content_filter"
             raise Unusable("refusal" if refused else "empty", "the stream ended without any output")
@@ -125,12 +141,27 @@ class Pump:
     @property
     def is_complete(self) -> bool:
         """Whether the answer has come to its end, though perhaps not the connection."""
-        return self._committed and self._parser.is_complete and self._meter.error is None
+        return self._committed and self._is_finished and self._meter.error is None
+
+    @property
+    def _is_finished(self) -> bool:
+        """Whether the answer is whole: where somebody would go on with it, its reason to stop is enough."""
+        return self._parser.is_complete or (self.sent is not None and self.sent.checkpoint.finish is not None)
+
+    @property
+    def ending(self) -> bytes:
+        """The protocol's last bytes, where a relayed stream broke off just before them."""
+        trail = self.sent.trail if self.sent is not None else None
+        return trail.ending if trail is not None and self._relays and not self._parser.is_complete else b""
 
     async def end_calls(self, calls: Calls) -> None:
         """Sends what is still held of tool calls."""
         rest = calls.close()
-        if rest:
+        if rest and self._leg is not None:
+            await self._go_on(self._leg, rest, progress=True)
+        elif rest:
+            if self.sent is not None:
+                self.sent.see(rest)
             await self._send(self._delivery.renderer().render(rest), progress=True)
 
     async def _read(self, response: UpstreamResponse) -> bytes:
@@ -138,9 +169,9 @@ class Pump:
         try:
             return await response.read()
         except TransportError:
-            if self._parser.is_complete:
+            if self._is_finished:
                 return b""
-            if self._calls is not None and self._committed:
+            if self._calls is not None and self._committed and self.sent is None:
                 await self.end_calls(self._calls)
             raise
 
@@ -172,7 +203,9 @@ class Pump:
             _Unreadable: with the events before it.
         """
         events: list[Event] = []
+        notes = self.sent if self._relays else None
         for name, data in sse:
+            at = len(events)
             try:
                 self._parser.push(name, data, events)
             except msgspec.ValidationError:
@@ -180,6 +213,12 @@ class Pump:
                     raise _Unreadable(events, data) from None
             except (ValueError, RecursionError):
                 raise _Unreadable(events, data) from None
+            if notes is not None:
+                new = events[at:]
+                if new and type(new[-1]) is Failed:
+                    self._error_data = data
+                else:
+                    notes.note(name, data, new)
         self._meter.see(events)
         return events if self._relays else self._outgoing(events)
 
@@ -206,10 +245,23 @@ class Pump:
         error = self._meter.error
         if self._calls is not None:
             events = self._calls.push(events)
-            if error is not None:
+            if error is not None and self.sent is None:
                 events += self._calls.close()
         if error is not None and not self._relays:
             events = [event for event in events if type(event) is not Failed]  # the one error event is `fail`'s
+        elif error is not None and self._error_data:
+            head = self._splitter.before(raw, self._error_data)
+            self._tail, raw = raw[len(head) :], head
+        if self._leg is not None:
+            await self._go_on(self._leg, events, progress=progress)
+            if error is not None:
+                raise ProviderFailure(error)
+            return
+        if self.sent is not None:
+            if self._relays:
+                self.sent.passed()
+            else:
+                self.sent.see(events)
         if not self._committed:
             if self._relays:
                 self._held_bytes.append(raw)
@@ -234,9 +286,65 @@ class Pump:
         if self._calls is not None and self._calls.wants:
             self._pace.before_write()
             events = await self._calls.ask()
+            if self.sent is not None:
+                self.sent.see(events)
             await self._send(self._delivery.renderer().render(events), progress=True)
         if error is not None:
-            raise ProviderFailure(error, shown=self._relays)
+            raise ProviderFailure(error, shown=self._relays and not self._tail)
+
+    async def _go_on(self, leg: Leg, events: list[Event], *, progress: bool) -> None:
+        """Passes on what continues the answer; or holds it, until it is clear that it does.
+
+        Raises:
+            ProviderFailure: it does not.
+        """
+        try:
+            out = leg.joint.push(leg.counted(events))
+        except Doubtful as why:
+            raise ProviderFailure(doubtful(str(why))) from None
+        if not self._committed:
+            self._held_events += out
+            if leg.joint.is_joined and any(isinstance(event, OUTPUT) for event in self._held_events):
+                await self._begin_leg(leg)
+        else:
+            assert self.sent is not None, "a leg follows what was sent"  # noqa: S101
+            self.sent.see(out)
+            await self._send(self._delivery.renderer().render(out), progress=progress)
+
+    async def _begin_leg(self, leg: Leg) -> None:
+        """The first of the continuation goes out."""
+        assert self.sent is not None, "a leg follows what was sent"  # noqa: S101
+        assert self._resumption is not None, "a leg is of a resumption"  # noqa: S101
+        events, self._held_events = self._held_events, []
+        self._committed = True
+        self._pace.commit()
+        self.sent.see(events)
+        comment = self._resumption.told(leg)
+        await self._send(comment + self._delivery.renderer().render(events), progress=True)
+
+    async def _end_leg(self, leg: Leg) -> None:
+        """The continuation has ended properly: what is held goes out, and the whole is looked at."""
+        try:
+            rest = leg.joint.close()
+        except Doubtful as why:
+            raise ProviderFailure(doubtful(str(why))) from None
+        if not self._committed:
+            self._held_events += rest
+            await self._begin_leg(leg)
+        elif rest and self.sent is not None:
+            self.sent.see(rest)
+            await self._send(self._delivery.renderer().render(rest), progress=True)
+        if self._resumption is not None and not self._resumption.is_sound(self._meter.finish):
+            raise ProviderFailure(doubtful("the whole of both is no JSON"))
+
+    async def say_last(self) -> bool:
+        """Sends what was held back in case that somebody goes on; whether it was the provider's own error."""
+        if self._tail:
+            await self._delivery.write(self._tail)
+            return True
+        if self._calls is not None and self._committed and self._leg is None:
+            await self.end_calls(self._calls)
+        return False
 
     async def _send(self, chunk: bytes, progress: bool) -> None:
         """Sends a chunk, if there is anything to send."""

@@ -6,7 +6,8 @@ Theory of operation
     here: the machine sees a start, the first output, an end, an alarm; deltas go from the attempt to the client.
 
     Commit point: before the first byte of output reached the client, another target may take over and nobody sees it.
-    After it only the attempt's own end is legal; an error then ends the client's stream with an error event.
+    After it another attempt may go on with the answer, if `resumes` knows a form in which its target can (state
+    `resuming`, until output of it goes out); else an error ends the client's stream with an error event.
 
     A whole answer that is empty or not valid is kept as a spare: if no target does better, it is still the answer. Of
     two spares the later one is kept, but never an empty one instead of one that says something.
@@ -22,7 +23,8 @@ States and signals (everything else is a mistake of the driver)
                                                    next | wait |        | fail
                                                    deliver | fail
     waiting    -         -              -          -                    start the same target  close
-    committed  -         -              finish     fail                 cancel, fail           cancel, close
+    committed  -         -              finish     resume | fail        cancel, resume | fail  cancel, close
+    resuming   -         -> committed   finish     resume | fail        cancel, resume | fail  cancel, close
     done       -         -              -          -                    -                      -
 
 One deadline covers everything. An alarm that rings too early (the driver keeps a lazy timer) gets a new alarm back.
@@ -40,7 +42,16 @@ from afterbay.core.errors import ProviderError
 from afterbay.policy.plan import FallbackOn, Limits
 from afterbay.policy.retry import Share, fallback_class, outcome_of, wait_before
 
-State: TypeAlias = Literal["new", "running", "waiting", "committed", "done"]
+State: TypeAlias = Literal["new", "running", "waiting", "committed", "resuming", "done"]
+
+_Why: TypeAlias = Literal["primary", "fallback", "retry", "key", "resume"]
+
+MOST_RESUMES = 2
+"""Answers that broke off are gone on with so often in one request; a form that the target refuses does not count."""
+
+
+_REFUSED = (400, 422)
+"""Status of an answer to a question whose form the target does not take."""
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -99,6 +110,7 @@ class Attempts:
         longest_wait_s: float,
         chance: Callable[[str], float] = lambda _: 0.0,
         share: Share | None = None,
+        resumes: Callable[[Target], bool] = lambda _: False,
     ) -> None:
         self.state: State = "new"
         self.attempts: list[Attempt] = []
@@ -111,7 +123,8 @@ class Attempts:
         self._longest_wait_s = longest_wait_s
         self._chance = chance
         self._share = share if share is not None else Share()
-        self._next = 0
+        self._resumes = resumes
+        self._next = self._at = 0
         self._due_s = 0.0
         self._spare: int | None = None
         self._last: ProviderError | None = None
@@ -156,9 +169,8 @@ class Attempts:
     def failed(self, now: float, error: ProviderError, *, another_key: bool = False) -> list[Action]:
         """The running attempt ended in an error. `another_key`: it was about the key, and the provider has one more."""
         self._close(now, outcome_of(error.kind), error)
-        if self.state == "committed":
-            self.state = "done"
-            return [Fail(error)]
+        if self.state in ("committed", "resuming"):
+            return self._resume(now, error)
         untried = len(self._targets) - self._next
         if another_key and len(self.attempts) + untried < self._limits.max_attempts and now < self._deadline_s:
             return self._start_at(now, self._next - 1, "key")  # keys never use up the attempts of other targets
@@ -209,7 +221,7 @@ class Attempts:
 
     def broke(self, now: float, why: str) -> list[Action]:
         """The driver itself failed, or found the request to be wrong: nothing more is tried."""
-        if self.state in ("running", "committed"):
+        if self.state in ("running", "committed", "resuming"):
             self._close(now, "error", ProviderError("server", why))
         self.state = "done"
         return []
@@ -223,12 +235,27 @@ class Attempts:
         error = ProviderError("timeout", f"no output within {name} = {limit:g} s", code=f"timeout_{name}")
         number = self._running
         self._close(now, "timeout", error)
-        if committed:
-            self.state = "done"
-            return [Cancel(number), Fail(error, deadline=over)]
+        if committed or self.state == "resuming":
+            return [Cancel(number), *self._resume(now, error, over=over)]
         if not over and "timeout" in self._fallback_on and self._more():
             return [Cancel(number), *self._start_next(now)]
         return [Cancel(number), *self._give_up(now, deadline=over)]
+
+    def _resume(self, now: float, error: ProviderError, *, over: bool = False) -> list[Action]:
+        """Goes on with what the client has: the targets after this one are asked first, then this one once more. One
+        that refused the form of the question is asked in another one at once."""
+        refused = self.state == "resuming" and error.kind == "invalid_request"
+        resumed = sum(one.why == "resume" and one.status not in _REFUSED for one in self.attempts)
+        left = not over and now < self._deadline_s and len(self.attempts) < self._limits.max_attempts
+        if left and resumed < MOST_RESUMES and (refused or fallback_class(error.kind) is not None):
+            here, rest = [self._at], list(range(self._next, len(self._targets)))
+            order = [*here, *rest] if refused else [*rest, *here]
+            index = next((index for index in order if self._resumes(self._targets[index])), None)
+            if index is not None:
+                self._next = max(self._next, index + 1)
+                return self._start_at(now, index, "resume")
+        self.state = "done"
+        return [Fail(error, deadline=over)]
 
     def _more(self) -> bool:
         return self._next < len(self._targets) and len(self.attempts) < self._limits.max_attempts
@@ -237,8 +264,8 @@ class Attempts:
         self._next += 1
         return self._start_at(now, self._next - 1, "fallback" if self.attempts else "primary")
 
-    def _start_at(self, now: float, index: int, why: Literal["primary", "fallback", "retry", "key"]) -> list[Action]:
-        self.state = "running"
+    def _start_at(self, now: float, index: int, why: _Why) -> list[Action]:
+        self.state, self._at = "resuming" if why == "resume" else "running", index
         target = self._targets[index]
         self.attempts.append(Attempt(len(self.attempts), target.id, why, now - self._started_s))
         self._running = len(self.attempts) - 1

@@ -8,6 +8,7 @@ from typing import Literal, Protocol, TypeAlias
 import msgspec
 
 from afterbay.core.decision import Target
+from afterbay.policy.resume import Mode
 
 ToolRepair: TypeAlias = Literal["off", "translated", "all"]
 FallbackOn: TypeAlias = Literal["error", "timeout", "rate_limit", "invalid", "empty", "refusal"]
@@ -67,6 +68,7 @@ class Route(msgspec.Struct, frozen=True):
     """How a request is served: a named route, or the defaults for a request by alias.
 
     `fallback` None: the alias's own list holds. `tool_order`: tool -> tools whose result it needs.
+    `resume`: whether a stream that breaks is gone on with; a configuration that says nothing has `safe`.
     """
 
     name: str
@@ -84,6 +86,7 @@ class Route(msgspec.Struct, frozen=True):
     tool_repair: ToolRepair = "translated"
     tool_reask: bool = False
     tool_order: Mapping[str, frozenset[str]] = {}
+    resume: Mode = "off"
 
 
 class Plan(Protocol):

@@ -44,11 +44,9 @@ _NO_PREFILL_CLAUDE = re.compile(r"claude-(?:[a-z]+-)?(?:4[-.](?:[6-9]|\d\d)|[5-9
 """Claude 4.6 and every later model: 400 "This model does not support assistant message prefill. The conversation must
 end with a user message." Source: Anthropic's migration guide; strands-agents#1694, agno#7015 (November 2026)."""
 
-_PREFILL_VENDORS = frozenset({"mistral", "deepseek", "vllm", "llamacpp"})
-"""Mistral and DeepSeek want the message marked `prefix: true` (docs.mistral.ai, chat completion: prefix;
-api-docs.deepseek.com, chat prefix completion, which is on the address that ends in /beta), vLLM the request
-`continue_final_message` (docs.vllm.ai, OpenAI-compatible server); llama.cpp's server goes on by itself
-(tools/server/README.md, `prefill_assistant`). `afterbay.wire.openai_chat.build` says so to each."""
+_PREFILL_VENDORS = frozenset({"mistral", "deepseek", "vllm", "sglang", "llamacpp"})
+"""How each wants to be told, with the sources, is in `afterbay.wire.openai_chat.prefill`. DeepSeek has it on the
+address that ends in /beta only. llama.cpp's own server does it unasked; the embedded engine does not."""
 
 
 def takes_prefill(vendor: str, dialect: str, model: str, base_url: str = "") -> bool:

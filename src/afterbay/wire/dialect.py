@@ -16,6 +16,7 @@ from typing import Protocol
 
 import msgspec
 
+from afterbay.core.checkpoint import Checkpoint
 from afterbay.core.errors import GatewayError, ProviderError
 from afterbay.core.event import Event, Reply
 from afterbay.core.request import ChatRequest
@@ -88,6 +89,31 @@ class Renderer(Protocol):
         """Bytes that keep the connection alive and mean nothing."""
 
 
+class Trail(Protocol):
+    """Follows a stream that is relayed, so that a renderer can go on with it where it breaks off.
+
+    It keeps names, numbers and what is open; what was said is the checkpoint's to keep.
+    """
+
+    def see(self, name: bytes | None, data: bytes, events: Sequence[Event]) -> None:
+        """An event was relayed; `events` is what the parser made of it."""
+
+    def take_over(self, head: Head, sent: Checkpoint) -> Renderer:
+        """A renderer that goes on with the stream. `head` says what the client asked; identities are the stream's."""
+
+    @property
+    def answer_id(self) -> str:
+        """What the stream calls its answer; empty where nobody needs to know."""
+
+    @property
+    def closing(self) -> Sequence[Event]:
+        """What ends reasoning that broke off."""
+
+    @property
+    def ending(self) -> bytes:
+        """The protocol's last bytes where only they are missing; empty: more is missing, or nothing."""
+
+
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 
 
@@ -126,6 +152,8 @@ class Dialect(msgspec.Struct, frozen=True):
     tool_name        what the name of a tool must match whole; others are renamed (`afterbay.wire.toolcalls.names`).
                      The default is OpenAI's, and no provider's is narrower
     hosts            providers that speak it their own way, by vendor; all others get what `build_request` writes
+    trail            follows a relayed stream, for who must go on with it; None: no client speaks it
+    comments         whether a client's stream may hold comments
     """
 
     name: str
@@ -143,6 +171,8 @@ class Dialect(msgspec.Struct, frozen=True):
     streams_json: bool = False
     tool_name: str = r"[a-zA-Z0-9_-]{1,64}"
     hosts: Mapping[str, Host] = {}
+    trail: Callable[[], Trail] | None = None
+    comments: bool = True
 
     def build_for(self, vendor: str, request: ChatRequest, model: str) -> Built:
         """The request as the provider of this vendor wants it."""

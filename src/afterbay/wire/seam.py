@@ -29,7 +29,7 @@ _TELLING = 4
 _TELLING_INSIDE = 12
 """One that begins inside a word, or after a prefill."""
 _SOME, _SOME_CHARS = 3, 5
-"""So many letters, or so many characters, are too many to be an accident where the texts would fit without them, too."""
+"""So many letters, or so many characters, are no accident, even where the texts would meet between words, too."""
 _REWRITE_CHARS = 48
 """A new text that was the old one for so long, and then another, is a second answer and no continuation."""
 

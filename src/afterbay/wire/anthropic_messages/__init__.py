@@ -7,6 +7,7 @@ from afterbay.wire.anthropic_messages.build import CANNOT, build_request
 from afterbay.wire.anthropic_messages.errors import parse_error, render_error
 from afterbay.wire.anthropic_messages.render import Renderer, render_answer
 from afterbay.wire.anthropic_messages.request import parse_request
+from afterbay.wire.anthropic_messages.trail import Trail
 from afterbay.wire.dialect import Dialect
 
 DIALECT = Dialect(
@@ -21,6 +22,7 @@ DIALECT = Dialect(
     render_answer=render_answer,
     parse_error=parse_error,
     render_error=render_error,
+    trail=Trail,
     tool_name=r"[a-zA-Z0-9_-]{1,128}",
 )
 """The dialect, whole. A tool's name: "String should match pattern '^[a-zA-Z0-9_-]{1,128}$'" (the API's own words,

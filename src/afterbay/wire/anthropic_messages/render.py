@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from afterbay.core.checkpoint import Checkpoint
 from afterbay.core.errors import GatewayError
 from afterbay.core.event import (
     BlockBreak,
@@ -111,6 +112,21 @@ class Renderer:
         self._calls: dict[int, Block] = {}
         self._index = -1
         self._hot = b""  # start of a delta of the live text block, b"" when text may not go straight out
+
+    def go_on(self, index: int, kind: str, sent: Checkpoint) -> None:
+        """What was sent before counts as this renderer's own: blocks up to `index`, of which the last is open if it has
+        a `kind`."""
+        self._began, self._index = True, index
+        for number, call in sent.calls.items():
+            block = self._calls[number] = Block("tool", call.id, call.name)
+            block.pieces = list(call.pieces)
+            block.closed = True
+        if kind == "tool":
+            block = self._calls[max(self._calls)] if self._calls else Block(kind)
+            block.closed = False
+            self._queue.append(block)
+        elif kind:
+            self._queue.append(Block(kind))
 
     def render(self, events: Sequence[Event]) -> bytes:
         """The bytes of these events."""

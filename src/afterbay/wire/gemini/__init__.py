@@ -24,6 +24,7 @@ from afterbay.wire.gemini.parser import StreamParser, parse_answer
 from afterbay.wire.gemini.paths import relay_path
 from afterbay.wire.gemini.reader import parse_request
 from afterbay.wire.gemini.renderer import StreamRenderer, render_answer
+from afterbay.wire.gemini.trail import ArrayTrail, Trail
 from afterbay.wire.gemini.writer import CANNOT, build_request
 
 DIALECT = Dialect(
@@ -38,6 +39,8 @@ DIALECT = Dialect(
     render_answer=render_answer,
     parse_error=parse_error,
     render_error=render_error,
+    trail=Trail,
+    comments=False,
     streams_json=True,
     tool_name=r"[a-zA-Z_][a-zA-Z0-9_.-]{0,63}",
 )
@@ -45,7 +48,9 @@ DIALECT = Dialect(
 and dashes, "a maximum length of 64": what all of Google's references agree on (generativelanguage v1beta and Vertex
 `FunctionDeclaration.name`, November 2026; newer ones allow colons and 128)."""
 
-ARRAY_DIALECT = msgspec.structs.replace(DIALECT, renderer=ArrayRenderer, stream_type="application/json; charset=UTF-8")
+ARRAY_DIALECT = msgspec.structs.replace(
+    DIALECT, renderer=ArrayRenderer, trail=ArrayTrail, stream_type="application/json; charset=UTF-8"
+)
 """The same to a client that asks for a stream without `alt=sse`."""
 
 __all__ = ["ARRAY_DIALECT", "DIALECT"]

@@ -14,6 +14,7 @@ from afterbay.wire.openai_chat.accents import ACCENTS
 from afterbay.wire.openai_chat.answer import ChunkParser, parse_answer
 from afterbay.wire.openai_chat.render import ChunkRenderer, render_answer
 from afterbay.wire.openai_chat.request import build_request, parse_request
+from afterbay.wire.openai_chat.trail import Trail
 from afterbay.wire.openai_errors import parse_error, render_error
 
 CANNOT = {
@@ -38,5 +39,6 @@ DIALECT = Dialect(
     render_answer=render_answer,
     parse_error=parse_error,
     render_error=render_error,
+    trail=Trail,
     hosts=HOSTS,
 )

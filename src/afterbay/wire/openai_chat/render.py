@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from afterbay.core.checkpoint import Checkpoint
 from afterbay.core.errors import GatewayError
 from afterbay.core.event import (
     BlockBreak,
@@ -71,11 +72,11 @@ class ChunkRenderer:
     The finish reason waits for `finish`, so that the final usage and cost can follow it whatever order they came in.
     """
 
-    def __init__(self, head: Head) -> None:
+    def __init__(self, head: Head, given_id: str = "") -> None:
         self.losses: set[str] = set()
         self._head = head
         self._frame = (
-            b'{"id":' + _encode(f"chatcmpl-{head.seed}") + b',"object":"chat.completion.chunk","created":'
+            b'{"id":' + _encode(given_id or f"chatcmpl-{head.seed}") + b',"object":"chat.completion.chunk","created":'
             + str(head.created_s).encode() + b',"model":' + _encode(head.model) + b',"choices":['
         )  # fmt: skip
         self._text = _DATA + self._frame + b'{"index":0,"delta":{"content":'
@@ -85,6 +86,11 @@ class ChunkRenderer:
         self._usage: Usage | None = None
         self._details: dict[int, Details] = {}
         self._hot = False  # whether a text of choice 0 may go straight out
+
+    def go_on(self, sent: Checkpoint) -> None:
+        """What was sent before counts as this renderer's own."""
+        self._roles.add(0)
+        self._blank = {(0, number): None for number, call in sent.calls.items() if not call.arguments.strip()}
 
     def render(self, events: Sequence[Event]) -> bytes:
         """See `afterbay.wire.dialect.Renderer`."""

@@ -12,6 +12,7 @@ from afterbay.wire.openai_responses.answer import StreamParser, parse_answer
 from afterbay.wire.openai_responses.build import CANNOT, build_request
 from afterbay.wire.openai_responses.render import Renderer, render_answer
 from afterbay.wire.openai_responses.request import parse_request
+from afterbay.wire.openai_responses.trail import Trail
 
 DIALECT = Dialect(
     name="openai.responses",
@@ -25,6 +26,7 @@ DIALECT = Dialect(
     render_answer=render_answer,
     parse_error=parse_error,
     render_error=render_error,
+    trail=Trail,
 )
 
 __all__ = ["DIALECT"]

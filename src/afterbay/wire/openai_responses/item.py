@@ -5,6 +5,7 @@ A step is an event's name and its fields; the renderer numbers and writes it. En
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
@@ -53,6 +54,22 @@ class MessageItem:
         self._content: list[dict[str, Any]] = []
         self._refuses: bool | None = None  # of the open part; None: none is open
         self._status = "in_progress"
+
+    @classmethod
+    def reopened(
+        cls,
+        item_id: str,
+        place: int,
+        content: list[dict[str, Any]],
+        part: Mapping[str, Any] | None,
+        pieces: list[str],
+    ) -> MessageItem:
+        """A message that somebody else began: its parts that are whole, and the pieces of the open one, if any is."""
+        item = cls(item_id, place)
+        item._content = content
+        if part is not None:
+            item._refuses, item.pieces = part.get("type") == "refusal", pieces
+        return item
 
     def begin(self) -> list[Step]:
         """The events of its beginning."""
@@ -156,7 +173,7 @@ class CallItem:
         self.id, self._place = item_id, place
         self.ended = False
         self._call_id, self._name = call_id, name
-        self._pieces: list[str] = []
+        self.pieces: list[str] = []
         self._status = "in_progress"
 
     def begin(self) -> list[Step]:
@@ -165,22 +182,22 @@ class CallItem:
 
     def add(self, piece: str) -> list[Step]:
         """The events of a piece of its arguments."""
-        self._pieces.append(piece)
+        self.pieces.append(piece)
         return [("response.function_call_arguments.delta", {**self._at(), "delta": piece})]
 
     def end(self, status: str) -> list[Step]:
         """The events of its end. A call without arguments has an empty object of them."""
         if self.ended:
             return []
-        steps = [] if "".join(self._pieces).strip() else self.add("{}")
+        steps = [] if "".join(self.pieces).strip() else self.add("{}")
         self.ended, self._status = True, status
-        arguments = {"name": self._name, "arguments": "".join(self._pieces)}
+        arguments = {"name": self._name, "arguments": "".join(self.pieces)}
         done = ("response.function_call_arguments.done", {**self._at(), **arguments})
         return [*steps, done, _done(self._place, self.shown())]
 
     def shown(self) -> dict[str, Any]:
         """The item so far."""
-        return call_item(self.id, self._call_id, self._name, "".join(self._pieces), self._status)
+        return call_item(self.id, self._call_id, self._name, "".join(self.pieces), self._status)
 
     def _at(self) -> dict[str, Any]:
         return {"item_id": self.id, "output_index": self._place}

@@ -71,13 +71,28 @@ class Renderer:
         self._items: list[Item] = []
         self._given: set[str] = set()  # ids that came with proofs
         self._live: MessageItem | ReasoningItem | None = None
-        self._calls: dict[int, CallItem | CustomCallItem] = {}
+        self._ends_first: Item | None = None  # an item of somebody else's that nobody can go on with
+        self._calls: dict[int, Item] = {}
         self._usage: Usage | None = None
         self._finish: FinishReason | None = None
         self._hot = b""  # start of a delta of the live text part, b"" when text may not go straight out
         self._pieces: list[str] = []  # of that part
         self.answer = b""
         """The whole response object, once the stream has ended."""
+
+    def go_on(
+        self, response: Mapping[str, Any], echo: Mapping[str, Any], number: int, items: list[Item], calls: list[Item]
+    ) -> None:
+        """What was sent before counts as this renderer's own: the response as it was created, the next
+        sequence_number, and the items so far, of which `calls` are calls."""
+        self._began = True
+        self._frame.take_over(response, echo)
+        self._number, self._items, self._calls = number, items, dict(enumerate(calls))
+        last = items[-1] if items and not items[-1].ended else None
+        if isinstance(last, MessageItem):
+            self._live = last
+        elif last is not None and not isinstance(last, CallItem):
+            self._ends_first = last
 
     def render(self, events: Sequence[Event]) -> bytes:
         """The bytes of these events."""
@@ -195,6 +210,9 @@ class Renderer:
 
     def _close(self, out: list[bytes]) -> None:
         """Ends the message or the reasoning that is being said."""
+        if self._ends_first is not None:
+            self._steps(self._ends_first.end("incomplete"), out)
+            self._ends_first = None
         if self._live is not None:
             self._steps(self._live.end("completed"), out)
             self._live = None
@@ -251,7 +269,7 @@ class Renderer:
 
     def _argument(self, event: ToolCallDelta, out: list[bytes]) -> None:
         item = self._calls.get(event.call)
-        if item is None:
+        if not isinstance(item, CallItem):
             self.losses.add("tool_call.arguments")
         elif event.arguments:
             self._steps(item.add(event.arguments), out)

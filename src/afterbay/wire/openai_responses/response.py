@@ -119,6 +119,11 @@ class Frame:
         self.custom = custom_names(bytes(tools)) if isinstance(tools, msgspec.Raw) else frozenset[str]()
         """The client's tools whose calls are texts."""
 
+    def take_over(self, response: Mapping[str, Any], echo: Mapping[str, Any]) -> None:
+        """The identity of a response that somebody else created, and what it repeats of its request."""
+        self._first |= {name: response[name] for name in self._first if name in response}
+        self._echo = dict(echo)
+
     def show(
         self,
         status: str,
