@@ -16,6 +16,7 @@ from afterbay.core.checkpoint import Checkpoint
 from afterbay.core.decision import Target
 from afterbay.core.errors import ProviderError
 from afterbay.core.event import BlockBreak, Event, UsageSeen
+from afterbay.core.request import ChatRequest
 from afterbay.core.usage import Usage
 from afterbay.engine.context import Turn
 from afterbay.engine.outbound import Outbound, prepare, rebuild
@@ -101,6 +102,7 @@ class Resumption:
         self._turn = turn
         self._mode = turn.route.resume
         self._tried: set[tuple[str, Form]] = set()
+        self._said: set[str] = set()
         self._wish: Wish | None = None
 
     def begin(self, sent: Sent, writer: Spender) -> None:
@@ -110,8 +112,20 @@ class Resumption:
         self._tried.clear()
 
     def can(self, target: Target) -> bool:
-        """Whether this target can be asked to go on with the answer."""
-        return self._form(target) is not None
+        """Whether this target can be asked to go on with the answer. The record says why not."""
+        if self._form(target) is not None:
+            return True
+        checkpoint = self.sent.checkpoint if self.sent is not None else Checkpoint()
+        why = refusal(self._request, checkpoint) or "no form is safe that was not tried"
+        if why not in self._said:
+            self._said.add(why)
+            self._turn.warnings.append(f"not resumed: {why}")
+        return False
+
+    @property
+    def _request(self) -> ChatRequest | None:
+        """The client's request, if it can be read."""
+        return None if self._turn.unreadable() is not None else self._turn.request
 
     def refused(self, target: Target) -> None:
         """The target does not take a prefill: it is remembered for later requests, too."""
@@ -146,7 +160,7 @@ class Resumption:
         sent, turn = self.sent, self._turn
         if sent is None or sent.checkpoint.finish is not None:
             return None
-        request = None if turn.unreadable() is not None else turn.request
+        request = self._request
         if refusal(request, sent.checkpoint):
             return None
         if self._wish is None:

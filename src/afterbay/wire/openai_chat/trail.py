@@ -49,7 +49,8 @@ class Trail:
     def take_over(self, head: Head, sent: Checkpoint) -> ChunkRenderer:
         """See `afterbay.wire.dialect.Trail`."""
         first = self._first
-        model, created_s = first.model or head.model, int(first.created or head.created_s)
+        model = first.model or head.model
+        created_s = head.created_s if first.created is None else int(first.created)
         renderer = ChunkRenderer(msgspec.structs.replace(head, model=model, created_s=created_s), first.id or "")
         renderer.go_on(sent)
         return renderer

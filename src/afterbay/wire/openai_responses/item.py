@@ -51,6 +51,7 @@ class MessageItem:
         self.id, self._place = item_id, place
         self.ended = False
         self.pieces: list[str] = []  # of the open part
+        self.is_told = False  # whether the whole text of the open part was told already
         self._content: list[dict[str, Any]] = []
         self._refuses: bool | None = None  # of the open part; None: none is open
         self._status = "in_progress"
@@ -63,12 +64,14 @@ class MessageItem:
         content: list[dict[str, Any]],
         part: Mapping[str, Any] | None,
         pieces: list[str],
+        *,
+        is_told: bool,
     ) -> MessageItem:
         """A message that somebody else began: its parts that are whole, and the pieces of the open one, if any is."""
         item = cls(item_id, place)
         item._content = content
         if part is not None:
-            item._refuses, item.pieces = part.get("type") == "refusal", pieces
+            item._refuses, item.pieces, item.is_told = part.get("type") == "refusal", pieces, is_told
         return item
 
     def begin(self) -> list[Step]:
@@ -78,7 +81,7 @@ class MessageItem:
     def say(self, text: str, refuses: bool) -> list[Step]:
         """The events of a piece of text or refusal; a part begins where the kind changes."""
         steps: list[Step] = []
-        if self._refuses is not refuses:
+        if self._refuses is not refuses or self.is_told:
             steps += self.end_part()
             self._refuses, self.pieces = refuses, []
             empty = refusal_part("") if refuses else text_part("")
@@ -104,8 +107,8 @@ class MessageItem:
         else:
             part, done = text_part(text), ("response.output_text.done", {**at, "logprobs": [], "text": text})
         self._content.append(part)
-        self._refuses = None
-        return [done, ("response.content_part.done", {**at, "part": part})]
+        told, self._refuses, self.is_told = self.is_told, None, False
+        return [*(() if told else (done,)), ("response.content_part.done", {**at, "part": part})]
 
     def end(self, status: str) -> list[Step]:
         """The events of its end."""
@@ -173,6 +176,7 @@ class CallItem:
         self.id, self._place = item_id, place
         self.ended = False
         self._call_id, self._name = call_id, name
+        self.is_told = False  # whether the whole arguments were told already
         self.pieces: list[str] = []
         self._status = "in_progress"
 
@@ -189,11 +193,11 @@ class CallItem:
         """The events of its end. A call without arguments has an empty object of them."""
         if self.ended:
             return []
-        steps = [] if "".join(self.pieces).strip() else self.add("{}")
+        steps = [] if "".join(self.pieces).strip() or self.is_told else self.add("{}")
         self.ended, self._status = True, status
         arguments = {"name": self._name, "arguments": "".join(self.pieces)}
         done = ("response.function_call_arguments.done", {**self._at(), **arguments})
-        return [*steps, done, _done(self._place, self.shown())]
+        return [*steps, *(() if self.is_told else (done,)), _done(self._place, self.shown())]
 
     def shown(self) -> dict[str, Any]:
         """The item so far."""

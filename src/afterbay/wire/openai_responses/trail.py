@@ -26,6 +26,7 @@ _HOT = (
     b"response.reasoning_summary_text.delta",
     b"response.reasoning_text.delta",
 )
+_TOLD = frozenset(name.decode().replace(".delta", ".done") for name in _HOT)
 _NOT_ECHOED = frozenset(
     {"id", "object", "created_at", "model", "status", "error", "incomplete_details", "output", "usage"}
 )
@@ -56,6 +57,8 @@ class TakenItem:
         self.pieces: list[str] = []
         self.part: dict[str, Any] | None = None
         """The open part."""
+        self.is_told = False
+        """Whether the whole text, or the whole arguments, of what is open were told already."""
 
     def shown(self) -> dict[str, Any]:
         """The item so far."""
@@ -74,7 +77,8 @@ class TakenItem:
         whole = {**part, "text": text}
         parts.append(whole)
         done = f"response.{name}_part.done" if is_summary else "response.content_part.done"
-        return [(f"response.{name}_text.done", {**at, "text": text}), (done, {**at, "part": whole})]
+        steps = [] if self.is_told else [(f"response.{name}_text.done", {**at, "text": text})]
+        return [*steps, (done, {**at, "part": whole})]
 
     def end(self, status: str) -> list[Step]:
         """The events of its end."""
@@ -110,19 +114,27 @@ class Trail:
         self._last = data
         self._events += 1
         if name in _HOT:
-            item = self._open
-            if item is not None:
-                for event in events:
-                    if isinstance(event, TextDelta):
-                        item.pieces.append(event.text)
-                    elif isinstance(event, ReasoningDelta):  # a second part of it begins with a blank line in the text
-                        begins = not item.pieces and bool(item.item.get("summary") or item.item.get("content"))
-                        item.pieces.append(event.text.removeprefix("\n\n") if begins else event.text)
-                    elif isinstance(event, ToolCallDelta):
-                        item.pieces.append(event.arguments)
+            self._said(events)
             return
         with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):  # the client is left to judge it
-            self._other(_event(data))
+            told = _event(data)
+            if name is None and told.type.encode() in _HOT:  # OpenRouter and Bedrock name no events
+                self._said(events)
+            else:
+                self._other(told)
+
+    def _said(self, events: Sequence[Event]) -> None:
+        """Takes a delta of the open item."""
+        item = self._open
+        if item is not None:
+            for event in events:
+                if isinstance(event, TextDelta):
+                    item.pieces.append(event.text)
+                elif isinstance(event, ReasoningDelta):  # a second part of it begins with a blank line in the text
+                    begins = not item.pieces and bool(item.item.get("summary") or item.item.get("content"))
+                    item.pieces.append(event.text.removeprefix("\n\n") if begins else event.text)
+                elif isinstance(event, ToolCallDelta):
+                    item.pieces.append(event.arguments)
 
     def _other(self, event: _Event) -> None:
         at = event.output_index
@@ -137,13 +149,16 @@ class Trail:
                 self._open = None
             case "response.content_part.added" | "response.reasoning_summary_part.added":
                 if self._open is not None:
-                    self._open.part, self._open.pieces = event.part or {}, []
+                    self._open.part, self._open.pieces, self._open.is_told = event.part or {}, [], False
+            case kind if kind in _TOLD:
+                if self._open is not None:
+                    self._open.is_told = True
             case "response.content_part.done" | "response.reasoning_summary_part.done":
                 item = self._open
                 if item is not None:
                     field = "content" if event.type.startswith("response.content") else "summary"
                     item.item.setdefault(field, []).append(event.part or {})
-                    item.part = None
+                    item.part, item.is_told = None, False
             case _:
                 pass
 
@@ -170,9 +185,11 @@ def _reopened(taken: TakenItem, place: int) -> Item:
     """An open item in a form that the renderer goes on with."""
     item = taken.item
     if taken.kind == "message":
-        return MessageItem.reopened(taken.id, place, item.get("content") or [], taken.part, taken.pieces)
+        return MessageItem.reopened(
+            taken.id, place, item.get("content") or [], taken.part, taken.pieces, is_told=taken.is_told
+        )
     if taken.kind == "function_call":
         call = CallItem(taken.id, place, str(item.get("call_id", "")), str(item.get("name", "")))
-        call.pieces = taken.pieces
+        call.pieces, call.is_told = taken.pieces, taken.is_told
         return call
     return taken
