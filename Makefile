@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 CLIENTS := .venv-clients
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-clients conformance faults demo bench coverage lock lock-clients clean
+.PHONY: help setup check format test test-clients conformance faults cuts demo bench coverage lock lock-clients clean
 
 help:           ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -43,6 +43,9 @@ test-clients: setup $(CLIENTS)/.installed ## LangChain, Pydantic AI, LiteLLM, ag
 
 faults: setup   ## every fault of the catalogue, simulated and on sockets; writes docs/faults.md
 	AFTERBAY_FAULTS=all $(BIN)/python -m pytest tests/faults
+
+cuts: setup     ## every recorded stream cut at every byte, with a second provider that goes on (needs the recordings)
+	PYTHONPATH=tests $(BIN)/python -m cuts
 
 lock:           ## write requirements.lock anew from pyproject.toml
 	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv

@@ -16,7 +16,9 @@ PROSE = (
     "At low water it is 3.1 m deep: café crème, naïve façades, 漢字 and 🙂 stay whole. So ends what is known."
 )
 CHINESE = "今天的天气很好,我们去公园散步。路上遇到了一位老朋友,他刚从北京回来,带了许多礼物。明天他还要去上海开会。"
-FAMILY = "A family: 👩‍👩‍👧‍👦 and e\u0301 with an accent; then on we go as before, slowly and in good order, until the end."
+FAMILY = (
+    "A family: 👩‍👩‍👧‍👦 and e\u0301 with an accent; then on we go as before, slowly and in good order, until the end."
+)
 WORDS = " ".join(f"w{i:03d}" for i in range(1, 41))
 TEXTS = {"prose": PROSE, "chinese": CHINESE, "family": FAMILY, "words": WORDS}
 
@@ -32,7 +34,9 @@ def join(sent: str, new: str, form: str = "instruct", pieces: int = 7, **options
 @pytest.mark.parametrize("pieces", [1, 5, 1000])
 def test_a_prefill_that_goes_on_exactly_joins_at_every_cut(whole: str, pieces: int) -> None:
     for cut in range(1, len(whole) + 1):
-        assert join(whole[:cut], whole[:cut].rstrip() and whole[len(whole[:cut].rstrip()) :], "prefill", pieces) == whole
+        assert (
+            join(whole[:cut], whole[:cut].rstrip() and whole[len(whole[:cut].rstrip()) :], "prefill", pieces) == whole
+        )
 
 
 @pytest.mark.parametrize("whole", TEXTS.values(), ids=TEXTS)
@@ -125,7 +129,10 @@ def test_a_second_answer_is_no_continuation_even_leniently() -> None:
 
 
 def test_what_the_text_says_twice_itself_is_not_taken_for_a_repetition() -> None:
-    assert join("Row, row, row your boat", " row your boat gently", "prefill") == "Row, row, row your boat row your boat gently"
+    assert (
+        join("Row, row, row your boat", " row your boat gently", "prefill")
+        == "Row, row, row your boat row your boat gently"
+    )
     assert join("tick tock tick tock", " tick tock tick", lenient=True) == "tick tock tick tock tick tock tick"
 
 

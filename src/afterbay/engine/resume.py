@@ -20,13 +20,10 @@ from afterbay.core.request import ChatRequest
 from afterbay.core.usage import Usage
 from afterbay.engine.context import Turn
 from afterbay.engine.outbound import Outbound, prepare, rebuild
-from afterbay.policy.resume import Form, Wish, continuation, continued, quote, refusal, wish_of
+from afterbay.policy.resume import DOUBTFUL, Form, Wish, continuation, continued, quote, refusal, stem, wish_of
 from afterbay.wire.dialect import Trail
 from afterbay.wire.joint import Joint
 from afterbay.wire.openai_chat.prefill import as_prefill
-
-DOUBTFUL = "continuation_doubtful"
-"""The code of the error that an attempt ends in whose answer does not go on with the old one."""
 
 
 class Sent:
@@ -144,7 +141,8 @@ class Resumption:
         checkpoint, trail = sent.checkpoint, sent.trail
         closing = (BlockBreak(),) if trail is None else trail.closing
         text = checkpoint.text
-        joint = Joint(checkpoint, form, quote(text), lenient=self._mode == "on", closing=closing)
+        shown = stem(text) if form == "step_back" else text
+        joint = Joint(checkpoint, form, shown, quote(shown), lenient=self._mode == "on", closing=closing)
         return Leg(form, self._outbound(form, target, text), joint, self._spent())
 
     def _outbound(self, form: Form, target: Target, text: str) -> Outbound:

@@ -40,6 +40,7 @@ import msgspec
 from afterbay.core.decision import Attempt, Outcome, Target
 from afterbay.core.errors import ProviderError
 from afterbay.policy.plan import FallbackOn, Limits
+from afterbay.policy.resume import DOUBTFUL
 from afterbay.policy.retry import Share, fallback_class, outcome_of, wait_before
 
 State: TypeAlias = Literal["new", "running", "waiting", "committed", "resuming", "done"]
@@ -243,8 +244,8 @@ class Attempts:
 
     def _resume(self, now: float, error: ProviderError, *, over: bool = False) -> list[Action]:
         """Goes on with what the client has: the targets after this one are asked first, then this one once more. One
-        that refused the form of the question is asked in another one at once."""
-        refused = self.state == "resuming" and error.kind == "invalid_request"
+        that refused the form of the question, or answered beside it, is asked in another one at once."""
+        refused = self.state == "resuming" and (error.kind == "invalid_request" or error.code == DOUBTFUL)
         resumed = sum(one.why == "resume" and one.status not in _REFUSED for one in self.attempts)
         left = not over and now < self._deadline_s and len(self.attempts) < self._limits.max_attempts
         if left and resumed < MOST_RESUMES and (refused or fallback_class(error.kind) is not None):

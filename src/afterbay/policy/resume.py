@@ -9,6 +9,9 @@ Forms, the safest first:
               draws nothing (temperature 0, a seed)
     instruct  the partial text as a turn of the model, then a turn that asks to repeat its end and to go on from there:
               the repetition is what shows that the seam is right
+    step_back the same without the last word: the new answer must come through it by itself. For a model that, asked to
+              repeat and go on, went on in the middle of a word, which is right or lacks a space, or said nothing,
+              which is an end or a failure: nobody could tell
 
 A new answer that does not fit (see `afterbay.wire.joint`) is never shown. None: no form is safe.
 Sources for prefill are with `takes_prefill`.
@@ -28,11 +31,11 @@ from afterbay.core.message import Message, Text
 from afterbay.core.request import ChatRequest
 from afterbay.policy.quantity import estimate_text
 
-Form: TypeAlias = Literal["again", "prefill", "replay", "instruct"]
+Form: TypeAlias = Literal["again", "prefill", "replay", "instruct", "step_back"]
 Mode: TypeAlias = Literal["off", "safe", "on"]
 
-MOST = 2
-"""Resumes that one request may have."""
+DOUBTFUL = "continuation_doubtful"
+"""The code of the error that an attempt ends in whose answer does not go on with the old one."""
 
 QUOTE_CHARS = 120
 """About as much of the end of the text is quoted, and is to be repeated."""
@@ -62,6 +65,9 @@ def takes_prefill(vendor: str, dialect: str, model: str, base_url: str = "") -> 
     if dialect != "openai.chat" or vendor not in _PREFILL_VENDORS:
         return False
     return vendor != "deepseek" or base_url.rstrip("/").endswith("/beta")
+
+
+_LAST_WORD = re.compile(r"\s*\S+\s*\Z")
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -127,8 +133,8 @@ def _forms(checkpoint: Checkpoint, wish: Wish, target: Target, first: Target, mo
     if (same and wish.draws_nothing) or wish.wants_json or not wish.is_readable:
         found.append("replay")
     if wish.is_readable and (not wish.wants_json or mode == "on"):
-        found.append("instruct")
-    return found
+        found += ("instruct", "step_back" if stem(checkpoint.text) else "replay")
+    return list(dict.fromkeys(found))
 
 
 def continued(request: ChatRequest, text: str, form: Form) -> ChatRequest:
@@ -139,14 +145,14 @@ def continued(request: ChatRequest, text: str, form: Form) -> ChatRequest:
     """
     if form in ("again", "replay"):
         return request
-    said = Message("assistant", (Text(text.rstrip() if form == "prefill" else text),))
-    messages = (*_asked(request, form), said)
-    if form == "instruct":
-        messages = (*messages, Message("user", (Text(_instruction(quote(text))),)))
+    shown = {"prefill": text.rstrip(), "step_back": stem(text)}.get(form, text)
+    messages = (*_asked(request, form), Message("assistant", (Text(shown),)))
+    if form != "prefill":
+        messages = (*messages, Message("user", (Text(_instruction(quote(shown))),)))
     limit = request.sampling.max_output_tokens
     left = None if limit is None else max(_LEAST_OUTPUT, limit - estimate_text(text))
     sampling = msgspec.structs.replace(request.sampling, max_output_tokens=left)
-    kept = request.response_format if form == "instruct" else None
+    kept = request.response_format if form != "prefill" else None
     return msgspec.structs.replace(request, messages=messages, sampling=sampling, response_format=kept)
 
 
@@ -158,6 +164,11 @@ def _asked(request: ChatRequest, form: Form) -> tuple[Message, ...]:
     if wanted.schema is not None:
         told += f" Its JSON Schema: {wanted.schema.decode('utf-8', 'replace')}"
     return (Message("system", (Text(told),)), *request.messages)
+
+
+def stem(text: str) -> str:
+    """The text without its last word; empty if it has one only."""
+    return _LAST_WORD.sub("", text)
 
 
 def quote(text: str) -> str:

@@ -27,20 +27,22 @@ from afterbay.core.event import (
 )
 from afterbay.wire.seam import Doubtful, Seam
 
-Form = Literal["again", "prefill", "replay", "instruct"]
+Form = Literal["again", "prefill", "replay", "instruct", "step_back"]
 
 
 class Joint:
     """Joins one new answer to what was sent (`checkpoint`, which must not grow meanwhile but by what comes out here).
 
-    `is_joined`: it is certain that the answer goes on, and output may be shown. `closing`: what ends reasoning that
-    broke off, before anything else is said.
+    `is_joined`: it is certain that the answer goes on, and output may be shown. `shown`
+    and `quote`: the text that was shown to the model, and what it was asked to repeat. `closing`: what ends reasoning
+    that broke off, before anything else is said.
     """
 
     def __init__(
         self,
         checkpoint: Checkpoint,
         form: Form,
+        shown: str = "",
         quote: str = "",
         *,
         lenient: bool = False,
@@ -57,7 +59,7 @@ class Joint:
         self._ended = False
         self._seam: Seam | None = None
         if form != "again":
-            self._seam = Seam(self._text, form, quote, lenient=lenient)
+            self._seam = Seam(self._text, form, quote, behind=self._text[len(shown) :], lenient=lenient)
             self._seam.settled = form == "replay" and not self._text
         self.how = ""
 

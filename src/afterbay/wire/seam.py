@@ -50,11 +50,18 @@ class Doubtful(ValueError):
 class Seam:
     """Joins the text of a new answer to `sent`. Feed `push`; `close` at its end.
 
-    `how` says in a few words how it went, once `settled`. `form`: `prefill`, `replay` or `instruct`.
+    `how` says in a few words how it went, once `settled`. `form`: `prefill`, `replay`, `instruct` or
+    `step_back`: the model did not see `behind`, the end of the text, and must come through it.
     """
 
     def __init__(
-        self, sent: str, form: Literal["prefill", "replay", "instruct"], quote: str = "", *, lenient: bool = False
+        self,
+        sent: str,
+        form: Literal["prefill", "replay", "instruct", "step_back"],
+        quote: str = "",
+        *,
+        behind: str = "",
+        lenient: bool = False,
     ) -> None:
         self.settled = False
         self.how = ""
@@ -62,6 +69,7 @@ class Seam:
         self._tail = sent[len(sent.rstrip()) :]
         self._form = form
         self._quoted = (quote, f"<end>{quote}</end>") if quote else ()
+        self._behind = behind if form == "step_back" else ""
         self._lenient = lenient
         self._held: list[str] = []
         self._size = 0
@@ -105,6 +113,8 @@ class Seam:
 
     def _decide(self, new: str, *, ended: bool) -> str | None:
         """What is to be shown of the new text; None: more of it must be seen."""
+        if self._form == "step_back":
+            return self._stepped(new, ended=ended)
         decide = self._prefilled if self._form == "prefill" else self._instructed
         return decide(new, ended=ended)
 
@@ -150,6 +160,23 @@ class Seam:
         if self._is_rewrite(new):
             raise Doubtful("the new answer begins as the old one did, and goes on otherwise")
         return self._joined(new)
+
+    def _stepped(self, new: str, *, ended: bool) -> str | None:
+        """What follows the last word, which the new text must come to by itself."""
+        obeyed = self._obeyed(new)
+        rest = (new if obeyed is None else obeyed).lstrip()
+        behind = self._behind.lstrip()
+        if rest.startswith(behind):
+            self.how = "its last word came again"
+            return rest[len(behind) :]
+        if not ended and (behind.startswith(rest) or any(said.startswith(new.lstrip()) for said in self._quoted)):
+            return None
+        found = self._found_again(new)
+        if found is not None and (ended or len(found) > len(self._tail)):
+            return found
+        if not ended and self._may_yet(new):
+            return None
+        raise Doubtful("the new answer goes on with another word")
 
     def _obeyed(self, new: str) -> str | None:
         """What follows the quoted end, where the new text begins with it; white space before it counts for nothing."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from afterbay.core.checkpoint import Checkpoint
-from afterbay.core.event import Event, ReasoningSignature
+from afterbay.core.event import BlockBreak, Event, ReasoningSignature
 from afterbay.wire.anthropic_messages.render import Renderer
 from afterbay.wire.dialect import Head
 from afterbay.wire.proofs import Proof, wrap
@@ -42,13 +42,15 @@ class Trail:
     def __init__(self) -> None:
         self._index = -1
         self._open = ""
+        self._is_signed = False
         self._has_reason = False
         self._is_over = False
 
     @property
     def closing(self) -> Sequence[Event]:
         """A thinking block of the provider's that is still open gets a proof of nobody."""
-        return (ReasoningSignature(wrap(Proof(NOBODY, "", "", "broken off"))),) if self._open == "thinking" else ()
+        is_unsigned = self._open == "thinking" and not self._is_signed
+        return (ReasoningSignature(wrap(Proof(NOBODY, "", "", "broken off"))) if is_unsigned else BlockBreak(),)
 
     @property
     def ending(self) -> bytes:
@@ -59,6 +61,8 @@ class Trail:
     def see(self, name: bytes | None, data: bytes, events: Sequence[Event]) -> None:
         """Takes an event."""
         if name == _HOT:
+            if self._open == "thinking" and b'"signature_delta"' in data:
+                self._is_signed = True
             return
         try:
             event = _event(data)
@@ -67,7 +71,7 @@ class Trail:
         match event.type:
             case "content_block_start":
                 kind = event.content_block.type if event.content_block is not None else ""
-                self._index, self._open = event.index, _KINDS.get(kind, "text")
+                self._index, self._open, self._is_signed = event.index, _KINDS.get(kind, "text"), False
             case "content_block_stop":
                 self._open = ""
             case "message_delta":

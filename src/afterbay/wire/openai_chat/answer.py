@@ -179,14 +179,15 @@ class ChunkParser:
         self._started = False
         self._done = False
         self._finishes: dict[int, str] = {}
+        self._choices: set[int] = set()
         self._calls: dict[int, list[_Call]] = {}
         self._latest: dict[tuple[int, int], _Call] = {}
         """By choice and index: the last call that came with them."""
 
     @property
     def is_complete(self) -> bool:
-        """`[DONE]`, or a finish reason: several hosts send no `[DONE]`."""
-        return self._done or bool(self._finishes)
+        """`[DONE]`, or a finish reason of every choice: several hosts send no `[DONE]`."""
+        return self._done or (bool(self._finishes) and len(self._finishes) >= len(self._choices))
 
     @property
     def is_over(self) -> bool:
@@ -218,6 +219,7 @@ class ChunkParser:
     def read_choice(self, choice: _Choice, said: _Said | None, out: list[Event]) -> None:
         """Reads one choice of a chunk, or of a whole answer."""
         index = choice.index or 0
+        self._choices.add(index)
         if said is not None:
             if said.reasoning_details:
                 _read_details(said, said.reasoning_details, index, out)

@@ -53,6 +53,7 @@ class MessageItem:
         self.pieces: list[str] = []  # of the open part
         self.is_told = False  # whether the whole text of the open part was told already
         self._content: list[dict[str, Any]] = []
+        self._offset = 0
         self._refuses: bool | None = None  # of the open part; None: none is open
         self._status = "in_progress"
 
@@ -65,12 +66,17 @@ class MessageItem:
         part: Mapping[str, Any] | None,
         pieces: list[str],
         *,
+        index: int,
         is_told: bool,
     ) -> MessageItem:
-        """A message that somebody else began: its parts that are whole, and the pieces of the open one, if any is."""
+        """A message that somebody else began: its parts that are whole, and the pieces of the open one, if any is.
+
+        `index`: what the open part was numbered; Bedrock counts those of all items in one row.
+        """
         item = cls(item_id, place)
         item._content = content
         if part is not None:
+            item._offset = index - len(content)
             item._refuses, item.pieces, item.is_told = part.get("type") == "refusal", pieces, is_told
         return item
 
@@ -95,7 +101,7 @@ class MessageItem:
 
     def hot(self) -> bytes:
         """The start of a text delta of the open part, up to its text."""
-        return _HOT % (_encode(self.id), self._place, len(self._content))
+        return _HOT % (_encode(self.id), self._place, len(self._content) + self._offset)
 
     def end_part(self) -> list[Step]:
         """The events of the end of the open part."""
@@ -123,7 +129,8 @@ class MessageItem:
         return message_item(self.id, list(self._content), self._status)
 
     def _at(self) -> dict[str, Any]:
-        return {"item_id": self.id, "output_index": self._place, "content_index": len(self._content)}
+        index = len(self._content) + self._offset
+        return {"item_id": self.id, "output_index": self._place, "content_index": index}
 
 
 class ReasoningItem:

@@ -35,6 +35,8 @@ _NOT_ECHOED = frozenset(
 class _Event(msgspec.Struct):
     type: str
     output_index: int = 0
+    content_index: int | None = None
+    summary_index: int | None = None
     item: dict[str, Any] | None = None
     part: dict[str, Any] | None = None
     response: dict[str, Any] | None = None
@@ -57,6 +59,8 @@ class TakenItem:
         self.pieces: list[str] = []
         self.part: dict[str, Any] | None = None
         """The open part."""
+        self.index = 0
+        """How it was numbered."""
         self.is_told = False
         """Whether the whole text, or the whole arguments, of what is open were told already."""
 
@@ -73,7 +77,7 @@ class TakenItem:
         field, name = ("summary", "reasoning_summary") if is_summary else ("content", "reasoning")
         parts = self.item.setdefault(field, [])
         index = "summary_index" if is_summary else "content_index"
-        at = {"item_id": self.id, "output_index": self._place, index: len(parts)}
+        at = {"item_id": self.id, "output_index": self._place, index: self.index}
         whole = {**part, "text": text}
         parts.append(whole)
         done = f"response.{name}_part.done" if is_summary else "response.content_part.done"
@@ -150,6 +154,7 @@ class Trail:
             case "response.content_part.added" | "response.reasoning_summary_part.added":
                 if self._open is not None:
                     self._open.part, self._open.pieces, self._open.is_told = event.part or {}, [], False
+                    self._open.index = event.content_index or event.summary_index or 0
             case kind if kind in _TOLD:
                 if self._open is not None:
                     self._open.is_told = True
@@ -186,7 +191,13 @@ def _reopened(taken: TakenItem, place: int) -> Item:
     item = taken.item
     if taken.kind == "message":
         return MessageItem.reopened(
-            taken.id, place, item.get("content") or [], taken.part, taken.pieces, is_told=taken.is_told
+            taken.id,
+            place,
+            item.get("content") or [],
+            taken.part,
+            taken.pieces,
+            index=taken.index,
+            is_told=taken.is_told,
         )
     if taken.kind == "function_call":
         call = CallItem(taken.id, place, str(item.get("call_id", "")), str(item.get("name", "")))
