@@ -249,8 +249,8 @@ class Attempts:
         resumed = sum(one.why == "resume" and one.status not in _REFUSED for one in self.attempts)
         left = not over and now < self._deadline_s and len(self.attempts) < self._limits.max_attempts
         if left and resumed < MOST_RESUMES and (refused or fallback_class(error.kind) is not None):
-            here, rest = [self._at], list(range(self._next, len(self._targets)))
-            order = [*here, *rest] if refused else [*rest, *here]
+            rest, here = list(range(self._next, len(self._targets))), [self._at]
+            order = [*here, *rest] if refused else rest if self.state == "resuming" else [*rest, *here]
             index = next((index for index in order if self._resumes(self._targets[index])), None)
             if index is not None:
                 self._next = max(self._next, index + 1)
