@@ -218,7 +218,7 @@ A, B, C = target("a/m"), target("b/m"), target("c/m")
 def committed(*targets: Any, able: str = "abc", limits: Limits = LIMITS) -> Attempts:
     """A machine whose first attempt has given output; targets named in `able` can go on."""
     all_ = frozenset({"error", "timeout"})
-    one = Attempts(targets, limits, all_, 0.0, limits.total_s, 20.0, lambda t: t.provider in able)  # type: ignore[arg-type]
+    one = Attempts(targets, limits, all_, 0.0, limits.total_s, 20.0, resumes=lambda t: t.provider in able)  # type: ignore[arg-type]
     one.begin(0.0)
     one.first_output(1.0)
     return one

@@ -269,7 +269,7 @@ class Renderer:
 
     def _argument(self, event: ToolCallDelta, out: list[bytes]) -> None:
         item = self._calls.get(event.call)
-        if not isinstance(item, CallItem):
+        if not isinstance(item, CallItem | CustomCallItem):
             self.losses.add("tool_call.arguments")
         elif event.arguments:
             self._steps(item.add(event.arguments), out)
