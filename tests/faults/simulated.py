@@ -90,6 +90,7 @@ def _route(fault: Fault) -> Route:
         times["max_attempts"] = route.pop("max_attempts")
     route = {name: value for name, value in route.items() if name in Route.__struct_fields__}  # some are not built yet
     changes = {name: frozenset(value) if name == "fallback_on" else value for name, value in route.items()}
+    changes = {"resume": "safe", **changes}  # as in a configuration that says nothing
     return Route("defaults", limits=msgspec.structs.replace(LIMITS, **times), **changes)
 
 
