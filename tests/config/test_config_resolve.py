@@ -61,21 +61,38 @@ def test_the_example_of_the_interface_resolves(example: str, snapshot_of: Build)
 def test_what_this_release_does_not_honour_is_said_once_each(example: str, snapshot_of: Build) -> None:
     warnings = snapshot_of(example).warnings
     assert len(set(warnings)) == len(warnings)
-    unset = ("slo", "resume", "cascade", "overflow", "prompt_cache")
+    unset = ("slo", "cascade", "overflow", "prompt_cache")
     paths = [w.removesuffix(" is not honoured by this release.") for w in warnings]
     assert paths == [
         "providers.groq.limits.rpm",
         "providers.groq.limits.tpm",
-        "defaults.resume",
         *(f"routes.auto.{key}" for key in NOT_BUILT if key not in unset),
         "policies.budgets",
     ]
 
 
-def test_a_capability_that_nothing_asks_for_yet_is_said(snapshot_of: Build) -> None:
-    text = "models: {a: {provider: openai, name: gpt-4o-2024-11-20, capabilities: {prefill: false, tools: false}}}"
+def test_who_takes_a_prefill_is_known_and_the_configuration_knows_better(snapshot_of: Build) -> None:
+    text = """
+models:
+  old: {provider: anthropic, name: claude-haiku-4-5}
+  new: {provider: anthropic, name: claude-opus-5-5}
+  sure: {provider: anthropic, name: claude-opus-5-6, capabilities: {prefill: true}}
+  never: {provider: anthropic, name: claude-sonnet-4-5, capabilities: {prefill: false}}
+"""
+    made = snapshot_of(text, {"ANTHROPIC_API_KEY": "a"})
+    assert {name: one.targets[0].prefill for name, one in made.aliases.items()} == {
+        "old": True,
+        "new": False,
+        "sure": True,
+        "never": False,
+    }
+
+
+def test_broken_streams_are_resumed_safely_unless_told_otherwise(snapshot_of: Build) -> None:
+    text = "defaults: {resume: on}\nroutes: {never: {resume: off}, auto: {}}"
     made = snapshot_of(text, {"OPENAI_API_KEY": "o"})
-    assert made.warnings == ("models.a.capabilities.prefill is not honoured by this release.",)
+    assert (made.defaults.resume, made.routes["never"].resume, made.routes["auto"].resume) == ("on", "off", "on")
+    assert snapshot_of("{}", {"OPENAI_API_KEY": "o"}).defaults.resume == "safe"
 
 
 def test_a_short_shape_with_priorities_loads_alone_with_warnings(snapshot_of: Build) -> None:

@@ -129,6 +129,7 @@ class Attempts:
         self._due_s = 0.0
         self._spare: int | None = None
         self._last: ProviderError | None = None
+        self._broken: ProviderError | None = None
 
     def begin(self, now: float) -> list[Action]:
         """The first attempt."""
@@ -245,6 +246,8 @@ class Attempts:
     def _resume(self, now: float, error: ProviderError, *, over: bool = False) -> list[Action]:
         """Goes on with what the client has: the targets after this one are asked first, then this one once more. One
         that refused the form of the question, or answered beside it, is asked in another one at once."""
+        if self.state == "committed" or self._broken is None:
+            self._broken = error  # what the client is told if nobody goes on: how its answer broke off
         refused = self.state == "resuming" and (error.kind == "invalid_request" or error.code == DOUBTFUL)
         resumed = sum(one.why == "resume" and one.status not in _REFUSED for one in self.attempts)
         left = not over and now < self._deadline_s and len(self.attempts) < self._limits.max_attempts
@@ -256,7 +259,7 @@ class Attempts:
                 self._next = max(self._next, index + 1)
                 return self._start_at(now, index, "resume")
         self.state = "done"
-        return [Fail(error, deadline=over)]
+        return [Fail(error if over else self._broken, deadline=over)]
 
     def _more(self) -> bool:
         return self._next < len(self._targets) and len(self.attempts) < self._limits.max_attempts
