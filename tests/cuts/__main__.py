@@ -8,7 +8,7 @@ from multiprocessing import Pool
 
 from cuts.course import APIS, Mode, Recorded, Way, cuts_of, is_declared, play, recorded, share
 
-EVERY_BYTE_TO = 4096
+EVERY_BYTE_TO = 1500
 WAYS: tuple[tuple[Way, Mode], ...] = (("prefill", "safe"), ("obeys", "safe"), ("understands", "safe"), ("obeys", "off"))
 Row = tuple[str, str, str, str]
 
