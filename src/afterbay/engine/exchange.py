@@ -7,7 +7,7 @@ import re
 import msgspec
 
 from afterbay.core.decision import Target
-from afterbay.core.errors import ProviderError
+from afterbay.core.errors import GatewayError, ProviderError
 from afterbay.core.event import Event, TextDelta, UsageSeen, fold
 from afterbay.core.usage import Usage, microusd
 from afterbay.engine.answer import judge
@@ -133,7 +133,10 @@ class Exchange:
         resumption = delivery.resumption
         if resumption is None or self._machine.current.why != "resume":
             return prepare(self.turn, self.target)
-        self._leg = resumption.leg(self.target)
+        try:
+            self._leg = resumption.leg(self.target)
+        except GatewayError as error:  # its words are for whoever wrote the request, and that was the gateway
+            raise ProviderFailure(doubtful(f"it cannot be asked: {error.message}"[:300])) from None
         if resumption.sent is not None and resumption.sent.trail is not None:
             delivery.take_over(resumption.sent.trail, resumption.sent.checkpoint)
         return self._leg.outbound

@@ -121,8 +121,11 @@ class Resumption:
 
     @property
     def _request(self) -> ChatRequest | None:
-        """The client's request, if it can be read."""
-        return None if self._turn.unreadable() is not None else self._turn.request
+        """The client's request, if it can be read. Nothing recurses in it but along the client's own data."""
+        try:
+            return None if self._turn.unreadable() is not None else self._turn.request
+        except RecursionError:
+            return None
 
     def refused(self, target: Target) -> None:
         """The target does not take a prefill: it is remembered for later requests, too."""
