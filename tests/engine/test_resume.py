@@ -403,6 +403,16 @@ def test_thinking_that_broke_off_is_never_sent_back_as_signed() -> None:
     assert [block.get("signature") for block in kept] == ["c2lnbmVk", None]
 
 
+def test_the_same_sealed_reasoning_twice_is_two_items_of_two_names() -> None:
+    """Both providers may name it alike; ids in one response are unique."""
+    sealed = ReasoningSignature("rs_1|c2VhbGVk")
+    one = gateway([begun(RESPONSES, sealed)], [goes_on(RESPONSES, sealed, WHOLE)], spoken=RESPONSES)
+    reply = serve(one, RESPONSES)
+    output = events(reply.body)[-1]["response"]["output"]
+    assert [item["type"] for item in output] == ["reasoning", "reasoning", "message"]
+    assert output[0]["id"] != output[1]["id"]
+
+
 def test_reasoning_of_the_continuation_is_not_shown_behind_text() -> None:
     one = gateway([begun(OPENAI, FIRST)], [goes_on(OPENAI, ReasoningDelta("Hm"), REST)])
     found, events_ = read(serve(one), OPENAI)

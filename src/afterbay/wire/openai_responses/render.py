@@ -88,6 +88,7 @@ class Renderer:
         self._began = True
         self._frame.take_over(response, echo)
         self._number, self._items, self._calls = number, items, dict(enumerate(calls))
+        self._given.update(item.id for item in items)
         last = items[-1] if items and not items[-1].ended else None
         if isinstance(last, MessageItem):
             self._live = last
