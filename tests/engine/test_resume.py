@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -365,6 +366,29 @@ def test_a_call_that_is_held_back_for_its_check_is_not_sent_half() -> None:
     assert [arguments for _, arguments in calls(events_)] == [ARGUMENTS]
 
 
+CUSTOM = b'{"model":"m","input":"hello","stream":true,"temperature":0,"tools":[{"type":"custom","name":"plan"}]}'
+
+
+@pytest.mark.parametrize("has_input", [False, True])
+def test_a_custom_tools_call_goes_on_only_before_its_text(has_input: bool) -> None:
+    """Pieces of a free text mean nothing before it is whole, so nothing could be compared."""
+    renderer = DIALECTS[RESPONSES].renderer(Head("seed", "upstream-model", 1_770_000_000, echo=CUSTOM))
+    whole_call = [ToolCallStarted(0, "call_x", "plan"), ToolCallDelta(0, '{"input":"go west"}')]
+    open_ = renderer.render([Started("a", "m"), *whole_call[:1]])
+    done = renderer.render([whole_call[1], UsageSeen(USAGE), Finished("tool_calls")]) + renderer.finish()
+    piece = done[: done.index(b"\n\n") + 2]
+    assert b"custom_tool_call_input.delta" in piece
+    first = Script(steps=(open_ + piece * has_input, Cut()), headers=kind(RESPONSES))
+    one = gateway([first], [Script(steps=(open_ + done,), headers=kind(RESPONSES))], spoken=RESPONSES)
+    reply = serve(one, RESPONSES, CUSTOM)
+    if has_input:
+        assert "not resumed: it holds part of a custom tool's call" in one.record.warnings
+        assert one.record.outcome == "cut"
+    else:
+        (item,) = events(reply.body)[-1]["response"]["output"]
+        assert (item["type"], item["call_id"], item["input"]) == ("custom_tool_call", "call_x", "go west")
+
+
 # --- reasoning --------------------------------------------------------------------------------------------------------
 
 
@@ -446,6 +470,34 @@ def test_json_that_is_none_in_the_end_is_an_error_event() -> None:
 def test_json_that_was_cut_by_its_limit_stays_as_it_is() -> None:
     one = gateway([begun(OPENAI, '{"a": [1, ')], [goes_on(OPENAI, "2, 3", end="length")], prefill=True)
     assert read(serve(one, **JSON_MODE), OPENAI)[0] == '{"a": [1, 2, 3'
+
+
+# --- anywhere ---------------------------------------------------------------------------------------------------------
+
+SIGNED = {ANTHROPIC: "c2lnbmVk", GEMINI: "c2lnbmVk", RESPONSES: "rs_9|c2VhbGVk"}
+
+
+@pytest.mark.parametrize("names", [True, False], ids=["named", "unnamed"])
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_relayed_stream_of_everything_may_break_behind_any_event(client: str, names: bool) -> None:
+    """Reasoning, text, two calls: the same answer comes again, and the client has each part of it once."""
+    said: list[Event] = [ReasoningDelta("Let me "), ReasoningDelta("see.")]
+    said += [ReasoningSignature(SIGNED[client])] if client in SIGNED else []
+    said += [TextDelta("I plan "), TextDelta("two trips."), *call(ARGUMENTS), *call('{"city":"Porto"}', 1, "call_2")]
+    whole = frames(client, said, end="tool_calls")
+    if not names and client == RESPONSES:  # as OpenRouter and Bedrock have it
+        whole = re.sub(rb"event: [^\n]*\n", b"", whole)
+    for blank in re.finditer(rb"\r?\n\r?\n", whole):
+        first = Script(steps=(whole[: blank.end()], Cut()), headers=kind(client))
+        one = gateway([first], [Script(steps=(whole,), headers=kind(client))], spoken=client, mode="safe")
+        body = ask("m", stream=True, temperature=0) if client in (OPENAI, ANTHROPIC) else None
+        reply = serve(one, client, body, **({} if body else {"temperature": 0} if client == RESPONSES else COLD))
+        found, events_ = read(reply, client)
+        assert found == "I plan two trips.", blank.end()
+        assert [arguments for _, arguments in calls(events_)] == [ARGUMENTS, '{"city":"Porto"}'], blank.end()
+
+
+COLD = {"generationConfig": {"temperature": 0}}
 
 
 # --- ends -------------------------------------------------------------------------------------------------------------

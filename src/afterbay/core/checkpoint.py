@@ -22,7 +22,7 @@ from afterbay.core.event import (
 MOST_CHARS = 4 << 20
 """A longer answer is not kept, and so cannot be gone on with."""
 
-_HARMLESS = ("stop_details", "stop_reason=", "safetyRatings", "usage")
+_HARMLESS = ("stop_details", "stop_reason=", "safetyRatings", "usage", "phase=")
 """Beginnings of the names of extras that say something about an answer and are no part of it."""
 
 

@@ -112,8 +112,7 @@ class Resumption:
         """Whether this target can be asked to go on with the answer. The record says why not."""
         if self._form(target) is not None:
             return True
-        checkpoint = self.sent.checkpoint if self.sent is not None else Checkpoint()
-        why = refusal(self._request, checkpoint) or "no form is safe that was not tried"
+        why = self._stuck() or "no form is safe that was not tried"
         if why not in self._said:
             self._said.add(why)
             self._turn.warnings.append(f"not resumed: {why}")
@@ -162,7 +161,7 @@ class Resumption:
         if sent is None or sent.checkpoint.finish is not None:
             return None
         request = self._request
-        if refusal(request, sent.checkpoint):
+        if self._stuck():
             return None
         if self._wish is None:
             self._wish = Wish(is_readable=False) if request is None else wish_of(request)
@@ -170,6 +169,13 @@ class Resumption:
         if turn.fleet.is_refusing_prefill(target.id):
             tried.append("prefill")
         return continuation(sent.checkpoint, self._wish, target, self.writers[0].target, self._mode, tried)
+
+    def _stuck(self) -> str:
+        """Why nobody can go on with what was sent; empty: nothing is known."""
+        sent = self.sent
+        if sent is None:
+            return ""
+        return refusal(self._request, sent.checkpoint) or (sent.trail.stuck if sent.trail is not None else "")
 
     def _spent(self) -> Usage | None:
         """The input of the first attempt, and the output of all so far."""

@@ -110,6 +110,10 @@ class Trail(Protocol):
         """What ends reasoning that broke off."""
 
     @property
+    def stuck(self) -> str:
+        """Why nobody can go on with what was relayed, where no event says so; empty: nothing is known."""
+
+    @property
     def ending(self) -> bytes:
         """The protocol's last bytes where only they are missing; empty: more is missing, or nothing."""
 

@@ -37,7 +37,7 @@ _event = msgspec.json.Decoder(_Event).decode
 class Trail:
     """See `afterbay.wire.dialect.Trail`."""
 
-    answer_id = ""
+    answer_id = stuck = ""
 
     def __init__(self) -> None:
         self._index = -1

@@ -18,7 +18,7 @@ class Trail:
 
     ending = b""
     closing: Sequence[Event] = (BlockBreak(),)
-    answer_id = ""
+    answer_id = stuck = ""
 
     def __init__(self) -> None:
         self._id = self._model = ""

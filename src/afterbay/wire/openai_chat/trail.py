@@ -26,7 +26,7 @@ _TRIES = 8
 class Trail:
     """See `afterbay.wire.dialect.Trail`. The first chunk with a choice counts: Azure's very first has no identity."""
 
-    answer_id = ""
+    answer_id = stuck = ""
     ending = b""
     closing: Sequence[Event] = (BlockBreak(),)
 

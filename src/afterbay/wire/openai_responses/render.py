@@ -92,7 +92,7 @@ class Renderer:
         last = items[-1] if items and not items[-1].ended else None
         if isinstance(last, MessageItem):
             self._live = last
-        elif last is not None and not isinstance(last, CallItem):
+        elif last is not None and not isinstance(last, CallItem | CustomCallItem):
             self._ends_first = last
 
     def render(self, events: Sequence[Event]) -> bytes:

@@ -16,7 +16,7 @@ import msgspec
 from afterbay.core.checkpoint import Checkpoint
 from afterbay.core.event import BlockBreak, Event, ReasoningDelta, TextDelta, ToolCallDelta
 from afterbay.wire.dialect import Head
-from afterbay.wire.openai_responses.item import CallItem, Item, MessageItem, Step
+from afterbay.wire.openai_responses.item import CallItem, CustomCallItem, Item, MessageItem, Step
 from afterbay.wire.openai_responses.render import Renderer
 
 _NUMBER = re.compile(rb'"sequence_number"\s*:\s*(\d+)')
@@ -27,6 +27,7 @@ _HOT = (
     b"response.reasoning_text.delta",
 )
 _TOLD = frozenset(name.decode().replace(".delta", ".done") for name in _HOT)
+_CALLS = ("function_call", "custom_tool_call")
 _NOT_ECHOED = frozenset(
     {"id", "object", "created_at", "model", "status", "error", "incomplete_details", "output", "usage"}
 )
@@ -104,7 +105,9 @@ class Trail:
     def __init__(self) -> None:
         self._response: dict[str, Any] = {}
         self._items: dict[int, TakenItem] = {}
-        self._open: TakenItem | None = None
+        self._live: TakenItem | None = None  # the message or reasoning that is being said
+        self._calls: list[TakenItem] = []
+        self._has_input = False
         self._last = b""
         self._events = 0
 
@@ -112,6 +115,12 @@ class Trail:
     def answer_id(self) -> str:
         """The response's id."""
         return str(self._response.get("id", ""))
+
+    @property
+    def stuck(self) -> str:
+        """A custom tool's text is only known to be right when it is whole: its pieces were relayed unread."""
+        is_open = bool(self._calls) and not self._calls[-1].ended and self._has_input
+        return "it holds part of a custom tool's call" if is_open else ""
 
     def see(self, name: bytes | None, data: bytes, events: Sequence[Event]) -> None:
         """Takes an event."""
@@ -128,38 +137,49 @@ class Trail:
                 self._other(told)
 
     def _said(self, events: Sequence[Event]) -> None:
-        """Takes a delta of the open item."""
-        item = self._open
-        if item is not None:
-            for event in events:
-                if isinstance(event, TextDelta):
-                    item.pieces.append(event.text)
-                elif isinstance(event, ReasoningDelta):  # a second part of it begins with a blank line in the text
-                    begins = not item.pieces and bool(item.item.get("summary") or item.item.get("content"))
-                    item.pieces.append(event.text.removeprefix("\n\n") if begins else event.text)
-                elif isinstance(event, ToolCallDelta):
-                    item.pieces.append(event.arguments)
+        """Takes a delta of what is being said, or of a call: several may be open side by side."""
+        live = self._live
+        for event in events:
+            if isinstance(event, ToolCallDelta):
+                if event.call < len(self._calls):
+                    self._calls[event.call].pieces.append(event.arguments)
+            elif live is None:
+                continue
+            elif isinstance(event, TextDelta):
+                live.pieces.append(event.text)
+            elif isinstance(event, ReasoningDelta):  # a second part of it begins with a blank line in the text
+                begins = not live.pieces and bool(live.item.get("summary") or live.item.get("content"))
+                live.pieces.append(event.text.removeprefix("\n\n") if begins else event.text)
 
     def _other(self, event: _Event) -> None:
         at = event.output_index
+        item = self._items.get(at)
         match event.type:
             case "response.created" if event.response is not None:
                 self._response = event.response
             case "response.output_item.added" if event.item is not None:
-                self._open = self._items[at] = TakenItem(event.item, at)
+                item = self._items[at] = TakenItem(event.item, at)
+                if item.kind in _CALLS:
+                    self._calls.append(item)
+                    self._has_input = False
+                else:
+                    self._live = item
             case "response.output_item.done" if event.item is not None:
-                done = self._items[at] = TakenItem(event.item, at)
+                done = TakenItem(event.item, at)
                 done.ended = True
-                self._open = None
+                if item is not None and item in self._calls:
+                    self._calls[self._calls.index(item)] = done
+                self._items[at] = done
             case "response.content_part.added" | "response.reasoning_summary_part.added":
-                if self._open is not None:
-                    self._open.part, self._open.pieces, self._open.is_told = event.part or {}, [], False
-                    self._open.index = event.content_index or event.summary_index or 0
+                if item is not None:
+                    item.part, item.pieces, item.is_told = event.part or {}, [], False
+                    item.index = event.content_index or event.summary_index or 0
+            case "response.custom_tool_call_input.delta":
+                self._has_input = True
             case kind if kind in _TOLD:
-                if self._open is not None:
-                    self._open.is_told = True
+                if item is not None:
+                    item.is_told = True
             case "response.content_part.done" | "response.reasoning_summary_part.done":
-                item = self._open
                 if item is not None:
                     field = "content" if event.type.startswith("response.content") else "summary"
                     item.item.setdefault(field, []).append(event.part or {})
@@ -171,19 +191,14 @@ class Trail:
         """See `afterbay.wire.dialect.Trail`."""
         found = _NUMBER.search(self._last)
         number = int(found[1]) + 1 if found is not None else self._events
-        items: list[Item] = []
-        for place in sorted(self._items):
-            taken = self._items[place]
-            items.append(taken if taken.ended else _reopened(taken, place))
-        calls = [item for item in items if _is_call(item)]
+        places = sorted(self._items)
+        taken = [self._items[place] for place in places]
+        items = [one if one.ended else _reopened(one, place) for place, one in zip(places, taken, strict=True)]
+        calls = [item for item, one in zip(items, taken, strict=True) if one.kind in _CALLS]
         renderer = Renderer(head)
         echo = {name: value for name, value in self._response.items() if name not in _NOT_ECHOED}
         renderer.go_on(self._response, echo, number, items, calls)
         return renderer
-
-
-def _is_call(item: Item) -> bool:
-    return isinstance(item, CallItem) or (isinstance(item, TakenItem) and item.kind == "function_call")
 
 
 def _reopened(taken: TakenItem, place: int) -> Item:
@@ -203,4 +218,6 @@ def _reopened(taken: TakenItem, place: int) -> Item:
         call = CallItem(taken.id, place, str(item.get("call_id", "")), str(item.get("name", "")))
         call.pieces, call.is_told = taken.pieces, taken.is_told
         return call
+    if taken.kind == "custom_tool_call":
+        return CustomCallItem(taken.id, place, str(item.get("call_id", "")), str(item.get("name", "")))
     return taken
