@@ -30,9 +30,9 @@ import msgspec
 
 from afterbay.core.message import Audio, Document, Image, Message, Part, Refusal, Text, Thinking, ToolResult, ToolUse
 from afterbay.core.request import ChatRequest, Reasoning, Sampling, ToolSpec
-from afterbay.wire.anthropic_messages.request import RAW_ARGUMENTS
 from afterbay.wire.claude import EFFORTS, LEAST_THINKING_TOKENS, NEWER, closed, fits_thinking
 from afterbay.wire.dialect import Built
+from afterbay.wire.tool_input import asked_input
 from afterbay.wire.toolcalls.strict import fits_anthropic
 
 DEFAULT_MAX_TOKENS = 4096
@@ -63,15 +63,10 @@ _IMAGE_STARTS = {"iVBOR": "image/png", "R0lGOD": "image/gif", "UklGR": "image/we
 _Json = dict[str, Any]
 
 
-class _ArgumentsHead(msgspec.Struct):
-    """Decodes any JSON object and nothing else, without building it."""
-
-
 class _SchemaHead(msgspec.Struct):
     type: Any = msgspec.UNSET
 
 
-_OBJECT = msgspec.json.Decoder(_ArgumentsHead)
 _SCHEMA = msgspec.json.Decoder(_SchemaHead)
 
 
@@ -169,7 +164,7 @@ def _block(part: Part, where: str, losses: dict[str, None]) -> _Json | None:
         case ToolUse():
             if part.signature is not None:
                 losses["tool_use.signature"] = None
-            return {"type": "tool_use", "id": tool_id(part.id), "name": part.name, "input": _input(part.arguments)}
+            return {"type": "tool_use", "id": tool_id(part.id), "name": part.name, "input": asked_input(part.arguments)}
         case ToolResult():
             return _result(part, where, losses)
         case Thinking():
@@ -254,17 +249,6 @@ def tool_id(wanted: str) -> str:
     if wanted and not _BAD_ID.search(wanted):
         return wanted
     return f"{_BAD_ID.sub('_', wanted) or 'toolu'}_{blake2b(wanted.encode(), digest_size=6).hexdigest()}"
-
-
-def _input(arguments: str) -> Any:
-    text = arguments.strip()
-    if text in ("", "null"):
-        return {}
-    try:
-        _OBJECT.decode(text)
-    except (msgspec.DecodeError, UnicodeError):
-        return {RAW_ARGUMENTS: arguments}
-    return msgspec.Raw(text.encode())
 
 
 def _tool(tool: ToolSpec, losses: dict[str, None]) -> _Json:

@@ -20,9 +20,7 @@ import msgspec
 from afterbay.core.message import Document, Image, Message, Part, Text, Thinking, ToolResult, ToolUse
 from afterbay.core.request import ChatRequest, Reasoning, ResponseFormat, Sampling, ToolChoice, ToolSpec
 from afterbay.wire.anthropic_messages.body import Block, Body, Format, Source, Tool, decode, missing, wrong
-
-RAW_ARGUMENTS = "_raw_arguments"
-"""Key under which arguments that are not a JSON object travel in `input`, which this API wants to be one."""
+from afterbay.wire.tool_input import arguments_of
 
 _HINTS = (
     *("metadata", "service_tier", "cache_control", "speed", "diagnostics"),
@@ -211,14 +209,10 @@ def _tool_use(block: Block, where: str, notes: Notes) -> Part:
 
 
 def _arguments(raw: msgspec.Raw, where: str) -> str:
-    """The arguments as JSON text; `RAW_ARGUMENTS` or a string give back what was not an object when it was sent."""
+    """The arguments as JSON text; a string gives back what was not an object when it was answered."""
     text = bytes(raw).decode()
     if text[:1] == "{":
-        if RAW_ARGUMENTS in text:
-            tree = msgspec.json.decode(text)
-            if list(tree) == [RAW_ARGUMENTS] and isinstance(tree[RAW_ARGUMENTS], str):
-                return str(tree[RAW_ARGUMENTS])
-        return text
+        return arguments_of(text)
     if text[:1] == '"':
         return str(msgspec.json.decode(text))
     raise wrong(where, "must be an object") if text else missing(where)

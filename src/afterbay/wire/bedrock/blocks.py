@@ -15,13 +15,9 @@ from base64 import b64decode, b64encode
 from hashlib import blake2b
 from typing import Any
 
-import msgspec
-
 from afterbay.core.message import Audio, Document, Image, Message, Part, Refusal, Text, Thinking, ToolResult, ToolUse
 from afterbay.wire.bedrock.media import Names, audio_block, document_block, image_block
-
-RAW_ARGUMENTS = "_raw_arguments"
-"""Key under which arguments that are not a JSON object travel in `input`, which this API wants to be one."""
+from afterbay.wire.tool_input import asked_input
 
 RAW_BLOB = "base64:"
 """Before a redacted blob whose bytes are no text: it is kept as it came."""
@@ -32,13 +28,6 @@ _BAD_CLAUDE_ID = re.compile(r"[^a-zA-Z0-9_-]")
 
 _Json = dict[str, Any]
 Turn = tuple[str, list[_Json]]
-
-
-class _Object(msgspec.Struct):
-    """Decodes any JSON object and nothing else, without building it."""
-
-
-_OBJECT = msgspec.json.Decoder(_Object)
 
 
 class Blocks:
@@ -120,7 +109,7 @@ class Blocks:
         if part.signature is not None:
             self._losses["tool_use.signature"] = None
         self.tools[part.name] = None
-        use = {"toolUseId": self._id(part.id), "name": part.name, "input": _input(part.arguments)}
+        use = {"toolUseId": self._id(part.id), "name": part.name, "input": asked_input(part.arguments)}
         return {"toolUse": use}
 
     def _result(self, part: ToolResult, where: str) -> _Json:
@@ -166,17 +155,6 @@ def tool_id(wanted: str, *, claude: bool) -> str:
         return wanted
     mark = blake2b(wanted.encode(), digest_size=6).hexdigest()
     return f"{bad.sub('_', wanted)[: ID_CHARS - len(mark) - 1] or 'tooluse'}_{mark}"
-
-
-def _input(arguments: str) -> Any:
-    text = arguments.strip()
-    if text in ("", "null"):
-        return {}
-    try:
-        _OBJECT.decode(text)
-    except (msgspec.DecodeError, UnicodeError):
-        return {RAW_ARGUMENTS: arguments}
-    return msgspec.Raw(text.encode())
 
 
 def blob_of(redacted: str) -> str:

@@ -15,10 +15,11 @@ import msgspec
 from afterbay.core.errors import ClientMistake
 from afterbay.core.message import Audio, Document, Image, Message, Part, Text, Thinking, ToolResult, ToolUse
 from afterbay.core.request import ChatRequest, Reasoning, ResponseFormat, Sampling, ToolChoice, ToolSpec
-from afterbay.wire.bedrock.blocks import RAW_ARGUMENTS, redacted_of
+from afterbay.wire.bedrock.blocks import redacted_of
 from afterbay.wire.bedrock.media import document_type, image_type
 from afterbay.wire.bedrock.writer import STOP_PATHS
 from afterbay.wire.decoding import decode_object, mistake
+from afterbay.wire.tool_input import arguments_of
 
 T = TypeVar("T")
 _Raw = msgspec.Raw
@@ -208,11 +209,7 @@ def _use(fields: _Fields, where: str, reading: _Reading) -> list[Part]:
         reading.foreign[where] = None
         return []
     id_, name = _text(fields, "toolUseId", where), _text(fields, "name", where)
-    arguments = bytes(_need(fields, "input", where)).decode()
-    if RAW_ARGUMENTS in arguments:
-        tree = msgspec.json.decode(arguments)
-        if list(tree) == [RAW_ARGUMENTS] and isinstance(tree[RAW_ARGUMENTS], str):
-            arguments = tree[RAW_ARGUMENTS]
+    arguments = arguments_of(bytes(_need(fields, "input", where)).decode())
     reading.rest(fields, where)
     return [ToolUse(id_, name, arguments)]
 

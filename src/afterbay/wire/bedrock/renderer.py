@@ -36,6 +36,7 @@ from afterbay.wire import aws_stream
 from afterbay.wire.bedrock.blocks import blob_of
 from afterbay.wire.bedrock.errors import exception_of
 from afterbay.wire.dialect import Head
+from afterbay.wire.tool_input import answered_input
 
 _STOP: dict[FinishReason, str] = {
     "stop": "end_turn",
@@ -242,19 +243,7 @@ def _whole(part: Part, losses: dict[str, None]) -> dict[str, Any] | None:
         case ToolUse():
             if part.signature is not None:
                 losses["tool_call.signature"] = None
-            return {"toolUse": {"toolUseId": part.id, "name": part.name, "input": _input(part.arguments)}}
+            return {"toolUse": {"toolUseId": part.id, "name": part.name, "input": answered_input(part.arguments)}}
         case _:
             losses[f"{type(part).__name__.lower()} in an answer"] = None
             return None
-
-
-def _input(arguments: str) -> Any:
-    """Arguments as JSON. Cut-off or invalid text goes as a string: what the model wrote, plainly not an object."""
-    text = arguments.strip()
-    if text in ("", "null"):
-        return {}
-    try:
-        msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError):
-        return arguments
-    return msgspec.Raw(text.encode())
