@@ -1,4 +1,5 @@
-"""What the requests of OpenAI's protocols have in common: data URLs, efforts, schemas of arguments, lengths of ids."""
+"""What the requests of OpenAI's protocols have in common: data URLs, efforts, schemas of arguments, choices of a
+tool, lengths of ids."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from afterbay.core.request import Reasoning
+from afterbay.core.request import ChatRequest, Reasoning, ToolChoice
 
 _COMBINED = frozenset({"$ref", "anyOf", "oneOf", "allOf"})
 """A schema with one of these may say its properties there."""
@@ -53,6 +54,19 @@ def parameters(schema: bytes) -> Any:
         return msgspec.Raw(schema)
     tree = msgspec.json.decode(schema)
     return tree if tree.keys() & _COMBINED else {"type": "object", **tree, "properties": {}}
+
+
+def possible_choice(request: ChatRequest, losses: list[str]) -> ToolChoice | None:
+    """What the request says of its tools, where they are there: OpenAI refuses a choice among nothing."""
+    choice = request.tool_choice
+    if choice is None:
+        return None
+    names = {tool.name for tool in request.tools}
+    if names and (choice.mode != "tool" or choice.name in names):
+        return choice
+    if choice.mode in ("required", "tool"):
+        losses.append("tool_choice")
+    return None
 
 
 def digest(wanted: str) -> str:

@@ -13,7 +13,7 @@ from afterbay.wire.dialect import Built
 from afterbay.wire.openai_chat.accent import DEFAULTS, NEUTRAL, Accent
 from afterbay.wire.openai_chat.messages import Writing
 from afterbay.wire.openai_chat.reasoning import write_reasoning
-from afterbay.wire.openai_fields import parameters
+from afterbay.wire.openai_fields import parameters, possible_choice
 from afterbay.wire.toolcalls.strict import fits_openai
 
 _encode = msgspec.json.Encoder().encode
@@ -107,13 +107,8 @@ def _build_tools(request: ChatRequest, accent: Accent, body: dict[str, Any], los
         ]
         if request.parallel_tool_calls is not None:
             body["parallel_tool_calls"] = request.parallel_tool_calls
-    choice = request.tool_choice
+    choice = possible_choice(request, losses)
     if choice is None:
-        return
-    names = {tool.name for tool in request.tools}
-    if not names or (choice.mode == "tool" and choice.name not in names):
-        if choice.mode in ("required", "tool"):  # OpenAI refuses a choice among nothing
-            losses.append("tool_choice")
         return
     named = {"type": "function", "function": {"name": choice.name}}
     word = accent.required if choice.mode == "required" else choice.mode

@@ -14,7 +14,7 @@ import msgspec
 from afterbay.core.message import Thinking
 from afterbay.core.request import ChatRequest, Reasoning, ResponseFormat, ToolSpec
 from afterbay.wire.dialect import Built
-from afterbay.wire.openai_fields import parameters, reasoning_effort
+from afterbay.wire.openai_fields import parameters, possible_choice, reasoning_effort
 from afterbay.wire.openai_responses import proof
 from afterbay.wire.openai_responses.request import LOGPROBS, PROOFS
 from afterbay.wire.openai_responses.writer import write_input
@@ -108,13 +108,8 @@ def _tools(request: ChatRequest, body: dict[str, Any], losses: list[str]) -> Non
         body["tools"] = [_tool(tool, losses) for tool in request.tools]
         if request.parallel_tool_calls is not None:
             body["parallel_tool_calls"] = request.parallel_tool_calls
-    choice = request.tool_choice
+    choice = possible_choice(request, losses)
     if choice is None:
-        return
-    names = {tool.name for tool in request.tools}
-    if not names or (choice.mode == "tool" and choice.name not in names):
-        if choice.mode in ("required", "tool"):  # OpenAI refuses a choice among nothing
-            losses.append("tool_choice")
         return
     body["tool_choice"] = {"type": "function", "name": choice.name} if choice.mode == "tool" else choice.mode
 
