@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from afterbay.core.decision import Target
+import msgspec
+
 from afterbay.core.errors import ProviderError
 from afterbay.core.request import EmbedRequest
 from afterbay.core.usage import Usage
 from afterbay.engine.context import Call, Context, Turn
-from afterbay.engine.credential import place_of
-from afterbay.engine.delivery import Delivery, whole_headers
-from afterbay.engine.exchange import read_failure
+from afterbay.engine.delivery import Delivery
 from afterbay.engine.outbound import addressed, query_of, relayed_body
 from afterbay.engine.pipeline import serve
 from afterbay.engine.stream import ProviderFailure
-from afterbay.engine.watchdog import Watchdog
-from afterbay.policy.attempts import Attempts
-from afterbay.policy.condition import Trial
+from afterbay.engine.whole import WholeTry
 from afterbay.policy.quantity import estimate_text
-from afterbay.ports import Credential, Reply
+from afterbay.ports import Reply
 from afterbay.wire.dialect import Built
 from afterbay.wire.registry import DIALECTS, EMBED_DIALECTS, EMBEDS_AS
 
@@ -31,19 +28,8 @@ ERRORS_AS = {embeds: chats for chats, embeds in EMBEDS_AS.items()}
 """A dialect of vectors -> the one whose errors it has."""
 
 
-class EmbedExchange:
+class EmbedExchange(WholeTry):
     """One attempt to have texts embedded by one target."""
-
-    def __init__(self, turn: Turn, target: Target, machine: Attempts, dog: Watchdog) -> None:
-        self.turn = turn
-        self.target = target
-        self.trial: Trial | None = None
-        self.is_reading = False
-        self.credential: Credential | None = None
-        self.last_output_s: float | None = None
-        self._machine = machine
-        self._dog = dog
-        self._usage: Usage | None = None
 
     async def run(self, connect_s: float, delivery: Delivery) -> None:
         """Makes the attempt.
@@ -58,24 +44,15 @@ class EmbedExchange:
         client, dialect = EMBED_DIALECTS[asked], EMBED_DIALECTS[target.dialect]
         request = turn.embed_request
         relays = target.dialect == asked
-        built = dialect.build_request(request, target.name)
         if relays:
             path = client.relay_path(call.path, target.name) + query_of(call.query)
             built = Built(path, relayed_body(turn, target))
         else:
+            built = dialect.build_request(request, target.name)
             turn.warnings += [f"dropped: {name}" for name in built.losses]
         path, body = addressed(turn, target, built.path, built.body)
-        upstream = turn.fleet.upstream(target)
-        response = await upstream.post(path, body, built.headers, connect_s)
-        try:
-            self.credential = response.credential
-            self._machine.headers(turn.context.clock.monotonic(), response.status, place_of(self.credential))
-            self.is_reading = True
-            if response.status != 200:
-                raise await read_failure(response, DIALECTS[ERRORS_AS[target.dialect]], relays)
-            answer = await response.read_all(turn.snapshot.limits.answer_bytes)
-        finally:
-            response.close()
+        built = msgspec.structs.replace(built, path=path, body=body)
+        answer = await self._ask(built, connect_s, DIALECTS[ERRORS_AS[target.dialect]], relays=relays)
         try:
             vectors, self._usage = dialect.parse_answer(answer)
         except (ValueError, RecursionError) as error:
@@ -87,41 +64,7 @@ class EmbedExchange:
             self._usage = _estimate(request)
         if not relays:
             answer = client.render_answer(vectors, self._usage, target.name, request)
-        now = turn.context.clock.monotonic()
-        if self.trial is not None:
-            self.trial.answered(now, whole=True)
-        self._machine.first_output(now)
-        self._dog.due_s = turn.deadline_s  # a client that reads slowly is not the target's delay
-        headers = whole_headers(turn, target, len(self._machine.attempts), self.cost_picousd())
-        await delivery.send_whole(200, headers, answer)
-
-    async def deliver_spare(self, delivery: Delivery) -> None:
-        """Vectors are never a spare: they are right or an error."""
-        raise AssertionError("an embedding has no spare answer")
-
-    async def complete_late(self, delivery: Delivery) -> bool:
-        """Vectors come whole or not at all."""
-        return False
-
-    async def say_last(self, delivery: Delivery) -> bool:
-        """Vectors have no last words."""
-        return False
-
-    def usage(self) -> Usage | None:
-        """What the attempt used; None: it gave no answer."""
-        return self._usage
-
-    def cost_picousd(self) -> int | None:
-        """What it cost; None: the price is not known, or there was no answer."""
-        return self.target.cost_picousd(self._usage)
-
-    def is_whole(self) -> bool:
-        """An answer is sent at once, or not at all."""
-        return False
-
-    def finish(self) -> str | None:
-        """Embeddings have no finish reason."""
-        return None
+        await self._deliver(delivery, answer)
 
 
 def _estimate(request: EmbedRequest) -> Usage:

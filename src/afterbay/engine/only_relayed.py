@@ -10,23 +10,18 @@ import contextlib
 
 import msgspec
 
-from afterbay.core.decision import Target
 from afterbay.core.errors import ClientMistake, ProviderError
-from afterbay.core.usage import Usage
 from afterbay.engine.context import Call, Context, Turn
-from afterbay.engine.credential import place_of
-from afterbay.engine.delivery import Delivery, whole_headers
-from afterbay.engine.exchange import read_failure
+from afterbay.engine.delivery import Delivery
 from afterbay.engine.meter import Meter
 from afterbay.engine.outbound import addressed, forwarded, relayed_body
 from afterbay.engine.pipeline import check_name, prepare, serve
 from afterbay.engine.responses import check_continued
 from afterbay.engine.stream import ProviderFailure
-from afterbay.engine.watchdog import Watchdog
-from afterbay.policy.attempts import Attempts
-from afterbay.policy.condition import Trial
-from afterbay.ports import Credential, Reply
+from afterbay.engine.whole import WholeTry
+from afterbay.ports import Reply
 from afterbay.wire.decoding import decode_object, mistake
+from afterbay.wire.dialect import Built
 
 MODERATORS = ("openai", "mistral")
 """Vendors with `/v1/moderations`, in the order of preference where the request names no configured model.
@@ -116,19 +111,8 @@ def _moderator(turn: Turn) -> str:
     )
 
 
-class RelayedExchange:
+class RelayedExchange(WholeTry):
     """One attempt at one target, of its client's own protocol."""
-
-    def __init__(self, turn: Turn, target: Target, machine: Attempts, dog: Watchdog) -> None:
-        self.turn = turn
-        self.target = target
-        self.trial: Trial | None = None
-        self.is_reading = False
-        self.credential: Credential | None = None
-        self.last_output_s: float | None = None
-        self._machine = machine
-        self._dog = dog
-        self._usage: Usage | None = None
 
     async def run(self, connect_s: float, delivery: Delivery) -> None:
         """Makes the attempt.
@@ -142,25 +126,10 @@ class RelayedExchange:
         has_model = _peek(turn.call.body).model is not None
         body = relayed_body(turn, target) if has_model else turn.call.body
         path, body = addressed(turn, target, operation.path, body)
-        headers = forwarded(turn.call, dialect.name)
-        response = await turn.fleet.upstream(target).post(path, body, headers, connect_s)
-        try:
-            self.credential = response.credential
-            self._machine.headers(turn.context.clock.monotonic(), response.status, place_of(self.credential))
-            self.is_reading = True
-            if response.status != 200:
-                raise await read_failure(response, dialect, relays=True)
-            answer = await response.read_all(turn.snapshot.limits.answer_bytes)
-        finally:
-            response.close()
+        built = Built(path, body, forwarded(turn.call, dialect.name))
+        answer = await self._ask(built, connect_s, dialect, relays=True)
         self._read(answer, operation)
-        now = turn.context.clock.monotonic()
-        if self.trial is not None:
-            self.trial.answered(now, whole=True)
-        self._machine.first_output(now)
-        self._dog.due_s = turn.deadline_s  # a client that reads slowly is not the target's delay
-        headers = whole_headers(turn, target, len(self._machine.attempts), self.cost_picousd())
-        await delivery.send_whole(200, headers, answer)
+        await self._deliver(delivery, answer)
 
     def _read(self, answer: bytes, operation: _Operation) -> None:
         """Looks whether it is an answer, and what it used, where it says so."""
@@ -175,31 +144,3 @@ class RelayedExchange:
             with contextlib.suppress(ValueError, RecursionError):
                 meter.see(self.turn.call.dialect.parse_answer(answer, ""))
             self._usage = meter.usage
-
-    async def deliver_spare(self, delivery: Delivery) -> None:
-        """Such an answer is never a spare: it is one, or an error."""
-        raise AssertionError("there is no spare")
-
-    async def complete_late(self, delivery: Delivery) -> bool:
-        """Such answers come whole or not at all."""
-        return False
-
-    async def say_last(self, delivery: Delivery) -> bool:
-        """Such answers have no last words."""
-        return False
-
-    def usage(self) -> Usage | None:
-        """What it used, where the provider says so. Moderations have no count."""
-        return self._usage
-
-    def cost_picousd(self) -> int | None:
-        """What it cost; None: not known. No list has a price for moderations (OpenAI asks none)."""
-        return self.target.cost_picousd(self._usage)
-
-    def is_whole(self) -> bool:
-        """An answer is sent at once, or not at all."""
-        return False
-
-    def finish(self) -> str | None:
-        """Such answers have no finish reason."""
-        return None
