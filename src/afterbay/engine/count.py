@@ -8,17 +8,14 @@ from collections.abc import Mapping
 import msgspec
 
 from afterbay.core.decision import Target
-from afterbay.core.errors import Capacity
-from afterbay.engine.attempt import SHUTTING_DOWN
-from afterbay.engine.close import close
 from afterbay.engine.context import Call, Context, Turn
 from afterbay.engine.credential import judge
-from afterbay.engine.delivery import Delivery, answer_headers, base_headers
+from afterbay.engine.delivery import answer_headers, base_headers
 from afterbay.engine.outbound import addressed, forwarded, query_of, relayed_body
-from afterbay.engine.pipeline import check_name, fail
+from afterbay.engine.pipeline import answering, check_name
 from afterbay.engine.responses import check_continued
 from afterbay.engine.routing import choose
-from afterbay.ports import ClientGone, Reply, TransportError
+from afterbay.ports import Reply, TransportError
 from afterbay.wire.decoding import not_json
 from afterbay.wire.registry import COUNTERS, DIALECTS
 
@@ -33,9 +30,8 @@ async def serve_count(context: Context, call: Call, reply: Reply) -> None:
     A target that counts is asked, in its own dialect; for all others the count is an estimate, and a warning says so.
     """
     turn = Turn(context, call, "count_tokens")
-    delivery = Delivery(turn, reply)
     counter = COUNTERS[call.dialect.name]
-    try:
+    async with answering(turn, reply) as delivery:
         try:
             turn.adopt(counter.parse_request(call.body, call.path_model))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -52,15 +48,6 @@ async def serve_count(context: Context, call: Call, reply: Reply) -> None:
         headers["content-type"] = "application/json"
         turn.record.outcome = "ok"
         await delivery.send_whole(200, headers, counter.render_answer(tokens))
-    except (ClientGone, asyncio.CancelledError):
-        turn.record.outcome = "client_closed"
-        if reply.gone or reply.started:
-            raise
-        await fail(turn, delivery, None, Capacity(SHUTTING_DOWN, code="shutting_down"))
-    except Exception as error:  # the root of the request: whatever it is, the client is told
-        await fail(turn, delivery, None, error)
-    finally:
-        close(turn, None)
 
 
 async def _ask(turn: Turn, target: Target) -> int | None:

@@ -11,15 +11,13 @@ from urllib.parse import parse_qs, quote
 
 import msgspec
 
-from afterbay.core.errors import Capacity, ClientMistake, Upstream, kind_of_status
-from afterbay.engine.attempt import SHUTTING_DOWN
-from afterbay.engine.close import close
+from afterbay.core.errors import ClientMistake, Upstream, kind_of_status
 from afterbay.engine.context import Call, Context, Turn
 from afterbay.engine.delivery import Delivery, base_headers, header_text
 from afterbay.engine.outbound import query_of
-from afterbay.engine.pipeline import fail
+from afterbay.engine.pipeline import answering
 from afterbay.engine.responses import owned
-from afterbay.ports import ClientGone, KeptResponse, Passage, Reply, TransportError, UpstreamResponse
+from afterbay.ports import KeptResponse, Passage, Reply, TransportError, UpstreamResponse
 
 PREFIX = "/v1/responses/"
 PAGE = 20
@@ -37,8 +35,7 @@ async def serve_kept(context: Context, call: Call, reply: Reply) -> None:
         ClientGone, asyncio.CancelledError: nobody listens any more; the record is written all the same.
     """
     turn = Turn(context, call, "response")
-    delivery = Delivery(turn, reply)
-    try:
+    async with answering(turn, reply) as delivery:
         response_id, _, part = call.path.partition(PREFIX)[2].partition("/")
         kept = await owned(context, call, response_id)
         if kept is None:
@@ -51,15 +48,6 @@ async def serve_kept(context: Context, call: Call, reply: Reply) -> None:
             body = await _own(context, call, kept, part)
             await delivery.send_whole(200, {**base_headers(turn), "content-type": "application/json"}, body)
             turn.record.outcome = "ok"
-    except (ClientGone, asyncio.CancelledError):
-        turn.record.outcome = "client_closed"
-        if reply.gone or reply.started:
-            raise
-        await fail(turn, delivery, None, Capacity(SHUTTING_DOWN, code="shutting_down"))
-    except Exception as error:  # the root of the request: whatever it is, the client is told
-        await fail(turn, delivery, None, error)
-    finally:
-        close(turn, None)
 
 
 def _not_found(response_id: str) -> ClientMistake:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeAlias
 
 import msgspec
@@ -82,6 +82,27 @@ async def serve(turn: Turn, reply: Reply, make: MakeTry, prepares: Prepare | Non
     finally:
         close(turn, driver)  # first and without an await: a client that leaves now finds nothing left to interrupt
         await delivery.close()
+
+
+@contextlib.asynccontextmanager
+async def answering(turn: Turn, reply: Reply) -> AsyncIterator[Delivery]:
+    """The frame of a request without attempts: what goes wrong inside is told to the client, the record is written.
+
+    Raises:
+        ClientGone, asyncio.CancelledError: nobody listens any more, or the answer has begun.
+    """
+    delivery = Delivery(turn, reply)
+    try:
+        yield delivery
+    except (ClientGone, asyncio.CancelledError):
+        turn.record.outcome = "client_closed"
+        if reply.gone or reply.started:
+            raise
+        await fail(turn, delivery, None, Capacity(SHUTTING_DOWN, code="shutting_down"))
+    except Exception as error:  # the root of the request: whatever it is, the client is told
+        await fail(turn, delivery, None, error)
+    finally:
+        close(turn, None)
 
 
 def prepare(turn: Turn) -> None:
