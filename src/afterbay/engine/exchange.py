@@ -17,7 +17,7 @@ from afterbay.engine.credential import place_of
 from afterbay.engine.delivery import Delivery, Unusable, whole_headers
 from afterbay.engine.meter import Meter
 from afterbay.engine.outbound import Outbound, prepare
-from afterbay.engine.resume import Leg, Spender, doubtful
+from afterbay.engine.resume import Leg, Resumption, Spender, doubtful
 from afterbay.engine.stream import ProviderFailure, Pump
 from afterbay.engine.watchdog import Watchdog
 from afterbay.policy.attempts import Attempts, SetAlarm
@@ -28,6 +28,7 @@ from afterbay.wire.framing import is_framed_alike, is_one_json, splitter_for
 from afterbay.wire.openai_responses.render import kept_answer
 from afterbay.wire.proofs import outgoing
 from afterbay.wire.registry import DIALECTS
+from afterbay.wire.toolcalls.syntax import is_object
 
 IMPLAUSIBLE = "estimated: the provider's token counts cannot be right"
 UNCOUNTED = "estimated: the provider told no token counts"
@@ -53,15 +54,7 @@ async def read_failure(response: UpstreamResponse, dialect: Dialect, relays: boo
         error = dialect.parse_error(response.status, response.headers, body)
     except RecursionError:
         error = dialect.parse_error(response.status, response.headers, b"{}")
-    return ProviderFailure(error, body if relays and _is_object(body) else None)
-
-
-def _is_object(body: bytes) -> bool:
-    """Whether an error's body is a JSON object: a proxy's page, or compressed bytes, are not passed on as one."""
-    try:
-        return isinstance(msgspec.json.decode(body, type=dict[str, msgspec.Raw]), dict)
-    except (ValueError, RecursionError):
-        return False
+    return ProviderFailure(error, body if relays and is_object(body) else None)  # never a proxy's page
 
 
 class Exchange:
@@ -86,7 +79,7 @@ class Exchange:
         self._events: list[Event] = []
         self._calls: Calls | None = None
         self._leg: Leg | None = None
-        self._delivery: Delivery | None = None
+        self._resumption: Resumption | None = None
 
     async def run(self, connect_s: float, delivery: Delivery) -> None:
         """Makes the attempt.
@@ -111,7 +104,7 @@ class Exchange:
             self.is_reading = True
             if response.status != 200:
                 failure = await read_failure(response, self._dialect, self._relays)
-                self._note_refusal(failure.error, delivery)
+                self._note_refusal(failure.error)
                 raise failure
             kind = response.headers.get("content-type", "")
             if self.turn.stream and self._is_stream(kind):
@@ -130,7 +123,7 @@ class Exchange:
 
     def _prepare(self, delivery: Delivery) -> Outbound:
         """The request: the client's, or one that goes on with what the client has already."""
-        resumption = delivery.resumption
+        resumption = self._resumption = delivery.resumption
         if resumption is None or self._machine.current.why != "resume":
             return prepare(self.turn, self.target)
         try:
@@ -141,11 +134,11 @@ class Exchange:
             delivery.take_over(resumption.sent.trail, resumption.sent.checkpoint)
         return self._leg.outbound
 
-    def _note_refusal(self, error: ProviderError, delivery: Delivery) -> None:
+    def _note_refusal(self, error: ProviderError) -> None:
         """A target that does not take a prefill is not asked so again."""
         is_prefill = self._leg is not None and self._leg.form == "prefill"
-        if is_prefill and delivery.resumption is not None and error.status in (400, 422) and _PREFILL(error.message):
-            delivery.resumption.refused(self.target)
+        if is_prefill and self._resumption is not None and error.status in (400, 422) and _PREFILL(error.message):
+            self._resumption.refused(self.target)
 
     def _is_stream(self, kind: str) -> bool:
         """Whether an answer of this content type comes in events. JSON is a whole one, unless it is Gemini's array."""
@@ -171,10 +164,8 @@ class Exchange:
             hides_usage,
             self._outgoing,
             self._calls,
-            delivery.resumption,
             self._leg,
         )
-        self._delivery = delivery
         await self._pump.run(response, self.target)
         await self._end_stream(delivery)
         await self._pump.let_go(response)
@@ -227,7 +218,7 @@ class Exchange:
         try:
             self._events = self._dialect.parse_answer(self._whole, self.turn.call.id.removeprefix("req_"))
         except (ValueError, RecursionError) as error:
-            passes = self._relays and not self.turn.stream and _is_object(self._whole)
+            passes = self._relays and not self.turn.stream and is_object(self._whole)
             if not (passes and isinstance(error, msgspec.ValidationError)):
                 text = f"its answer is not {self._dialect.name}: {error}"[:300]
                 raise ProviderFailure(ProviderError("server", text, code="bad_answer")) from None
@@ -316,9 +307,9 @@ class Exchange:
         """What the client learns of the attempt beside the final usage of a translated answer."""
         note: dict[str, object] = {"provider": self.target.provider, "model": self.target.name}
         writers: list[Spender] = [self]
-        if self._leg is not None and self._delivery is not None and self._delivery.resumption is not None:
+        if self._leg is not None and self._resumption is not None:
             note["resumed"] = True
-            writers = self._delivery.resumption.writers
+            writers = self._resumption.writers
         costs = [writer.cost_picousd() for writer in writers]
         known = [cost for cost in costs if cost is not None]
         if len(known) == len(costs):
@@ -330,10 +321,9 @@ class Exchange:
 
     def commit(self) -> None:
         """See `afterbay.engine.stream.Pace`."""
-        if self._pump is not None and self._pump.sent is not None and self._delivery is not None:
-            resumption = self._delivery.resumption
-            if resumption is not None:
-                resumption.begin(self._pump.sent, self)
+        sent = self._pump.sent if self._pump is not None else None
+        if self._resumption is not None and sent is not None:
+            self._resumption.begin(sent, self)
         now = self.last_output_s = self._clock.monotonic()
         if self.trial is not None:
             self.trial.answered(now, whole=self._pump is None)

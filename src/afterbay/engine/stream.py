@@ -20,7 +20,7 @@ from afterbay.core.event import OUTPUT, Event, Failed
 from afterbay.engine.calls import Calls
 from afterbay.engine.delivery import Delivery, Unusable
 from afterbay.engine.meter import Meter
-from afterbay.engine.resume import Leg, Resumption, Sent, doubtful
+from afterbay.engine.resume import Leg, Sent, doubtful
 from afterbay.ports import TransportError, UpstreamResponse
 from afterbay.wire.dialect import Dialect
 from afterbay.wire.framing import Splitter
@@ -83,11 +83,11 @@ class Pump:
         hides_usage: bool = False,
         outgoing: Callable[[list[Event]], list[Event]] = list,
         calls: Calls | None = None,
-        resumption: Resumption | None = None,
         leg: Leg | None = None,
     ) -> None:
         self.sent: Sent | None = None
         """What the client gets; None: nobody would go on with it."""
+        resumption = delivery.resumption
         if resumption is not None:
             trail = dialect.trail() if relays and dialect.trail is not None else None
             before = resumption.sent.checkpoint if leg is not None and resumption.sent is not None else None

@@ -52,7 +52,7 @@ class _Refused(Exception):
     """The text cannot be told."""
 
 
-def is_object(text: str) -> bool:
+def is_object(text: str | bytes) -> bool:
     """Whether `text` is a JSON object as it stands."""
     try:
         _OBJECT.decode(text)
