@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from afterbay.core.event import (
@@ -29,22 +29,10 @@ from afterbay.core.usage import Usage
 from afterbay.wire.anthropic_messages import DIALECT
 from afterbay.wire.dialect import Head
 from wire.anthropic_support import check_grammar, parse_stream
+from wire.drawn import counts, few, json_objects, names, pieces, words
 
 HEAD = Head(seed="s", model="m", input_tokens=7)
-few = settings(max_examples=150, deadline=None)
-words = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
 solid = words.filter(lambda text: bool(text.strip()))
-names = st.from_regex(r"[a-z]{1,8}", fullmatch=True)
-counts = st.integers(0, 10**6)
-objects = st.dictionaries(
-    names, st.one_of(words, st.integers(-9, 9), st.none(), st.lists(words, max_size=2)), max_size=3
-)
-json_objects = objects.map(lambda value: msgspec.json.encode(value).decode())
-
-
-def pieces(draw: st.DrawFn, text: str) -> list[str]:
-    cut = draw(st.integers(0, len(text)))
-    return [part for part in (text[:cut], text[cut:]) if part]
 
 
 @st.composite

@@ -31,6 +31,7 @@ from afterbay.wire.dialect import Dialect, Head
 from afterbay.wire.gemini import ARRAY_DIALECT
 from afterbay.wire.registry import DIALECTS
 from afterbay.wire.sse import Splitter
+from wire.drawn import pieces
 
 ARRAY = "gemini, as a JSON array"
 SPOKEN = {name: DIALECTS[name] for name in GRAMMARS if name in DIALECTS} | {ARRAY: ARRAY_DIALECT}
@@ -45,11 +46,6 @@ ARGUMENTS = st.dictionaries(WORDS, VALUES, max_size=3).map(lambda value: msgspec
 COUNTS = st.integers(0, 10**6)
 FINISHES = ["stop", "stop_sequence", "length", "tool_calls", "content_filter", "pause", "error"]
 SIGNATURES = st.sampled_from(["aGk=", "no base64"])
-
-
-def pieces(draw: st.DrawFn, text: str) -> list[str]:
-    cut = draw(st.integers(0, len(text)))
-    return [part for part in (text[:cut], text[cut:]) if part]
 
 
 def choice_of(draw: st.DrawFn, choice: int) -> list[Event]:

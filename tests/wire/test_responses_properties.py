@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,22 +29,10 @@ from afterbay.core.usage import Usage
 from afterbay.wire.dialect import Head
 from afterbay.wire.openai_responses import DIALECT
 from afterbay.wire.sse import Splitter
+from wire.drawn import counts, few, json_objects, names, pieces, words
 from wire.responses_support import check_grammar, parse_stream, sdk_stream
 
 HEAD = Head(seed="s", model="m")
-few = settings(max_examples=150, deadline=None)
-words = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
-names = st.from_regex(r"[a-z]{1,8}", fullmatch=True)
-counts = st.integers(0, 10**6)
-objects = st.dictionaries(
-    names, st.one_of(words, st.integers(-9, 9), st.none(), st.lists(words, max_size=2)), max_size=3
-)
-json_objects = objects.map(lambda value: msgspec.json.encode(value).decode())
-
-
-def pieces(draw: st.DrawFn, text: str) -> list[str]:
-    cut = draw(st.integers(0, len(text)))
-    return [part for part in (text[:cut], text[cut:]) if part]
 
 
 @st.composite
