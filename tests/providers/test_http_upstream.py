@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import re
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TypeAlias
 
@@ -12,7 +14,8 @@ import pytest
 
 from afterbay.config.snapshot import Provider
 from afterbay.core.secret import Secret
-from afterbay.ports import TransportError
+from afterbay.ports import TransportError, UpstreamResponse
+from afterbay.providers.inflate import MOST_AT_ONCE
 from afterbay.providers.upstream import HttpUpstream
 
 Serve: TypeAlias = Callable[[int, int, asyncio.StreamWriter], Awaitable[bool]]
@@ -133,6 +136,65 @@ async def test_a_body_whose_framing_turns_wrong_breaks_at_once(wrong: bytes) -> 
             await response.read_all(100)
         response.close()
         is_over.set()
+
+
+PLAIN = b'{"text": "' + b"ab" * 400_000 + b'"}'
+
+
+def compressed(how: str) -> bytes:
+    """`PLAIN` as an answer compressed so."""
+    body = gzip.compress(PLAIN) if "gzip" in how else zlib.compress(PLAIN)
+    return f"HTTP/1.1 200 OK\r\ncontent-encoding: {how}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+
+
+@pytest.mark.parametrize("size", [7, 1 << 20])
+@pytest.mark.parametrize("how", ["gzip", "x-gzip", "GZIP", "deflate"])
+async def test_a_body_that_is_compressed_unasked_is_unpacked(how: str, size: int) -> None:
+    async def serve(number: int, request: int, writer: asyncio.StreamWriter) -> bool:
+        answer = compressed(how)
+        for at in range(0, len(answer), size):
+            writer.write(answer[at : at + size])
+            await writer.drain()
+        return True
+
+    async with provider(serve) as (upstream, seen):
+        assert await post(upstream) == PLAIN
+        response = await upstream.post("/chat/completions", b"{}", {}, 1.0)
+        pieces = [piece async for piece in _pieces(response)]
+        response.close()
+    assert b"".join(pieces) == PLAIN
+    assert max(len(piece) for piece in pieces) <= MOST_AT_ONCE, "a bomb goes off in pieces"
+    assert seen == [1, 1], "the connection is used again"
+
+
+async def _pieces(response: UpstreamResponse) -> AsyncIterator[bytes]:
+    while piece := await response.read():
+        yield piece
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+async def test_a_body_that_is_not_compressed_as_it_says_is_a_broken_answer(is_whole: bool) -> None:
+    async def serve(number: int, request: int, writer: asyncio.StreamWriter) -> bool:
+        body = b'{"plain": 1}' if is_whole else gzip.compress(PLAIN)[:100]
+        head = f"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+        return True
+
+    async with provider(serve) as (upstream, _):
+        with pytest.raises(TransportError, match="compressed"):
+            await post(upstream)
+
+
+async def test_a_bomb_is_an_answer_that_is_too_large() -> None:
+    async def serve(number: int, request: int, writer: asyncio.StreamWriter) -> bool:
+        body = gzip.compress(bytes(64 << 20))
+        head = f"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+        return True
+
+    async with provider(serve) as (upstream, _):
+        with pytest.raises(TransportError, match=r"limits\.answer_bytes"):
+            await post(upstream)
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 429, 500])

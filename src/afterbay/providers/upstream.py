@@ -25,6 +25,7 @@ from afterbay.config.snapshot import Provider
 from afterbay.ports import Credential, SocketRefused, TransportError, UpstreamResponse, UpstreamSocket
 from afterbay.providers.auth import key_headers
 from afterbay.providers.broken import broken, unsent
+from afterbay.providers.inflate import inflater_for
 from afterbay.providers.keys import ProviderKeys, Told
 from afterbay.providers.raw import RawResponse, clean_headers, cut
 from afterbay.providers.signer import Signer
@@ -57,7 +58,7 @@ _is_reused: ContextVar[bool] = ContextVar("is_reused", default=False)
 class HttpResponse:
     """An answer of a provider. See `afterbay.ports.UpstreamResponse`."""
 
-    __slots__ = ("_response", "_secrets", "credential", "headers", "status")
+    __slots__ = ("_inflater", "_response", "_secrets", "credential", "headers", "status")
 
     def __init__(
         self,
@@ -70,29 +71,39 @@ class HttpResponse:
         self._secrets = secrets
         self.status: int = response.status
         self.headers: Mapping[str, str] = response.headers
+        self._inflater = inflater_for(response.headers)
 
     async def read(self) -> bytes:
         """The next bytes as they come; empty at the end."""
+        return self._clean(await self._next())
+
+    async def _next(self) -> bytes:
+        content, inflater = self._response.content, self._inflater
         try:
-            data = await self._response.content.readany()
+            if inflater is None:
+                return await content.readany()
+            piece = inflater.feed(b"")
+            while not piece:
+                data = await content.readany()
+                if not data:
+                    inflater.end()
+                    return b""
+                piece = inflater.feed(data)
+            return piece
         except (aiohttp.ClientError, OSError) as error:
             raise broken(error) from error
-        return self._clean(data)
 
     async def read_all(self, limit_bytes: int) -> bytes:
         """The whole body, at most `limit_bytes`."""
         content, pieces, size = self._response.content, list[bytes](), 0
-        try:
-            while data := await content.readany():
-                pieces.append(data)
-                size += len(data)
-                if size > limit_bytes:
-                    text = f"an answer of over {limit_bytes} bytes (limits.answer_bytes)"
-                    raise TransportError(text, connected=True, code="answer_too_large")
-                if content.at_eof():
-                    break
-        except (aiohttp.ClientError, OSError) as error:
-            raise broken(error) from error
+        while data := await self._next():
+            pieces.append(data)
+            size += len(data)
+            if size > limit_bytes:
+                text = f"an answer of over {limit_bytes} bytes (limits.answer_bytes)"
+                raise TransportError(text, connected=True, code="answer_too_large")
+            if self._inflater is None and content.at_eof():
+                break
         return self._clean(b"".join(pieces))
 
     def _clean(self, data: bytes) -> bytes:
