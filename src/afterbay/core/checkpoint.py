@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -18,6 +19,9 @@ from afterbay.core.event import (
     ToolCallDelta,
     ToolCallStarted,
 )
+
+Form: TypeAlias = Literal["again", "prefill", "replay", "instruct", "step_back"]
+"""How somebody is asked to go on. What each says is decided in `afterbay.policy.resume`."""
 
 MOST_CHARS = 4 << 20
 """A longer answer is not kept, and so cannot be gone on with."""

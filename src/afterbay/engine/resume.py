@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from afterbay.core.checkpoint import Checkpoint
+from afterbay.core.checkpoint import Checkpoint, Form
 from afterbay.core.decision import Target
 from afterbay.core.errors import ProviderError
 from afterbay.core.event import BlockBreak, Event, UsageSeen
@@ -20,7 +20,7 @@ from afterbay.core.request import ChatRequest
 from afterbay.core.usage import Usage
 from afterbay.engine.context import Turn
 from afterbay.engine.outbound import Outbound, prepare, rebuild
-from afterbay.policy.resume import DOUBTFUL, Form, Wish, continuation, continued, quote, refusal, stem, wish_of
+from afterbay.policy.resume import DOUBTFUL, Wish, continuation, continued, quote, refusal, stem, wish_of
 from afterbay.wire.dialect import Trail
 from afterbay.wire.joint import Joint
 from afterbay.wire.openai_chat.prefill import as_prefill

@@ -25,13 +25,12 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from afterbay.core.checkpoint import Checkpoint
+from afterbay.core.checkpoint import Checkpoint, Form
 from afterbay.core.decision import Target
 from afterbay.core.message import Message, Text
 from afterbay.core.request import ChatRequest
 from afterbay.policy.quantity import estimate_text
 
-Form: TypeAlias = Literal["again", "prefill", "replay", "instruct", "step_back"]
 Mode: TypeAlias = Literal["off", "safe", "on"]
 
 DOUBTFUL = "continuation_doubtful"

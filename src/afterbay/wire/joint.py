@@ -8,11 +8,10 @@ something else was; before that it is, as a block of its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import msgspec
 
-from afterbay.core.checkpoint import Checkpoint, SentCall
+from afterbay.core.checkpoint import Checkpoint, Form, SentCall
 from afterbay.core.event import (
     OUTPUT,
     BlockBreak,
@@ -26,8 +25,6 @@ from afterbay.core.event import (
     ToolCallStarted,
 )
 from afterbay.wire.seam import Doubtful, Seam
-
-Form = Literal["again", "prefill", "replay", "instruct", "step_back"]
 
 
 class Joint:
