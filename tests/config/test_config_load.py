@@ -14,7 +14,7 @@ import pytest
 from afterbay.config.document import FILE_LIMIT_BYTES, expand, find_config
 from afterbay.config.load import Document, load, parse, seconds
 from afterbay.config.problem import ConfigError, child
-from afterbay.config.schema import Config, Seconds
+from afterbay.config.schema import Config, HedgeConfig, Seconds
 from afterbay.core.words import nearest
 
 P = "providers: {p: {kind: openai, base_url: 'http://h/v1'}}\n"
@@ -243,7 +243,7 @@ def test_the_example_of_the_interface_loads_whole(example: str, keys: Mapping[st
     assert config.models["llama_8b"].deployments[1].weight == 2
     assert config.routes["auto"].timeouts.total == 300
     assert config.routes["auto"].cache == {"exact": "1h", "semantic": {"threshold": 0.95, "ttl": "1h"}}
-    assert config.routes["auto"].hedge == {"after": "p95", "max_extra_cost": 0.05}
+    assert config.routes["auto"].hedge == HedgeConfig(after="p95", max_extra_cost=0.05)
     assert config.policies.health is not None
     assert config.policies.health.latency_p95 == 0.5
     assert config.state.retention == 30 * 86400

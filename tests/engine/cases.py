@@ -33,7 +33,7 @@ def gateway(
     Without `limits` there are as many attempts as scripts: who fails with its last one is not tried again.
     """
     if limits is None:
-        limits = msgspec.structs.replace(LIMITS, max_attempts=min(LIMITS.max_attempts, sum(map(len, scripts))))
+        limits = msgspec.structs.replace(LIMITS, max_attempts=max(1, min(LIMITS.max_attempts, sum(map(len, scripts)))))
     names = "abcd"[: len(scripts)]
     dialects = spoken if isinstance(spoken, tuple) else (spoken,) * len(scripts)
     targets = [

@@ -117,7 +117,7 @@ def test_the_log_and_the_reloads_are_shown(metrics: Metrics) -> None:
 
 
 def test_retries_refused_keys_and_alerts_are_shown(metrics: Metrics) -> None:
-    metrics.watch_attempts(lambda: 2.0, lambda: 5.0, {"quota": lambda: 1.0})
+    metrics.watch_attempts(lambda: 2.0, lambda: 5.0, {"quota": lambda: 1.0}, {"share": lambda: 4.0})
     metrics.allow([], [], ["openai"], [])
     metrics.keys_refused("openai", 2)
     metrics.keys_refused("unheard-of", 1)
@@ -135,7 +135,7 @@ def test_two_gateways_in_a_process_do_not_meet(metrics: Metrics) -> None:
 
 
 def test_every_metric_has_a_name_of_ours_or_of_the_conventions(metrics: Metrics) -> None:
-    assert len(names(metrics)) == 21
+    assert len(names(metrics)) == 22
     assert all(name.startswith(("afterbay_", "gen_ai_server_")) for name in names(metrics))
 
 

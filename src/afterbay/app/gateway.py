@@ -90,11 +90,12 @@ class RunningGateway:
         self.health = Health(snapshot.health, seed)
         self.context = Context(self._fleet(snapshot), clock, SystemEntropy(), self.log, self._responses, seed)
         self.metrics.open_streams.set_function(lambda: self.context.open_streams)
-        retries, alerts = self.context.retries, self.context.alerts
+        retries, hedges, alerts = self.context.retries, self.context.hedges, self.context.alerts
         self.metrics.watch_attempts(
             lambda: retries.retrying,
             lambda: retries.denied,
             {cause: partial(alerts.count, cause) for cause in CAUSES},
+            {reason: partial(hedges.denied.__getitem__, reason) for reason in hedges.denied},
         )
         self.metrics.watch_health(self._states, lambda: self.context.fleet.queues)
         pages = Pages(self.context, self.why_not_ready, self.metrics.render, self._find_record)

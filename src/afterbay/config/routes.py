@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, TypeAlias
 
 import msgspec
 
-from afterbay.config.load import Document
+from afterbay.config.load import Document, seconds
 from afterbay.config.problem import Problem, child, did_you_mean
-from afterbay.config.schema import RouteConfig, Timeouts
+from afterbay.config.schema import HedgeConfig, RouteConfig, Timeouts
 from afterbay.config.schema import Rules as RulesConfig
+from afterbay.policy.hedge import Hedging
 from afterbay.policy.plan import Compliance, Limits, Route, Rules
 
 LookUp: TypeAlias = Callable[[str, str, bool], str | None]
@@ -63,6 +65,7 @@ def resolve_route(
         tool_repair=merged.tool_repair or base.tool_repair,
         tool_reask=merged.tool_reask == 1,
         resume=merged.resume or "safe",
+        hedge=_hedge(document, where("hedge"), merged.hedge, problems),
         tool_order={name: frozenset(needs) for name, needs in merged.tool_order.items()},
     )
 
@@ -120,6 +123,29 @@ def _limits(document: Document, path: str, route: RouteConfig, problems: list[Pr
         total_s=_or(times.total, base.total_s),
         hold_s=_or(route.hold, base.hold_s),
         max_attempts=base.max_attempts if route.max_attempts is None else route.max_attempts,
+    )
+
+
+_PERCENTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?)", re.IGNORECASE).fullmatch
+
+
+def _hedge(document: Document, path: str, hedge: HedgeConfig | None, problems: list[Problem]) -> Hedging | None:
+    """When a second attempt is made; None: never."""
+    if hedge is None or not hedge.max_share or not hedge.max_extra_cost:
+        return None
+    found = _PERCENTILE(hedge.after.strip())
+    percentile = float(found[1]) / 100 if found is not None else None
+    after_s = seconds(hedge.after) if found is None else None
+    if percentile == 0 or (percentile is None and after_s is None):
+        what = f"`{hedge.after}` is neither a percentile nor a duration"
+        problems.append(document.problem(f"{path}.after", what, "such as p95, or 500ms", ""))
+        return None
+    return Hedging(
+        after_s=float(after_s) if after_s is not None else None,
+        percentile=percentile,
+        width=hedge.width,
+        max_extra_cost=hedge.max_extra_cost,
+        max_share=hedge.max_share,
     )
 
 

@@ -55,6 +55,8 @@ Count: TypeAlias = Annotated[int, msgspec.Meta(gt=0)]
 AtMostOnce: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1)]
 Factor: TypeAlias = Annotated[float, msgspec.Meta(gt=0)]
 Share: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Ratio: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
+Several: TypeAlias = Annotated[int, msgspec.Meta(ge=2, le=16)]
 Dollars: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
 
 
@@ -218,6 +220,20 @@ class Rules(Section, frozen=True):
     )
 
 
+class HedgeConfig(Section, frozen=True):
+    """A second attempt on another target while the first is silent. Within caps over the route's last hour."""
+
+    after: Annotated[
+        str,
+        Doc(description="A percentile of the target's own times to first output, such as `p95`, or a duration."),
+    ]
+    width: Annotated[Several, Doc(description="Attempts at once, at most.")] = 2
+    max_extra_cost: Annotated[
+        Ratio, Doc(description="What attempts that lost may cost, as a share of the route's spend. 0: no hedges.")
+    ] = 0.05
+    max_share: Annotated[Ratio, Doc(description="Hedges, as a share of the route's requests. 0: no hedges.")] = 0.05
+
+
 class RouteConfig(Section, frozen=True):
     """How requests by this name are served. `defaults` takes the same keys and holds for all routes and aliases."""
 
@@ -271,7 +287,7 @@ class RouteConfig(Section, frozen=True):
         None
     )
     slo: Annotated[dict[str, str] | None, Doc(description="Service level to hold, such as `ttft_p95: 200ms`.")] = None
-    hedge: Annotated[dict[str, str | float | int] | None, Doc(description="When to race a second attempt.")] = None
+    hedge: Annotated[HedgeConfig | None, Doc(description="When to race a second attempt.")] = None
     resume: Annotated[
         Literal["off", "safe", "on"] | None, Doc(description="Whether a cut stream is continued. Default: safe.")
     ] = None
@@ -403,7 +419,6 @@ NOT_BUILT: tuple[str, ...] = (
     "confidence",
     "optimize",
     "slo",
-    "hedge",
     "cascade",
     "overflow",
     "cache",

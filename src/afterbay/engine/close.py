@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from afterbay.core.usage import Usage
 from afterbay.engine.context import Turn
+from afterbay.engine.hedging import assumed_usage, learn
 
 if TYPE_CHECKING:
     from afterbay.engine.attempt import Driver
@@ -34,15 +35,19 @@ def _settle(turn: Turn, driver: Driver) -> None:
     record.attempts = attempts
     repairs = [attempt for attempt in attempts if attempt.why == "repair"]  # they have their usage already
     known = all(attempt.cost_picousd is not None for attempt in repairs)
-    tried = [attempt for attempt in attempts if attempt.why != "repair"]
-    for attempt, exchange in zip(tried, driver.exchanges, strict=False):
-        attempt.usage, attempt.cost_picousd = exchange.usage(), exchange.cost_picousd()
+    for number, exchange in driver.exchanges.items():
+        attempt = attempts[number]
+        attempt.usage = exchange.usage() or assumed_usage(turn, attempt)
+        attempt.cost_picousd = exchange.target.cost_picousd(attempt.usage)
         if attempt.usage is None and attempt.outcome in ("error", "rate_limit", "connection"):
             attempt.cost_picousd = 0  # providers do not bill an error
         known = known and attempt.cost_picousd is not None
+    if driver.hedge is not None:
+        learn(turn, driver.hedge, attempts)
     if not driver.exchanges:
         return
-    winner = driver.exchanges[-1] if driver.delivered is None else driver.exchanges[driver.delivered]
+    last = driver.machine.current.number
+    winner = driver.exchanges[last if driver.delivered is None else driver.delivered]
     record.model, record.provider, record.upstream_model = (
         winner.target.alias,
         winner.target.provider,
@@ -51,8 +56,8 @@ def _settle(turn: Turn, driver: Driver) -> None:
     record.finish = winner.finish()
     record.usage = _sum([attempt.usage for attempt in attempts if attempt.usage is not None])
     record.cost_picousd = sum(attempt.cost_picousd or 0 for attempt in attempts) if known else None
-    began = [attempt.first_token_s for attempt in tried if attempt.why != "resume"]
-    record.ttft_s = began[-1]
+    began = [attempts[number] for number in driver.exchanges if attempts[number].why != "resume"]
+    record.ttft_s = next((one.first_token_s for one in began if one.first_token_s is not None), None)
 
 
 def _sum(found: list[Usage]) -> Usage | None:

@@ -15,6 +15,7 @@ from afterbay.core.message import Text, ToolResult, ToolUse
 from afterbay.core.request import ChatRequest, EmbedRequest
 from afterbay.engine.alerts import Alerts
 from afterbay.engine.fleet import Fleet
+from afterbay.policy.hedge import Hedges
 from afterbay.policy.lanes import Priority
 from afterbay.policy.plan import Route
 from afterbay.policy.quantity import estimate_text
@@ -42,6 +43,7 @@ class Context:
         self.makers = Makers()
         """Whose proofs were relayed of late."""
         self.retries = RetryBudget()
+        self.hedges = Hedges()
         self.alerts = Alerts()
         self.open_streams = 0
         """Streams that are being sent now."""

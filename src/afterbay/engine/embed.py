@@ -31,7 +31,7 @@ ERRORS_AS = {embeds: chats for chats, embeds in EMBEDS_AS.items()}
 class EmbedExchange(WholeTry):
     """One attempt to have texts embedded by one target."""
 
-    async def run(self, connect_s: float, delivery: Delivery) -> None:
+    async def run(self, delivery: Delivery) -> None:
         """Makes the attempt.
 
         Raises:
@@ -52,7 +52,7 @@ class EmbedExchange(WholeTry):
             turn.warnings += [f"dropped: {name}" for name in built.losses]
         path, body = addressed(turn, target, built.path, built.body)
         built = msgspec.structs.replace(built, path=path, body=body)
-        answer = await self._ask(built, connect_s, DIALECTS[ERRORS_AS[target.dialect]], relays=relays)
+        answer = await self._ask(built, DIALECTS[ERRORS_AS[target.dialect]], relays=relays)
         try:
             vectors, self._usage = dialect.parse_answer(answer)
         except (ValueError, RecursionError) as error:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import msgspec
 
-from afterbay.core.decision import Target
 from afterbay.core.errors import GatewayError, ProviderError
 from afterbay.core.event import Event, TextDelta, UsageSeen, fold
 from afterbay.core.usage import Usage, microusd
@@ -20,7 +20,7 @@ from afterbay.engine.outbound import Outbound, prepare
 from afterbay.engine.resume import Leg, Resumption, Spender, doubtful
 from afterbay.engine.stream import ProviderFailure, Pump
 from afterbay.engine.watchdog import Watchdog
-from afterbay.policy.attempts import Attempts, SetAlarm
+from afterbay.policy.attempts import Attempts, Cancel, SetAlarm, Start
 from afterbay.policy.condition import Trial
 from afterbay.ports import Credential, UpstreamResponse
 from afterbay.wire.dialect import Dialect
@@ -57,13 +57,19 @@ async def read_failure(response: UpstreamResponse, dialect: Dialect, relays: boo
     return ProviderFailure(error, body if relays and is_object(body) else None)  # never a proxy's page
 
 
+def nobody(_number: int) -> None:
+    """Calls nobody off: the attempt runs alone."""
+
+
 class Exchange:
     """One attempt at one target. `last_output_s` is monotonic; `is_reading`: the headers have come."""
 
-    def __init__(self, turn: Turn, target: Target, machine: Attempts, dog: Watchdog) -> None:
+    def __init__(self, turn: Turn, start: Start, machine: Attempts, dog: Watchdog) -> None:
         self.turn = turn
-        self.target = target
+        self.start = start
+        self.target = target = start.target
         self.trial: Trial | None = None
+        self.call_off: Callable[[int], None] = nobody
         self.meter = Meter()
         self.is_reading = False
         self.credential: Credential | None = None
@@ -80,8 +86,9 @@ class Exchange:
         self._calls: Calls | None = None
         self._leg: Leg | None = None
         self._resumption: Resumption | None = None
+        self._delivery: Delivery | None = None
 
-    async def run(self, connect_s: float, delivery: Delivery) -> None:
+    async def run(self, delivery: Delivery) -> None:
         """Makes the attempt.
 
         Raises:
@@ -90,6 +97,7 @@ class Exchange:
             Unusable: a complete answer that is not good enough; `deliver_spare` may still deliver it.
             ClientGone: the client hung up.
         """
+        self._delivery = delivery
         outbound = self._prepare(delivery)
         self._relays = self._relays and outbound.relays
         relays = self._relays and self._leg is None
@@ -97,10 +105,11 @@ class Exchange:
         if rules is not None:
             self._calls = Calls(self.turn, self.target, self._dialect, self._machine, rules)
         upstream = self.turn.fleet.upstream(self.target)
-        response = await upstream.post(outbound.path, outbound.body, outbound.headers, connect_s)
+        response = await upstream.post(outbound.path, outbound.body, outbound.headers, self.start.connect_s)
         try:
             self.credential = response.credential
-            self._machine.headers(self._clock.monotonic(), response.status, place_of(self.credential))
+            key = place_of(self.credential)
+            self._machine.headers(self._clock.monotonic(), response.status, key, self.start.number)
             self.is_reading = True
             if response.status != 200:
                 failure = await read_failure(response, self._dialect, self._relays)
@@ -109,7 +118,7 @@ class Exchange:
             kind = response.headers.get("content-type", "")
             if self.turn.stream and self._is_stream(kind):
                 passes = relays and self._calls is None and self._is_framed_alike(kind)
-                self._relays = delivery.relays = passes
+                self._relays = passes
                 await self._stream(response, delivery, outbound.hides_usage)
             elif self._leg is not None:
                 raise ProviderFailure(doubtful("it came whole and not as a stream"))
@@ -124,7 +133,7 @@ class Exchange:
     def _prepare(self, delivery: Delivery) -> Outbound:
         """The request: the client's, or one that goes on with what the client has already."""
         resumption = self._resumption = delivery.resumption
-        if resumption is None or self._machine.current.why != "resume":
+        if resumption is None or self._machine.attempts[self.start.number].why != "resume":
             return prepare(self.turn, self.target)
         try:
             self._leg = resumption.leg(self.target)
@@ -243,6 +252,7 @@ class Exchange:
         if self.meter.finish != "content_filter":
             self.turn.warnings.append("the answer did not pass validation, and no other target gave a better one")
         if self._pump is not None:
+            delivery.relays = self._relays
             await self._pump.deliver_held(self.target)
             await self._end_stream(delivery)
         else:
@@ -327,9 +337,13 @@ class Exchange:
         now = self.last_output_s = self._clock.monotonic()
         if self.trial is not None:
             self.trial.answered(now, whole=self._pump is None)
-        for action in self._machine.first_output(now):
+        if self._pump is not None and self._delivery is not None:
+            self._delivery.relays = self._relays
+        for action in self._machine.first_output(now, self.start.number):
             if isinstance(action, SetAlarm):
                 self._dog.set(action.at_s)
+            elif isinstance(action, Cancel):
+                self.call_off(action.number)
 
     def before_write(self) -> None:
         """See `afterbay.engine.stream.Pace`."""

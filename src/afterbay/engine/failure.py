@@ -34,7 +34,7 @@ class Failure(msgspec.Struct, frozen=True):
 
 def explain(gave_up: GaveUp, attempts: list[Attempt], longest_wait_s: float) -> Failure:
     """The error that the client sees. A provider's Retry-After is passed on up to `longest_wait_s`."""
-    last = gave_up.last
+    last, attempts = gave_up.last, [one for one in attempts if one.outcome != "cancelled"]  # who lost a race is no news
     if gave_up.deadline or last is None:
         text = f"The request's time is over after {len(attempts)} attempt(s)"
         text += f"; the last one: {last.message}." if last is not None else "."

@@ -25,6 +25,11 @@ class Gate:
         """How many wait."""
         return self._lanes.waiting
 
+    @property
+    def has_room(self) -> bool:
+        """Whether a request would get in without waiting."""
+        return self._lanes.has_room
+
     def is_full(self, priority: Priority) -> bool:
         """Whether a request would be turned away at once."""
         return self._lanes.is_full(priority)

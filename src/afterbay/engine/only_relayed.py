@@ -114,7 +114,7 @@ def _moderator(turn: Turn) -> str:
 class RelayedExchange(WholeTry):
     """One attempt at one target, of its client's own protocol."""
 
-    async def run(self, connect_s: float, delivery: Delivery) -> None:
+    async def run(self, delivery: Delivery) -> None:
         """Makes the attempt.
 
         Raises:
@@ -127,7 +127,7 @@ class RelayedExchange(WholeTry):
         body = relayed_body(turn, target) if has_model else turn.call.body
         path, body = addressed(turn, target, operation.path, body)
         built = Built(path, body, forwarded(turn.call, dialect.name))
-        answer = await self._ask(built, connect_s, dialect, relays=True)
+        answer = await self._ask(built, dialect, relays=True)
         self._read(answer, operation)
         await self._deliver(delivery, answer)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from afterbay.core.decision import Target
+from collections.abc import Callable
+
 from afterbay.core.usage import Usage
 from afterbay.engine.context import Turn
 from afterbay.engine.credential import place_of
 from afterbay.engine.delivery import Delivery, whole_headers
-from afterbay.engine.exchange import read_failure
+from afterbay.engine.exchange import nobody, read_failure
 from afterbay.engine.watchdog import Watchdog
-from afterbay.policy.attempts import Attempts
+from afterbay.policy.attempts import Attempts, Start
 from afterbay.policy.condition import Trial
 from afterbay.ports import Credential
 from afterbay.wire.dialect import Built, Dialect
@@ -18,9 +19,11 @@ from afterbay.wire.dialect import Built, Dialect
 class WholeTry:
     """One attempt at one target; see `afterbay.engine.attempt.Try`. Who asks gives it its `run`."""
 
-    def __init__(self, turn: Turn, target: Target, machine: Attempts, dog: Watchdog) -> None:
+    def __init__(self, turn: Turn, start: Start, machine: Attempts, dog: Watchdog) -> None:
         self.turn = turn
-        self.target = target
+        self.start = start
+        self.target = start.target
+        self.call_off: Callable[[int], None] = nobody
         self.trial: Trial | None = None
         self.is_reading = False
         self.credential: Credential | None = None
@@ -29,7 +32,7 @@ class WholeTry:
         self._dog = dog
         self._usage: Usage | None = None
 
-    async def _ask(self, built: Built, connect_s: float, errors: Dialect, *, relays: bool) -> bytes:
+    async def _ask(self, built: Built, errors: Dialect, *, relays: bool) -> bytes:
         """The answer to a request whose path follows the provider's base URL. `errors`: the dialect of its errors,
         which is the client's own where it `relays`.
 
@@ -38,10 +41,14 @@ class WholeTry:
             TransportError: no connection, or it broke.
         """
         turn = self.turn
-        response = await turn.fleet.upstream(self.target).post(built.path, built.body, built.headers, connect_s)
+        response = await turn.fleet.upstream(self.target).post(
+            built.path, built.body, built.headers, self.start.connect_s
+        )
         try:
             self.credential = response.credential
-            self._machine.headers(turn.context.clock.monotonic(), response.status, place_of(self.credential))
+            self._machine.headers(
+                turn.context.clock.monotonic(), response.status, place_of(self.credential), self.start.number
+            )
             self.is_reading = True
             if response.status != 200:
                 raise await read_failure(response, errors, relays)
@@ -55,7 +62,7 @@ class WholeTry:
         now = turn.context.clock.monotonic()
         if self.trial is not None:
             self.trial.answered(now, whole=True)
-        self._machine.first_output(now)
+        self._machine.first_output(now, self.start.number)
         self._dog.due_s = turn.deadline_s  # a client that reads slowly is not the target's delay
         headers = whole_headers(turn, self.target, len(self._machine.attempts), self.cost_picousd())
         await delivery.send_whole(200, headers, answer)

@@ -32,9 +32,14 @@ class Lanes(Generic[T]):
         """How many wait."""
         return sum(map(len, self._waiting.values()))
 
+    @property
+    def has_room(self) -> bool:
+        """Whether a place is free and nobody waits."""
+        return self.taken < self._places and not self.waiting
+
     def take(self) -> bool:
         """Takes a place, if one is free and nobody waits."""
-        if self.taken >= self._places or self.waiting:
+        if not self.has_room:
             return False
         self.taken += 1
         return True

@@ -25,11 +25,11 @@ Sources: Envoy `outlier_detection.proto` (v1.40) for signs and the count of five
 
 from __future__ import annotations
 
-import math
 from typing import Literal, TypeAlias
 
 from afterbay.core.errors import ErrorKind, ProviderError
 from afterbay.policy.plan import HealthRules
+from afterbay.policy.quantile import Histogram
 from afterbay.policy.slices import Slices
 
 Evidence: TypeAlias = Literal["ok", "failed", "unreached", "nothing", "left"]
@@ -49,9 +49,6 @@ SLOW_SHARE = 0.05
 LIMIT_FACTOR = 3.0
 LEARNED_AFTER = 50
 KEPT = 1000
-
-_FIRST_S, _GROWTH, _STEPS = 0.005, 1.2, 64
-_LOG_GROWTH = math.log(_GROWTH)
 
 _EVIDENCE: dict[ErrorKind, Evidence] = {
     "server": "failed",
@@ -83,42 +80,25 @@ class Baseline:
 
     def __init__(self, now: float) -> None:
         self.p95_s: float | None = None
-        self._known = [0] * _STEPS
-        self._fresh = [0] * _STEPS
+        self._known = Histogram()
+        self._fresh = Histogram()
         self._since_s = now
 
     def note(self, now: float, ttft_s: float, window_s: float) -> None:
         """One more; what came in the window before is learned."""
         if now - self._since_s >= window_s:
             self.learn(now, 1)
-        self._fresh[_step(ttft_s)] += 1
+        self._fresh.note(ttft_s)
 
     def learn(self, now: float, divisor: int) -> None:
         """Adds what came since the last time, divided."""
-        known = [old + new // divisor for old, new in zip(self._known, self._fresh, strict=True)]
-        total = sum(known)
-        if total >= KEPT:
-            known = [count * KEPT // (2 * total) for count in known]
-            total = sum(known)
-        self._known, self._fresh, self._since_s = known, [0] * _STEPS, now
-        if total >= LEARNED_AFTER:
-            self.p95_s = _quantile(known, 0.95 * total)
-
-
-def _step(seconds: float) -> int:
-    if not seconds > _FIRST_S:
-        return 0
-    return min(int(math.log(seconds / _FIRST_S) / _LOG_GROWTH) + 1, _STEPS - 1)
-
-
-def _quantile(counts: list[int], rank: float) -> float:
-    """The upper end of the step in which the rank falls."""
-    seen = 0
-    for step, count in enumerate(counts):
-        seen += count
-        if seen >= rank:
-            return _FIRST_S * _GROWTH**step
-    return _FIRST_S * _GROWTH ** (_STEPS - 1)
+        known = self._known
+        known.add(self._fresh, divisor)
+        if known.total >= KEPT:
+            known.shrink(KEPT // 2)
+        self._fresh, self._since_s = Histogram(), now
+        if known.total >= LEARNED_AFTER:
+            self.p95_s = known.quantile(0.95)
 
 
 _OK, _FAILED, _UNREACHED, _TIMED, _SLOW = range(5)

@@ -8,6 +8,7 @@ from typing import Literal, Protocol, TypeAlias
 import msgspec
 
 from afterbay.core.decision import Target
+from afterbay.policy.hedge import Hedging
 from afterbay.policy.resume import Mode
 
 ToolRepair: TypeAlias = Literal["off", "translated", "all"]
@@ -87,6 +88,7 @@ class Route(msgspec.Struct, frozen=True):
     tool_reask: bool = False
     tool_order: Mapping[str, frozenset[str]] = {}
     resume: Mode = "off"
+    hedge: Hedging | None = None
 
 
 class Plan(Protocol):

@@ -13,13 +13,13 @@ class Slices:
         self._fields = fields
         self._rows: list[list[int]] = [[-1] + [0] * fields for _ in range(count)]
 
-    def add(self, now: float, field: int) -> None:
-        """Counts one."""
+    def add(self, now: float, field: int, amount: int = 1) -> None:
+        """Counts one, or more."""
         at = int(now / self._slice_s)
         row = self._rows[at % len(self._rows)]
         if row[0] != at:
             row[:] = [at] + [0] * self._fields
-        row[field + 1] += 1
+        row[field + 1] += amount
 
     def sums(self, now: float) -> tuple[int, ...]:
         """What the window holds, field by field."""

@@ -141,6 +141,9 @@ class Metrics:
         )
         self._retrying = gauge("afterbay_retries_in_flight", "Requests that wait for a retry or make one.")
         self._denied = gauge("afterbay_retries_denied", "Retries not made since the start: the budget was used up.")
+        self._unhedged = gauge(
+            "afterbay_hedges_denied", "Hedges that were due since the start and not made, by reason.", ("reason",)
+        )
         self._alerts = gauge(
             "afterbay_alerts", "Lines in the log since the start that an operator must see to.", ("cause",)
         )
@@ -165,13 +168,19 @@ class Metrics:
         self._series, self._tried = {}, {}
 
     def watch_attempts(
-        self, retrying: Callable[[], float], denied: Callable[[], float], alerts: Mapping[str, Callable[[], float]]
+        self,
+        retrying: Callable[[], float],
+        denied: Callable[[], float],
+        alerts: Mapping[str, Callable[[], float]],
+        unhedged: Mapping[str, Callable[[], float]],
     ) -> None:
-        """Where to read the figures of retries and alerts, at each rendering."""
+        """Where to read the figures of retries, alerts and hedges, at each rendering."""
         self._retrying.set_function(retrying)
         self._denied.set_function(denied)
         for cause, count in alerts.items():
             self._alerts.labels(cause).set_function(count)
+        for reason, times in unhedged.items():
+            self._unhedged.labels(reason).set_function(times)
 
     def keys_refused(self, provider: str, count: int) -> None:
         """How many keys of a provider are refused now."""

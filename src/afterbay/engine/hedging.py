@@ -1,0 +1,61 @@
+"""A request's part in hedging: from its route's wish to `afterbay.policy.hedge`, and what is learned at its end."""
+
+from __future__ import annotations
+
+from afterbay.core.decision import Attempt, Target
+from afterbay.core.errors import ClientMistake
+from afterbay.core.usage import Usage
+from afterbay.engine.context import Turn
+from afterbay.policy.hedge import Hedge
+
+CALLED_OFF = "estimated: an attempt was called off, and its provider may count its prompt"
+
+
+def hedge_of(turn: Turn) -> Hedge | None:
+    """The request's part; None: its route does not hedge, or there is nobody else to ask."""
+    rules, decision = turn.route.hedge, turn.decision
+    if rules is None or decision is None or turn.record.operation != "chat":
+        return None
+    fleet, clock = turn.fleet, turn.context.clock
+    ledger = turn.context.hedges.ledger(turn.route.name)
+    ledger.began(clock.monotonic())
+    if len(decision.targets) < 2:
+        return None
+
+    def is_well(target: Target) -> bool:
+        now, condition, gate = clock.monotonic(), fleet.health.conditions.get(target.id), fleet.gate(target)
+        well = condition is None or condition.state(now) == "closed"
+        return well and fleet.cooling.get(target.id, 0.0) <= now and (gate is None or gate.has_room)
+
+    return Hedge(rules, ledger, turn.context.hedges, turn.stream, is_well)
+
+
+def assumed_usage(turn: Turn, attempt: Attempt) -> Usage | None:
+    """What an attempt used that was called off before it said anything: its prompt was sent, and providers count it."""
+    if attempt.outcome != "cancelled":
+        return None
+    try:
+        tokens = turn.measure()
+    except ClientMistake:  # relayed unread
+        return None
+    turn.warnings.append(CALLED_OFF)
+    return Usage(input_tokens=tokens, estimated=True)
+
+
+def learn(turn: Turn, hedge: Hedge, attempts: list[Attempt]) -> None:
+    """Takes the times of the attempts and their costs."""
+    spent = extra = 0
+    for attempt in attempts:
+        cost = attempt.cost_picousd or 0
+        spent += cost
+        if attempt.outcome == "cancelled":
+            extra += cost
+        until_s = attempt.first_token_s
+        if until_s is None and attempt.outcome in ("cancelled", "timeout"):
+            until_s = attempt.ended_s
+        if until_s is not None and attempt.why not in ("resume", "repair"):
+            hedge.waited(attempt.target, until_s - attempt.started_s)
+    now = turn.context.clock.monotonic()
+    hedge.settled(now, spent, extra)
+    if hedge.denied is not None:
+        turn.context.hedges.denied[hedge.denied] += 1
