@@ -7,9 +7,11 @@ from typing import Any
 
 import msgspec
 
+from afterbay.config.load import seconds
 from afterbay.config.schema import LimitsConfig
 from afterbay.emulate.profile import Profile, ProfileFile
 from afterbay.emulate.server import Emulator
+from afterbay.policy.hedge import Hedging
 from afterbay.policy.plan import Limits, Route
 from afterbay.testing.emulated_upstream import EmulatedUpstream
 from afterbay.testing.fakes import MemoryReply
@@ -89,6 +91,8 @@ def _route(fault: Fault) -> Route:
     if "max_attempts" in route:
         times["max_attempts"] = route.pop("max_attempts")
     route = {name: value for name, value in route.items() if name in Route.__struct_fields__}  # some are not built yet
+    if "hedge" in route:
+        route["hedge"] = Hedging(after_s=seconds(route["hedge"]["after"]))
     changes = {name: frozenset(value) if name == "fallback_on" else value for name, value in route.items()}
     changes = {"resume": "safe", **changes}  # as in a configuration that says nothing
     return Route("defaults", limits=msgspec.structs.replace(LIMITS, **times), **changes)
