@@ -1,0 +1,133 @@
+"""CPU time that the engine adds to a healthy request, without sockets and HTTP: what resilience costs when all is well.
+
+A request is read, routed, tried, metered, delivered and recorded by the engine of `serve`; its provider and its client
+are the doubles of `afterbay.testing`, whose own share is measured beside it (the same bytes from the same double to the
+same double, no engine) and taken off. Two deployments of one alias, health on. The least of several rounds counts,
+since the machine is shared.
+
+    python benchmarks/engine.py [--json]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import platform
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from afterbay.policy.hedge import Hedging
+from afterbay.policy.plan import Route
+from afterbay.store.memory import MemoryRequestLog
+from afterbay.testing.answers import answered, ask, streamed
+from afterbay.testing.fakes import MemoryReply, Script, ScriptedUpstream
+from afterbay.testing.memory_gateway import MemoryGateway, alias, snapshot, target
+
+REQUESTS = 2000
+ROUNDS = 7
+DIALECTS = ("openai.chat", "anthropic.messages")
+ROUTES = {
+    "plain": Route("defaults", resume="off"),
+    "resume: safe": Route("defaults", resume="safe"),
+    "resume: safe, hedge: p95": Route("defaults", resume="safe", hedge=Hedging(percentile=0.95)),
+}
+
+
+class Endless(ScriptedUpstream):
+    """Gives the same answer for ever and remembers nothing."""
+
+    def __init__(self, script: Script) -> None:
+        super().__init__()
+        self._script = script
+
+    async def post(self, *request: Any) -> Any:
+        """The answer."""
+        self.sent, self._scripts = [], [self._script]
+        return await super().post(*request)
+
+
+class Forgetful(MemoryRequestLog):
+    """A log that keeps nothing."""
+
+    def put(self, record: Any) -> None:
+        """Lets it go."""
+
+
+def gateway(spoken: str, script: Script, route: Route) -> MemoryGateway:
+    """Two deployments that give this answer."""
+    plan = snapshot(alias("m", target("a/up", spoken), target("b/up", spoken)), defaults=route)
+    one = MemoryGateway(plan, a=Endless(script), b=Endless(script))
+    one.watch = lambda upstream, _: upstream  # type: ignore[assignment,return-value]  # no grammar is checked here
+    one.context.log = Forgetful()
+    return one
+
+
+async def _timed(request: Callable[[], Awaitable[None]]) -> float:
+    """CPU microseconds of one."""
+    began = time.process_time_ns()
+    for _ in range(REQUESTS):
+        await request()
+    return (time.process_time_ns() - began) / 1000 / REQUESTS
+
+
+async def _alone(script: Script) -> float:
+    """What the doubles take by themselves."""
+    provider = Endless(script)
+
+    async def passes() -> None:
+        reply, response = MemoryReply(), await provider.post("/", b"", {}, 1.0)
+        await reply.start(200, script.headers)
+        while data := await response.read():
+            await reply.write(data)
+        await reply.end()
+
+    return await _timed(passes)
+
+
+async def _served(one: MemoryGateway, client: str, stream: bool) -> float:
+    from afterbay.engine.pipeline import serve_chat  # noqa: PLC0415  # the gateway of the tests has no quicker way in
+
+    body = ask("m", stream=stream) if client == "openai.chat" else ask("m", stream=stream, max_tokens=64)
+
+    async def asks() -> None:
+        await serve_chat(one.context, one.call(body, client), MemoryReply())
+
+    return await _timed(asks)
+
+
+def measure() -> list[dict[str, Any]]:
+    """A row for each pair of protocols, form of answer and route."""
+    rows: list[dict[str, Any]] = []
+    texts = [f" w{number:02d}" for number in range(20)]
+    for client, spoken in ((c, s) for c in DIALECTS for s in DIALECTS):
+        for stream in (False, True):
+            script = streamed(spoken, *texts) if stream else answered(spoken, "".join(texts))
+            if stream:  # as from a socket: the whole short answer in two reads
+                script = msgspec.structs.replace(script, steps=(script.steps[0], b"".join(script.steps[1:])))  # type: ignore[arg-type]
+            alone = min(asyncio.run(_alone(script)) for _ in range(ROUNDS))
+            for name, route in ROUTES.items():
+                took = min(asyncio.run(_served(gateway(spoken, script, route), client, stream)) for _ in range(ROUNDS))
+                rows.append(
+                    {"client": client, "provider": spoken, "stream": stream, "route": name, "us": round(took - alone, 1)}
+                )
+    return rows
+
+
+def main() -> None:
+    """Prints the table, or one JSON object."""
+    rows = measure()
+    if "--json" in sys.argv[1:]:
+        print(json.dumps({"python": platform.python_version(), "n": REQUESTS, "rounds": ROUNDS, "rows": rows}))
+        return
+    print(f"CPU µs of the engine per request, least of {ROUNDS} rounds of {REQUESTS}, Python {platform.python_version()}")
+    for row in rows:
+        kind = "stream of 20 chunks" if row["stream"] else "whole answer"
+        print(f"{row['client']:>18} <- {row['provider']:<18} {kind:<20} {row['route']:<26} {row['us']:6.1f}")
+
+
+if __name__ == "__main__":
+    main()
