@@ -19,6 +19,7 @@ class Race:
         self._name = name
         self._running: dict[int, asyncio.Task[list[Action]]] = {}
         self._leaving: set[asyncio.Task[list[Action]]] = set()
+        self._wakes: asyncio.Future[None] | None = None
 
     @property
     def is_on(self) -> bool:
@@ -32,7 +33,13 @@ class Race:
 
     def launch(self, number: int, attempt: Coroutine[Any, Any, list[Action]]) -> None:
         """Begins an attempt."""
-        self._running[number] = asyncio.get_running_loop().create_task(attempt, name=f"{self._name}#{number}")
+        task = asyncio.get_running_loop().create_task(attempt, name=f"{self._name}#{number}")
+        self._running[number] = task
+        task.add_done_callback(self._wake)
+
+    def _wake(self, _: asyncio.Task[list[Action]]) -> None:
+        if self._wakes is not None and not self._wakes.done():
+            self._wakes.set_result(None)
 
     def call_off(self, number: int) -> None:
         """Ends an attempt, which does nothing any more from here on but close what it holds."""
@@ -47,10 +54,9 @@ class Race:
         Raises:
             Exception: an attempt's own.
         """
-        if not self._running:
-            await asyncio.get_running_loop().create_future()
         while not (ended := [number for number, task in self._running.items() if task.done()]):
-            await asyncio.wait(self._running.values(), return_when=asyncio.FIRST_COMPLETED)
+            self._wakes = asyncio.get_running_loop().create_future()
+            await self._wakes
         actions: list[Action] = []
         for task in [self._running.pop(number) for number in ended]:
             actions += task.result()
