@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import msgspec
@@ -225,6 +225,9 @@ class Reply(Protocol):
 
     async def end(self, data: bytes = b"") -> None:
         """Ends the body properly, after the last bytes of it."""
+
+    def survive(self, left: Callable[[], None]) -> bool:
+        """From now on a client that hangs up cancels nothing: `left` is called. False: nobody could come back here."""
 
 
 class ClientGone(Exception):

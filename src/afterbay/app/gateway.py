@@ -97,6 +97,8 @@ class RunningGateway:
             {cause: partial(alerts.count, cause) for cause in CAUSES},
             {reason: partial(hedges.denied.__getitem__, reason) for reason in hedges.denied},
         )
+        streams = self.context.streams
+        self.metrics.watch_streams(lambda: streams.detached, lambda: streams.size)
         self.metrics.watch_health(self._states, lambda: self.context.fleet.queues)
         pages = Pages(self.context, self.why_not_ready, self.metrics.render, self._find_record)
         admin_key = environ.get("AFTERBAY_ADMIN_KEY")

@@ -50,6 +50,10 @@ class PrintingReply:
         except BrokenPipeError:
             raise ClientGone("standard output was closed") from None
 
+    def survive(self, left: Callable[[], None]) -> bool:
+        """See `afterbay.ports.Reply.survive`: it is this process that leaves."""
+        return False
+
 
 class KeepingLog:
     """Implements `ports.RequestLog`: passes records on, and keeps the last one."""

@@ -66,6 +66,7 @@ def resolve_route(
         tool_reask=merged.tool_reask == 1,
         resume=merged.resume or "safe",
         hedge=_hedge(document, where("hedge"), merged.hedge, problems),
+        reconnect_s=_or(merged.reconnect, base.reconnect_s),
         tool_order={name: frozenset(needs) for name, needs in merged.tool_order.items()},
     )
 

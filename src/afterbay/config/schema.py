@@ -291,6 +291,13 @@ class RouteConfig(Section, frozen=True):
     resume: Annotated[
         Literal["off", "safe", "on"] | None, Doc(description="Whether a cut stream is continued. Default: safe.")
     ] = None
+    reconnect: Annotated[
+        Seconds | None,
+        Doc(
+            description="How long a client that lost its connection may be away from its stream, which goes on "
+            "meanwhile. Default 0s: a client that leaves has cancelled its request."
+        ),
+    ] = None
     cascade: Annotated[bool | None, Doc(description="Try a cheap model first, and judge its answer.")] = None
     overflow: Annotated[
         Literal["reject", "trim_oldest", "middle_out", "larger_model"] | None,

@@ -15,6 +15,7 @@ from afterbay.core.message import Text, ToolResult, ToolUse
 from afterbay.core.request import ChatRequest, EmbedRequest
 from afterbay.engine.alerts import Alerts
 from afterbay.engine.fleet import Fleet
+from afterbay.engine.lasting_streams import LastingStreams
 from afterbay.policy.hedge import Hedges
 from afterbay.policy.lanes import Priority
 from afterbay.policy.plan import Route
@@ -47,6 +48,8 @@ class Context:
         self.alerts = Alerts()
         self.open_streams = 0
         """Streams that are being sent now."""
+        self.streams = LastingStreams()
+        """Streams that a client may come back to."""
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -88,6 +91,8 @@ class Turn:
         self.deadline_s = float("inf")
         self.priority: Priority = "normal"
         """What is given up first where there is not room for all."""
+        self.lasts_s = 0.0
+        """So long its client may be away from its stream; 0: it may not."""
         self.drops = False
         self.keep: Keep | None = None
         """What is done with a good answer before its end is sent."""

@@ -21,6 +21,9 @@ from afterbay.wire.dialect import Renderer, Trail
 
 PING_S = 10.0
 
+RECONNECT = "x-afterbay-reconnect"
+"""So many seconds a client may be away from its stream. In a request: it wants no more than that."""
+
 
 class Unusable(Exception):
     """A whole answer that is not good enough, kept as a spare."""
@@ -189,6 +192,8 @@ def stream_headers(turn: Turn, target: Target | None, attempts: int) -> dict[str
     headers["content-type"] = turn.call.dialect.stream_type
     headers["cache-control"] = "no-cache"
     headers["x-accel-buffering"] = "no"
+    if turn.lasts_s:
+        headers[RECONNECT] = f"{turn.lasts_s:g}"
     return headers
 
 

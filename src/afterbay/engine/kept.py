@@ -16,6 +16,7 @@ from afterbay.engine.context import Call, Context, Turn
 from afterbay.engine.delivery import Delivery, base_headers, header_text
 from afterbay.engine.outbound import query_of
 from afterbay.engine.pipeline import answering
+from afterbay.engine.reconnect import read_response
 from afterbay.engine.responses import owned
 from afterbay.ports import KeptResponse, Passage, Reply, TransportError, UpstreamResponse
 
@@ -37,6 +38,11 @@ async def serve_kept(context: Context, call: Call, reply: Reply) -> None:
     turn = Turn(context, call, "response")
     async with answering(turn, reply) as delivery:
         response_id, _, part = call.path.partition(PREFIX)[2].partition("/")
+        if not part and call.method == "GET" and "stream=true" in call.query:
+            stream = context.streams.of_response(response_id, call.key.id if call.key is not None else None)
+            if stream is not None:
+                await read_response(turn, stream, reply)
+                return
         kept = await owned(context, call, response_id)
         if kept is None:
             raise _not_found(response_id)
@@ -81,10 +87,10 @@ async def _own(context: Context, call: Call, kept: KeptResponse, part: str) -> b
         return _encode({"id": kept.id, "object": "response", "deleted": True})
     if query.get("stream") == "true":
         raise ClientMistake(
-            "This response was not made in the background: it cannot be streamed again.",
+            "This response was not made in the background, and its stream is over: it cannot be streamed again.",
             code="not_in_background",
             param="stream",
-            remedy="Leave out `stream`.",
+            remedy="Leave out `stream`. A stream can be read again for as long as `reconnect` of its route says.",
         )
     return kept.answer
 

@@ -21,6 +21,7 @@ from afterbay.engine.context import Call, Context, Turn
 from afterbay.engine.delivery import Delivery
 from afterbay.engine.exchange import Exchange
 from afterbay.engine.failure import explain
+from afterbay.engine.lasting import LastingReply, outlast
 from afterbay.engine.routing import admit, choose
 from afterbay.ports import ClientGone, Reply
 from afterbay.wire.decoding import decode_object, mistake, too_deep
@@ -60,28 +61,39 @@ async def serve(turn: Turn, reply: Reply, make: MakeTry, prepares: Prepare | Non
     """
     delivery = Delivery(turn, reply)
     driver: Driver | None = None
+    lasting: LastingReply | None = None
     try:
         if prepares is None:
             prepare(turn)
         else:
             await prepares(turn)
         turn.decision = admit(turn, choose(turn))
+        if turn.stream and turn.route.reconnect_s:
+            lasting = outlast(turn, delivery)
         driver = Driver(turn, delivery, make)
         if turn.stream:
             delivery.hold(turn.route.limits.hold_s)
         await driver.run()
+        if lasting is not None:
+            await lasting.claimed()
         turn.record.outcome = "ok"
     except (ClientGone, asyncio.CancelledError) as left:
-        served = driver is not None and driver.is_served
-        if reply.gone or served or isinstance(left, ClientGone):
+        served = driver is not None and driver.is_served and (lasting is None or lasting.is_claimed)
+        if delivery.reply.gone or served or isinstance(left, ClientGone):
             turn.record.outcome = "ok" if served else "client_closed"
+            if lasting is not None and lasting.gone:
+                raise ClientGone from None  # it was cancelled from within: nobody else waits for that
             raise
         await fail(turn, delivery, driver, Capacity(SHUTTING_DOWN, code="shutting_down"))
     except Exception as error:  # the root of the request: whatever it is, the client is told
         await fail(turn, delivery, driver, error)
     finally:
+        if lasting is not None:
+            turn.warnings += lasting.settle()
         close(turn, driver)  # first and without an await: a client that leaves now finds nothing left to interrupt
         await delivery.close()
+        if lasting is not None:
+            await lasting.close()
 
 
 @contextlib.asynccontextmanager

@@ -17,6 +17,7 @@ from afterbay.engine.embed import serve_embeddings
 from afterbay.engine.kept import serve_kept
 from afterbay.engine.only_relayed import serve_compaction, serve_moderations
 from afterbay.engine.pipeline import serve_chat
+from afterbay.engine.reconnect import serve_reconnect
 from afterbay.engine.responses import serve_responses
 from afterbay.http.body import check_head, read_body
 from afterbay.http.identity import identify, is_loopback, require_admin, require_local
@@ -38,6 +39,7 @@ _SERVE: Mapping[str, Serve] = {
     "moderations": serve_moderations,
     "compaction": serve_compaction,
     "response": serve_kept,
+    "reconnect": serve_reconnect,
 }
 
 
@@ -176,9 +178,12 @@ def _call(
     received_s: float,
     received_at: float,
 ) -> Call:
+    dialect = dialect_of(endpoint, query)
+    if endpoint.operation == "reconnect":  # every protocol's clients come back here
+        dialect = DIALECTS[error_dialect(endpoint, scope["path"], headers, query)]
     return Call(
         id=call_id,
-        dialect=dialect_of(endpoint, query),
+        dialect=dialect,
         body=body,
         headers=headers,
         received_s=received_s,

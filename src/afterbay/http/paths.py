@@ -25,6 +25,7 @@ Operation: TypeAlias = Literal[
     "response",
     "models",
     "request",
+    "reconnect",
     "live",
     "ready",
     "metrics",
@@ -81,6 +82,7 @@ _OPENAI_ONLY = frozenset({"chat", "embeddings", "moderations"})
 """Operations whose paths without a dialect of their own are OpenAI's alone."""
 
 _KEPT = re.compile(r"/v1/responses/(?P<id>[^/]+)(?P<part>|/cancel|/input_items)")
+_STREAM = re.compile(r"/v1/requests/[^/]+/stream")
 _KEPT_METHODS = {"": "GET DELETE", "/cancel": "POST", "/input_items": "GET"}
 
 _GEMINI: Mapping[str, Operation] = MappingProxyType(
@@ -116,6 +118,8 @@ def find(path: str) -> Endpoint | None:
     kept = _KEPT.fullmatch(path)
     if kept is not None:
         return Endpoint("response", _KEPT_METHODS[kept["part"]], "openai.responses", kept["id"])
+    if _STREAM.fullmatch(path):
+        return Endpoint("reconnect", "GET DELETE")
     if path.startswith("/v1/requests/"):
         return Endpoint("request", "GET", "openai.chat", path.removeprefix("/v1/requests/"))
     for prefix in _NOT_BUILT:

@@ -2,7 +2,7 @@
 
 uvicorn drops what is sent after a disconnect without a word and never cancels the handler (`docs/adr`), so `receive`
 is watched from the first await on: when the client hangs up, the request's task is cancelled, and with it whatever
-runs upstream.
+runs upstream. A request that outlasts its client's connection says so (`survive`).
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 class AsgiReply:
     """See `afterbay.ports.Reply`."""
 
-    __slots__ = ("_ended", "_owner", "_receive", "_send", "_watch", "gone", "started")
+    __slots__ = ("_ended", "_left", "_owner", "_receive", "_send", "_watch", "gone", "started")
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive, self._send = receive, send
         self._owner: asyncio.Task[object] | None = asyncio.current_task()
         self._watch: asyncio.Task[None] | None = None
+        self._left: Callable[[], None] | None = None
         self._ended = False
         self.started = False
         self.gone = False
@@ -40,7 +41,9 @@ class AsgiReply:
                 break
         if not self._ended:
             self.gone = True
-            if self._owner is not None:
+            if self._left is not None:
+                self._left()
+            elif self._owner is not None:
                 self._owner.cancel()
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
@@ -58,8 +61,15 @@ class AsgiReply:
         self._ended = True
         await self._send({"type": "http.response.body", "body": data, "more_body": False})
 
+    def survive(self, left: Callable[[], None]) -> bool:
+        """Calls `left` in place of cancelling the request."""
+        if self.gone:
+            left()
+        self._left = left
+        return True
+
     def close(self) -> None:
         """Ends the watch. Call it last, whatever happened."""
-        self._owner = None
+        self._owner = self._left = None
         if self._watch is not None and not self._ended:
             self._watch.cancel()

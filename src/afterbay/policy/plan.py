@@ -70,6 +70,7 @@ class Route(msgspec.Struct, frozen=True):
 
     `fallback` None: the alias's own list holds. `tool_order`: tool -> tools whose result it needs.
     `resume`: whether a stream that breaks is gone on with; a configuration that says nothing has `safe`.
+    `reconnect_s`: how long a client may be away from its stream; 0: a client that leaves has cancelled its request.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Route(msgspec.Struct, frozen=True):
     tool_order: Mapping[str, frozenset[str]] = {}
     resume: Mode = "off"
     hedge: Hedging | None = None
+    reconnect_s: float = 0.0
 
 
 class Plan(Protocol):

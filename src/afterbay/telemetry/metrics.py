@@ -136,6 +136,8 @@ class Metrics:
         self._reloads = counter("afterbay_config_reloads", "Configuration reloads.", ("result",))
         self.open_streams = gauge("afterbay_open_streams", "Streams being sent now.")
         """Read from whoever serves them (`set_function`)."""
+        self._detached = gauge("afterbay_detached_streams", "Streams that go on though their client left.")
+        self._kept_bytes = gauge("afterbay_kept_stream_bytes", "Bytes of streams kept for clients that come back.")
         self._refused_keys = gauge(
             "afterbay_refused_keys", "Keys that a provider refused and has not accepted since.", ("provider",)
         )
@@ -191,6 +193,11 @@ class Metrics:
         self._queue.set_function(depth)
         self._spilled.set_function(spilled)
         self._dropped.set_function(dropped)
+
+    def watch_streams(self, detached: Callable[[], float], kept_bytes: Callable[[], float]) -> None:
+        """Where to read the figures of streams that a client may come back to, at each rendering."""
+        self._detached.set_function(detached)
+        self._kept_bytes.set_function(kept_bytes)
 
     def watch_health(
         self, targets: Callable[[], Iterable[TargetHealth]], queues: Callable[[], Mapping[str, int]]

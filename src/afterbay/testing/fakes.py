@@ -11,9 +11,9 @@ provider or server would punish (a second start, bytes after the end, two writer
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -193,6 +193,20 @@ class MemoryReply:
         self._write_s = write_s
         self._stuck = stuck
         self._is_writing = False
+        self._left: Callable[[], None] | None = None
+
+    def survive(self, left: Callable[[], None]) -> bool:
+        """Calls `left` when its client hangs up (`hang_up`)."""
+        self._left = left
+        return True
+
+    def hang_up(self, task: asyncio.Task[Any]) -> None:
+        """The client leaves: the request survives it, or its task is cancelled."""
+        self.gone = True
+        if self._left is not None:
+            self._left()
+        else:
+            task.cancel()
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
         """Takes status and headers."""

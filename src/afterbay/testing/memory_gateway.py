@@ -29,6 +29,7 @@ from afterbay.engine.fleet import Fleet
 from afterbay.engine.kept import serve_kept
 from afterbay.engine.only_relayed import serve_compaction, serve_moderations
 from afterbay.engine.pipeline import serve_chat
+from afterbay.engine.reconnect import serve_reconnect
 from afterbay.engine.responses import serve_responses
 from afterbay.http.paths import Endpoint, dialect_of, find
 from afterbay.policy.plan import Alias, Limits, Route
@@ -51,6 +52,7 @@ _SERVE: Mapping[str, Any] = {
     "moderations": serve_moderations,
     "compaction": serve_compaction,
     "response": serve_kept,
+    "reconnect": serve_reconnect,
 }
 
 

@@ -203,6 +203,10 @@ class WatchedReply:
         await self._inner.end(data)
         self.has_ended = True
 
+    def survive(self, left: Callable[[], None]) -> bool:
+        """As the inner one."""
+        return self._inner.survive(left)
+
 
 class _WatchedUpstream:
     def __init__(self, inner: Upstream) -> None:
