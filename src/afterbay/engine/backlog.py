@@ -123,8 +123,12 @@ class Backlog:
             return -1
 
         at = bisect_right(range(len(self._blocks)), mark, key=mark_at)
-        if at == len(self._blocks) and (not at or mark_at(at - 1) < mark):
+        if mark_at(at - 1) >= 0:
+            if at == len(self._blocks) and mark_at(at - 1) < mark:
+                raise NotSent
+            return self._keys[at - 1] // 2
+        if at == len(self._blocks):
             raise NotSent
-        if at == 0 and self.forgotten and mark_at(0) != mark + 1:
+        if self.forgotten and mark_at(at) != mark + 1:  # the events before the first that has a mark are not known
             raise Forgotten(self.forgotten + 1)
-        return self._keys[at - 1] // 2 if at else self.forgotten
+        return self.number_before(self.first + at) if self.forgotten else 0
