@@ -619,6 +619,16 @@ def test_an_embedded_model_reads_no_images_and_takes_no_reasoning_effort(snapsho
     assert direct.cannot == made.aliases["a"].targets[0].cannot
 
 
+def test_how_long_a_client_may_be_away_is_said_by_the_route_or_the_defaults(snapshot_of: Build) -> None:
+    text = P + "models: {a: {provider: p}}\n"
+    assert snapshot_of(text).defaults.reconnect_s == 0.0
+    found = snapshot_of(
+        text + "defaults: {reconnect: 30s}\nroutes: {r: {reconnect: 500ms}, s: {}, t: {reconnect: 0s}}\n"
+    )
+    assert found.defaults.reconnect_s == 30.0
+    assert [found.routes[name].reconnect_s for name in "rst"] == [0.5, 30.0, 0.0]
+
+
 def test_what_is_done_with_tool_calls_is_said_by_the_route_or_the_defaults(snapshot_of: Build) -> None:
     text = P + (
         "models: {a: {provider: p}}\n"

@@ -59,12 +59,23 @@ def test_a_long_path_is_read_at_once() -> None:
         ("/v1beta/openai/x", {"authorization": "Bearer any"}, "", "openai.chat"),
         ("/v1/chat/completions", CLAUDE, "", "openai.chat"),
         ("/v1/messages", {}, "", "anthropic.messages"),
+        ("/v1/requests/req_1/stream", CLAUDE, "", "anthropic.messages"),
+        ("/v1/requests/req_1/stream", GOOGLE, "", "gemini"),
+        ("/v1/requests/req_1/stream", {}, "", "openai.chat"),
     ],
 )
 def test_an_error_on_a_path_of_several_protocols_is_in_the_client_s(
     path: str, headers: dict[str, str], query: str, name: str
 ) -> None:
     assert error_dialect(find(path), path, headers, query) == name
+
+
+def test_the_stream_of_a_request_is_no_record() -> None:
+    stream, record = find("/v1/requests/req_1/stream"), find("/v1/requests/req_1")
+    assert stream is not None
+    assert record is not None
+    assert (stream.operation, stream.method) == ("reconnect", "GET DELETE")
+    assert (record.operation, record.argument) == ("request", "req_1")
 
 
 def told(answer: httpx.Response) -> Any:
@@ -78,6 +89,9 @@ def test_the_gateway_says_it_in_the_client_s_shape() -> None:
     }
     with LiveGateway(config) as gateway, httpx.Client(base_url=gateway.url) as http:
         assert told(http.get("/v1/models/nosuch", headers=GOOGLE))["status"] == "NOT_FOUND"
+        assert told(http.get("/v1/requests/r/stream", headers=GOOGLE))["status"] == "NOT_FOUND"
+        assert told(http.get("/v1/requests/r/stream", headers=CLAUDE))["type"] == "not_found_error"
+        assert told(http.get("/v1/requests/r/stream"))["code"] == "unknown_stream"
         assert http.get("/v1/models/nosuch", headers=CLAUDE).json()["type"] == "error"
         assert told(http.post("/v1/v1/models/m:generateContent", headers=GOOGLE, json={}))["code"] == 404
         for path, allow in (("/v1/responses", "POST"), ("/v1/models", "GET, HEAD"), ("/v1/responses/r", "GET, DELETE")):

@@ -127,6 +127,12 @@ def test_retries_refused_keys_and_alerts_are_shown(metrics: Metrics) -> None:
     assert samples(metrics, "afterbay_refused_keys") == {("openai",): 2.0, ("other",): 1.0}
 
 
+def test_streams_that_go_on_without_a_client_are_shown(metrics: Metrics) -> None:
+    metrics.watch_streams(lambda: 3.0, lambda: 4096.0)
+    assert samples(metrics, "afterbay_detached_streams") == {(): 3.0}
+    assert samples(metrics, "afterbay_kept_stream_bytes") == {(): 4096.0}
+
+
 def test_two_gateways_in_a_process_do_not_meet(metrics: Metrics) -> None:
     other = Metrics()
     other.observe(a_record())
@@ -135,7 +141,7 @@ def test_two_gateways_in_a_process_do_not_meet(metrics: Metrics) -> None:
 
 
 def test_every_metric_has_a_name_of_ours_or_of_the_conventions(metrics: Metrics) -> None:
-    assert len(names(metrics)) == 22
+    assert len(names(metrics)) == 24
     assert all(name.startswith(("afterbay_", "gen_ai_server_")) for name in names(metrics))
 
 

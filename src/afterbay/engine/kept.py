@@ -38,7 +38,7 @@ async def serve_kept(context: Context, call: Call, reply: Reply) -> None:
     turn = Turn(context, call, "response")
     async with answering(turn, reply) as delivery:
         response_id, _, part = call.path.partition(PREFIX)[2].partition("/")
-        if not part and call.method == "GET" and "stream=true" in call.query:
+        if not part and call.method == "GET" and parse_qs(call.query).get("stream") == ["true"]:
             stream = context.streams.of_response(response_id, call.key.id if call.key is not None else None)
             if stream is not None:
                 await read_response(turn, stream, reply)

@@ -40,10 +40,11 @@ Ended: TypeAlias = Literal["whole", "taken_over", "broken_off"]
 
 
 class Reader:
-    """One connection that reads a stream. `at`: the position up to which it has read."""
+    """One connection that reads a stream. `at`: the position up to which it has read; `sent`: the bytes of that."""
 
     def __init__(self, reply: Reply, at: int) -> None:
         self.reply, self.at = reply, at
+        self.sent = 0
         self.task: asyncio.Task[Ended] | None = None
         self.news = asyncio.Event()
         self.is_taken_over = False
@@ -159,11 +160,6 @@ class LastingReply:
         """Whether the stream goes on without anybody who reads it."""
         return self._reader is None and not self._is_over
 
-    @property
-    def is_forgettable(self) -> bool:
-        """Whether it is over, and nobody reads it."""
-        return self._reader is None and self._is_over
-
     def settle(self) -> list[str]:
         """The request is over, and cannot be cancelled any more; what its record tells of comings and goings."""
         self._owner = None
@@ -186,6 +182,7 @@ class LastingReply:
         if self._reader is not None:
             self._reader.dismiss()
         self._hold()
+        self._streams.wake(self)
         self._reader = Reader(reply, position)
         self._note(f"reconnected after event {self.backlog.number_before(position)}")
         self._stir.set()
@@ -235,7 +232,7 @@ class LastingReply:
                 if reader.at < self.backlog.end:
                     data, at = self.backlog.read(reader.at, SLICE_BYTES)
                     await reader.reply.write(data)
-                    reader.at = at
+                    reader.at, reader.sent = at, reader.sent + len(data)
                     self._stir.set()
                 elif self._is_over:
                     await reader.reply.end()
@@ -298,6 +295,8 @@ class LastingReply:
         """Nobody reads: from now on time runs."""
         self._hold()
         self._timer = asyncio.get_running_loop().call_later(self.lasts_s, self._expire)
+        if self._is_over:
+            self._streams.rest(self)
 
     def _hold(self) -> None:
         if self._timer is not None:

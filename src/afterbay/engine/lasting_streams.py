@@ -21,6 +21,7 @@ class LastingStreams:
         self._by_response: dict[str, LastingReply] = {}
         self._weights: dict[str, int] = {}
         self._waiting: set[LastingReply] = set()
+        self._over: dict[str, LastingReply] = {}
         self.size = 0
         """Bytes that are kept of all of them."""
 
@@ -67,8 +68,17 @@ class LastingStreams:
         self._weights[stream.id] = now
         if now < before:
             self._stir()
-        while self.is_full and (over := next((one for one in self if one.is_forgettable), None)) is not None:
-            self.remove(over)
+        while self._over and self.is_full:
+            self.remove(next(iter(self._over.values())))
+
+    def rest(self, stream: LastingReply) -> None:
+        """It is over, and nobody reads it: it is the first to be forgotten."""
+        if stream.id in self._streams:
+            self._over[stream.id] = stream
+
+    def wake(self, stream: LastingReply) -> None:
+        """Somebody reads it."""
+        self._over.pop(stream.id, None)
 
     def room(self, stream: LastingReply) -> None:
         """A stream waits for room, or for its reader."""
@@ -79,7 +89,9 @@ class LastingStreams:
         """Nobody can come back to it any more."""
         if self._streams.get(stream.id) is stream:
             del self._streams[stream.id]
-            self._by_response.pop(stream.response_id, None)
+            self._over.pop(stream.id, None)
+            if self._by_response.get(stream.response_id) is stream:
+                del self._by_response[stream.response_id]
             self.size -= self._weights.pop(stream.id, 0)
             self._stir()
 

@@ -97,7 +97,6 @@ async def read_on(turn: Turn, stream: LastingReply, position: int, reply: Reply)
         RECONNECT: f"{stream.lasts_s:g}",
     }
     turn.warnings.append(f"reconnected to {stream.id} after event {stream.backlog.number_before(position)}")
-    size = stream.backlog.size_after(position)
     reader = stream.attach(reply, position)
     try:
         async with asyncio.timeout(turn.snapshot.defaults.limits.total_s):
@@ -107,7 +106,7 @@ async def read_on(turn: Turn, stream: LastingReply, position: int, reply: Reply)
         ended = "broken_off"
     finally:
         stream.detach(reader)
-    turn.response_bytes = size
+        turn.response_bytes = reader.sent
     if ended == "broken_off":
         raise ClientGone
     turn.record.outcome = "ok" if ended == "whole" else "stream_taken_over"
