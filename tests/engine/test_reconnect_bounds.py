@@ -408,3 +408,19 @@ def test_a_connection_that_reads_nothing_to_the_end_is_not_waited_for_for_ever()
     run(stuck())
     assert one.record.outcome == "client_closed"
     assert one.record.duration_s <= 51.0
+
+
+def test_whoever_came_back_may_read_as_long_as_it_takes() -> None:
+    one = made(slowly(OPENAI, *"abcdefghijklmnop"), route=Route("defaults", reconnect_s=2.0))
+
+    async def both() -> MemoryReply:
+        reply = Leaving(1)
+        task = ask_for(one, reply)
+        await reply.left.wait()
+        await asyncio.sleep(1.0)
+        back = await come_back(one, reply.headers["x-request-id"], 1)
+        await task
+        return back
+
+    assert events(run(both()).body)[-1].startswith(b"data: [DONE]")
+    assert found(one.records, "chat").outcome == "ok"
