@@ -25,10 +25,11 @@ from tests.engine.leaving import (
     without_ids,
 )
 
+from afterbay.policy.hedge import Hedging
 from afterbay.policy.plan import Route
 from afterbay.ports import Key
 from afterbay.testing.answers import stream
-from afterbay.testing.fakes import Cut, MemoryReply, Script, Wait
+from afterbay.testing.fakes import HANG, Cut, MemoryReply, Script, Wait
 from afterbay.testing.memory_gateway import MemoryGateway
 from afterbay.testing.sweeps import Interrupted
 from afterbay.testing.virtual_loop import run
@@ -343,3 +344,27 @@ def test_a_number_of_responses_that_was_not_sent_is_refused() -> None:
         return replies
 
     assert [reply.status for reply in run(both())] == [400, 400]
+
+
+def test_an_answer_that_won_a_race_is_come_back_to_like_any_other() -> None:
+    route = Route("defaults", reconnect_s=30.0, hedge=Hedging(after_s=2.0, max_share=9.0, max_extra_cost=9.0))
+
+    def build() -> MemoryGateway:
+        return made(Script(steps=(HANG,)), slowly(OPENAI), spoken=(OPENAI, OPENAI), route=route)
+
+    whole = run(build().chat(**request_of(OPENAI))).body
+    one = build()
+
+    async def both() -> tuple[MemoryReply, MemoryReply]:
+        reply = Leaving(2)
+        task = ask_for(one, reply)
+        await reply.left.wait()
+        await asyncio.sleep(1.5)
+        back = await come_back(one, reply.headers["x-request-id"], 2)
+        await task
+        return reply, back
+
+    before, back = run(both())
+    assert first(before.body, 2) + back.body == whole
+    assert [attempt.outcome for attempt in found(one.records, "chat").attempts] == ["cancelled", "ok"]
+    assert all(upstream.open == 0 for upstream in one.upstreams.values())

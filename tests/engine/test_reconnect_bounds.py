@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping
 
 import msgspec
 import pytest
@@ -424,3 +425,86 @@ def test_whoever_came_back_may_read_as_long_as_it_takes() -> None:
 
     assert events(run(both()).body)[-1].startswith(b"data: [DONE]")
     assert found(one.records, "chat").outcome == "ok"
+
+
+def test_a_client_that_leaves_while_its_headers_go_out_may_come_back() -> None:
+    one = made(slowly(OPENAI))
+
+    class Gone(MemoryReply):
+        async def start(self, status: int, headers: Mapping[str, str]) -> None:
+            await super().start(status, headers)
+            assert self._left is not None
+            self._left()
+            await asyncio.sleep(1.0)
+
+    async def both() -> MemoryReply:
+        reply = Gone()
+        task = ask_for(one, reply)
+        await asyncio.sleep(10.0)
+        assert reply.body == b""
+        back = await come_back(one, reply.headers["x-request-id"], 0)
+        await task
+        return back
+
+    assert run(both()).body == unbroken(OPENAI, OPENAI)
+
+
+def test_a_connection_without_a_task_says_that_it_is_gone_by_an_error() -> None:
+    one = made(slowly(OPENAI))
+
+    class Broken(MemoryReply):
+        async def write(self, data: bytes) -> None:
+            raise ClientGone
+
+    async def both() -> MemoryReply:
+        reply = Leaving(1)
+        task = ask_for(one, reply)
+        await reply.left.wait()
+        request_id = reply.headers["x-request-id"]
+        with pytest.raises(ClientGone):
+            await come_back(one, request_id, 1, reply=Broken())
+        back = await come_back(one, request_id, 1)
+        await task
+        return back
+
+    assert run(both()).status == 200
+    assert [one.outcome for one in one.records if one.operation == "reconnect"] == ["client_closed", "ok"]
+
+
+def test_a_reader_that_does_not_read_has_the_time_of_a_request() -> None:
+    one = made(slowly(OPENAI, pause_s=0.0), limits=msgspec.structs.replace(LIMITS, total_s=20.0))
+
+    async def stuck() -> float:
+        reply = await ask_for(one, MemoryReply())
+        began_s = asyncio.get_running_loop().time()
+        with pytest.raises(ClientGone):
+            await come_back(one, reply.headers["x-request-id"], 0, reply=MemoryReply(stuck=1))
+        return asyncio.get_running_loop().time() - began_s
+
+    assert run(stuck()) == pytest.approx(20.0)
+    assert not any(one._reader for one in one.context.streams)
+
+
+def test_a_readers_connection_that_was_taken_over_while_stuck_is_ended() -> None:
+    one = made(slowly(OPENAI))
+
+    async def three() -> tuple[MemoryReply, float]:
+        reply = Leaving(1)
+        task = ask_for(one, reply)
+        await reply.left.wait()
+        request_id = reply.headers["x-request-id"]
+        stuck = come_back(one, request_id, 0, reply=MemoryReply(stuck=1))
+        await asyncio.sleep(1.5)
+        last = come_back(one, request_id, 0)
+        await asyncio.sleep(0.1)
+        began_s = asyncio.get_running_loop().time()
+        with pytest.raises(ClientGone):
+            await stuck
+        waited_s = asyncio.get_running_loop().time() - began_s
+        back = await last
+        await task
+        return back, waited_s
+
+    back, waited_s = run(three())
+    assert back.body == unbroken(OPENAI, OPENAI)
+    assert waited_s <= lasting.GOODBYE_S
