@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import msgspec
 
 TOKENS = 100_000_000
@@ -71,6 +73,18 @@ class Price(msgspec.Struct, frozen=True):
             + usage.cache_write_tokens * price.cache_write
             + (usage.output_tokens + usage.reasoning_tokens) * price.output
         )
+
+
+def picousd(usd: float | Decimal) -> int:
+    """Dollars as whole picodollars. A float is taken for the decimal number that it is written as."""
+    return int(Decimal(str(usd)).scaleb(12))
+
+
+def dollars(amount: int) -> str:
+    """Picodollars as text for people: to three significant digits, and to a cent at least."""
+    usd = Decimal(amount).scaleb(-12)
+    whole, _, places = f"{usd:.{max(2, 2 - usd.adjusted()) if usd else 2}f}".partition(".")
+    return f"${whole}.{places[:2]}{places[2:].rstrip('0')}"
 
 
 def microusd(picousd: int) -> int:

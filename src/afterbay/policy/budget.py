@@ -127,8 +127,7 @@ def spend(
     on_exceeded: OnExceeded,
     ladders: Ladders = LADDERS,
 ) -> Spend:
-    """What one request may have of a budget. Picodollars.
-
+    """What one request may have of a budget. Sums of money are picodollars.
 
     Args:
         candidates: the targets that routing chose, in its order; costs at least 0.

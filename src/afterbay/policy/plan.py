@@ -69,6 +69,7 @@ class Route(msgspec.Struct, frozen=True):
     """How a request is served: a named route, or the defaults for a request by alias.
 
     `fallback` None: the alias's own list holds. `tool_order`: tool -> tools whose result it needs.
+    `max_cost_picousd`: what one request may cost, all its attempts together (1e-12 USD); None: no limit.
     `resume`: whether a stream that breaks is gone on with; a configuration that says nothing has `safe`.
     `reconnect_s`: how long a client may be away from its stream; 0: a client that leaves has cancelled its request.
     """
@@ -88,6 +89,7 @@ class Route(msgspec.Struct, frozen=True):
     tool_repair: ToolRepair = "translated"
     tool_reask: bool = False
     tool_order: Mapping[str, frozenset[str]] = {}
+    max_cost_picousd: int | None = None
     resume: Mode = "off"
     hedge: Hedging | None = None
     reconnect_s: float = 0.0

@@ -1,0 +1,94 @@
+"""What an attempt may cost, before it is made. Pure arithmetic in picodollars.
+
+An answer's length is not known before it is there, so there are two figures. The least that an attempt costs: its input
+and a short answer; a target for which there is less is not asked. And the most: its input, estimated too high, and the
+longest answer it may give. Where that is more than what is left, the answer is limited to what the rest buys.
+
+Why not refuse whatever may cost too much: agents ask for up to 64,000 tokens and use some hundred, so nearly all that
+a limit refused would have been within it. OpenRouter does it the same way round: it tells how many tokens the rest
+affords (402, "can only afford").
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from afterbay.core.usage import Price, Usage
+
+LEAST_OUTPUT = 256
+"""Tokens of a short answer. What buys less is not worth the input."""
+
+MEDIA_TOKENS = 1_600
+"""An image counts as much, and so does any other medium: Anthropic's largest image (vision guide). OpenAI's and
+Google's tiles come to less for most; pages of documents and audio may come to more."""
+
+MARGIN_PERCENT = 25
+"""Estimates of tokens are right within a fifth (`docs/benchmarks.md`); a quarter is set aside for the input."""
+
+SURE_OUTPUT = 32_768
+"""A limit above it is not sent to a model whose longest answer is not known: it may be refused as too long, and next
+to no answer has so many tokens."""
+
+
+class Need(msgspec.Struct, frozen=True):
+    """What a request asks of a model, as far as it costs.
+
+    `input_tokens`: estimated. `asked`: the most output that the client wants, of each of `choices`; None: it does not
+    say. `thinking`: tokens of it that are for reasoning. `writes`: whether there is output at all.
+    """
+
+    input_tokens: int
+    asked: int | None = None
+    thinking: int = 0
+    choices: int = 1
+    writes: bool = True
+
+    @property
+    def least_output(self) -> int:
+        """Tokens without which an answer is of no use."""
+        if not self.writes:
+            return 0
+        least = self.thinking + LEAST_OUTPUT
+        return least if self.asked is None else min(least, self.asked)
+
+
+def input_cost(price: Price, need: Need) -> int:
+    """What reading costs, at the full price: what a provider's cache holds of it is not known before."""
+    return price.cost_picousd(Usage(input_tokens=need.input_tokens))
+
+
+def least_cost(price: Price, need: Need) -> int:
+    """What an attempt costs at least."""
+    return input_cost(price, need) + need.least_output * _output_price(price, need)
+
+
+def most_cost(price: Price, need: Need, output_tokens: int) -> int:
+    """What an attempt costs at most that gives up to `output_tokens`."""
+    return _input_set_aside(price, need) + output_tokens * _output_price(price, need)
+
+
+def output_for(price: Price, need: Need, rest: int) -> int | None:
+    """How many tokens each choice may have for `rest`, and at least the least; None: output costs nothing."""
+    each = _output_price(price, need)
+    if each == 0 or not need.writes:
+        return None
+    return max((rest - _input_set_aside(price, need)) // each, need.least_output)
+
+
+def longest_output(need: Need, max_output: int | None, context_tokens: int | None) -> int | None:
+    """The longest answer that a model gives to this; None: nobody knows."""
+    bounds = [need.asked, max_output]
+    if context_tokens is not None:
+        bounds.append(max(context_tokens - need.input_tokens, need.least_output))
+    return min((one for one in bounds if one is not None), default=None)
+
+
+def _input_set_aside(price: Price, need: Need) -> int:
+    return -(-input_cost(price, need) * (100 + MARGIN_PERCENT) // 100)
+
+
+def _output_price(price: Price, need: Need) -> int:
+    """Of a token in every choice; long prompts make output dearer, too."""
+    read = Usage(input_tokens=need.input_tokens)
+    one = msgspec.structs.replace(read, output_tokens=1)
+    return (price.cost_picousd(one) - price.cost_picousd(read)) * need.choices
