@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
@@ -270,6 +270,28 @@ class Responses(Protocol):
 
     async def delete(self, response_id: str) -> bool:
         """Forgets it; whether there was one."""
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What a guard says. `reason` is for people, and for the client: it must not quote what it forbids."""
+
+    allows: bool
+    reason: str = ""
+
+
+Side: TypeAlias = Literal["request", "answer"]
+
+
+class Guard(Protocol):
+    """Looks at what people and models say. `name` is what the log knows it by."""
+
+    name: str
+
+    async def look(self, side: Side, text: str) -> Verdict:
+        """Whether this may pass. `text` is all of one side: a whole answer, with the arguments of its calls.
+
+        The owner gives it the time that the attempt has. One that raises ends the request: nothing passes unseen.
+        """
 
 
 class Key(msgspec.Struct, frozen=True):

@@ -13,6 +13,7 @@ from afterbay.config.load import Document, seconds
 from afterbay.config.problem import Problem, child, did_you_mean
 from afterbay.config.schema import HedgeConfig, RouteConfig, Timeouts
 from afterbay.config.schema import Rules as RulesConfig
+from afterbay.core.usage import picousd
 from afterbay.policy.hedge import Hedging
 from afterbay.policy.plan import Compliance, Limits, Route, Rules
 
@@ -67,6 +68,7 @@ def resolve_route(
         resume=merged.resume or "safe",
         hedge=_hedge(document, where("hedge"), merged.hedge, problems),
         reconnect_s=_or(merged.reconnect, base.reconnect_s),
+        max_cost_picousd=None if merged.max_cost_usd is None else picousd(merged.max_cost_usd),
         tool_order={name: frozenset(needs) for name, needs in merged.tool_order.items()},
     )
 

@@ -307,9 +307,13 @@ class RouteConfig(Section, frozen=True):
         None
     )
     prompt_cache: Annotated[Literal["off", "insert"] | None, Doc(description="Insert cache marks.")] = None
-    max_cost_usd: Annotated[Dollars | None, Doc(description="Money one request may cost, all attempts together.")] = (
-        None
-    )
+    max_cost_usd: Annotated[
+        Dollars | None,
+        Doc(
+            description="Money one request may cost, all attempts together: targets that are too dear are passed over, "
+            "answers are limited in length."
+        ),
+    ] = None
 
 
 class ComplianceConfig(Section, frozen=True):
@@ -430,6 +434,5 @@ NOT_BUILT: tuple[str, ...] = (
     "overflow",
     "cache",
     "prompt_cache",
-    "max_cost_usd",
 )
 """Keys of a route that load and are not honoured yet: loading one is a warning."""

@@ -141,6 +141,7 @@ def target(place: Place, model: ModelConfig, prices: Prices) -> Target:
         dialect=served.dialect_of(place.name, is_embedder),
         price=_price(place, model, prices),
         context_tokens=model.context or window(place.local or known, is_embedder),
+        max_output=known.max_output if known is not None else None,
         cannot=_cannot(capabilities, place) | known_lacks(known, capabilities),
         tags=frozenset(model.tags),
         region=served.region,

@@ -17,7 +17,7 @@ class Target(msgspec.Struct, frozen=True):
     dialect, `unsaid` those that a request translated for it has no form for. `vendor` is who runs it (`groq`, ...),
     empty for a server of one's own. `priority`: lower is tried first. `speaks`: the dialects beside `dialect` that it
     takes from clients of theirs. `maker`: whose proofs of reasoning it accepts. `prefill`: whether it is known to go on
-    with an assistant message that is the last one.
+    with an assistant message that is the last one. `max_output`: tokens that its longest answer has, where known.
     """
 
     id: str
@@ -40,6 +40,7 @@ class Target(msgspec.Struct, frozen=True):
     can: frozenset[str] = frozenset()
     unsaid: frozenset[str] = frozenset()
     prefill: bool = False
+    max_output: int | None = None
 
     def dialect_for(self, client: str) -> str:
         """The dialect in which it is asked for a client of the dialect `client`."""

@@ -1,4 +1,5 @@
-"""Whether a whole answer is good enough to be given: not empty, finished properly, in the form that was asked for."""
+"""Whether a whole answer is good enough to be given: not empty, finished properly, in the form that was asked for, and
+with nothing in it that a guard forbids."""
 
 from __future__ import annotations
 
@@ -8,8 +9,10 @@ from typing import Literal
 
 import msgspec
 
+from afterbay.core.errors import PolicyRefusal
 from afterbay.core.event import Event, fold
 from afterbay.core.json_schema import validator_of
+from afterbay.core.message import Refusal, Text, Thinking, ToolUse
 from afterbay.core.request import ResponseFormat
 from afterbay.core.schema_work import MOST_EXPLAINED, MOST_JUDGED, work
 from afterbay.engine.context import Turn
@@ -45,6 +48,49 @@ def judge(turn: Turn, events: list[Event], meter: Meter) -> Verdict | None:
     text = fold(events).choices[0].message.text()
     reason = _misfit(text, wanted) if text else None
     return ("invalid", reason) if reason is not None else None
+
+
+async def guarded(turn: Turn, events: list[Event]) -> Verdict | None:
+    """What the guards forbid of a whole answer; None: nothing, and nothing is spent where there is no guard.
+
+    Such an answer is as bad as one of the wrong form: another target may give a better one. It is never delivered
+    for want of one (`refuse_blocked`).
+    """
+    for guard in turn.context.guards:
+        said = _said(events)
+        verdict = await guard.look("answer", said) if said else None
+        if verdict is not None and not verdict.allows:
+            return "invalid", f"the guard '{guard.name}' blocked the answer: {verdict.reason}"[:300]
+    return None
+
+
+async def refuse_blocked(turn: Turn, events: list[Event]) -> None:
+    """Sees to it that an answer which was kept as a spare is one that the guards allow.
+
+    Raises:
+        PolicyRefusal: 400 `guard_blocked`: they do not.
+    """
+    verdict = await guarded(turn, events)
+    if verdict is not None:
+        raise PolicyRefusal(
+            f"No target gave an answer that may be shown: {verdict[1]}.",
+            status=400,
+            kind="content_filter",
+            code="guard_blocked",
+            remedy="Ask for something else; what the guard forbids is the operator's decision.",
+        )
+
+
+def _said(events: list[Event]) -> str:
+    """All that a client would read of an answer: reasoning, text, refusals, calls."""
+    lines: list[str] = []
+    for choice in fold(events).choices:
+        for part in choice.message.parts:
+            if isinstance(part, Text | Thinking | Refusal):
+                lines.append(part.text)
+            elif isinstance(part, ToolUse):
+                lines += (part.name, part.arguments)
+    return "\n".join(line for line in lines if line)
 
 
 def _wanted_form(turn: Turn) -> ResponseFormat | None:

@@ -100,6 +100,9 @@ class Calls:
 
         The owner of the answer sees to it that the target is not late meanwhile.
         """
+        purse = self._turn.purse
+        if purse is not None and not purse.affords(self._target):
+            return self._filter.settle({}, "no money was left to ask again")
         attempt = self._machine.repair(self._turn.context.clock.monotonic())
         if attempt is None:
             return self._filter.settle({}, "no attempt was left to ask again")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
@@ -21,12 +21,15 @@ from afterbay.policy.lanes import Priority
 from afterbay.policy.plan import Route
 from afterbay.policy.quantity import estimate_text
 from afterbay.policy.retry import RetryBudget
-from afterbay.ports import Clock, Entropy, Key, RequestLog, Responses
+from afterbay.ports import Clock, Entropy, Guard, Key, RequestLog, Responses
 from afterbay.wire.decoding import not_json
 from afterbay.wire.dialect import Dialect, Head
 from afterbay.wire.features import features
 from afterbay.wire.proofs import Makers
 from afterbay.wire.registry import EMBED_DIALECTS, EMBEDS_AS
+
+if TYPE_CHECKING:
+    from afterbay.engine.purse import Purse
 
 
 class Context:
@@ -46,6 +49,8 @@ class Context:
         self.retries = RetryBudget()
         self.hedges = Hedges()
         self.alerts = Alerts()
+        self.guards: tuple[Guard, ...] = ()
+        """Who must allow an answer before it goes to a client."""
         self.open_streams = 0
         """Streams that are being sent now."""
         self.streams = LastingStreams()
@@ -93,6 +98,8 @@ class Turn:
         """What is given up first where there is not room for all."""
         self.lasts_s = 0.0
         """So long its client may be away from its stream; 0: it may not."""
+        self.purse: Purse | None = None
+        """What its attempts may cost; None: no limit of money is set."""
         self.drops = False
         self.keep: Keep | None = None
         """What is done with a good answer before its end is sent."""
@@ -170,8 +177,7 @@ class Turn:
 
         Media are not counted: providers differ.
         """
-        request = self.request
-        self.input_tokens = sum(estimate_text(text) for text in _texts(request)) + 4 * len(request.messages)
+        self.input_tokens = measured(self.request)
         return self.input_tokens
 
     def unreadable(self) -> ClientMistake | None:
@@ -201,6 +207,11 @@ class Turn:
         now = self.context.clock.monotonic()
         self.record.stages_s[name] = now - began_s
         return now
+
+
+def measured(request: ChatRequest) -> int:
+    """Estimated tokens of what a request has to read, without media."""
+    return sum(estimate_text(text) for text in _texts(request)) + 4 * len(request.messages)
 
 
 def _texts(request: ChatRequest) -> Iterator[str]:

@@ -15,8 +15,11 @@ from afterbay.wire import openai_chat, openai_responses
 from afterbay.wire.anthropic_messages import count
 from afterbay.wire.anthropic_messages.build import PATH as MESSAGES_PATH
 from afterbay.wire.anthropic_messages.vertex import for_vertex
+from afterbay.wire.cap import capped, limit_of
 from afterbay.wire.decoding import not_json
 from afterbay.wire.features import strip
+from afterbay.wire.openai_chat.accent import NEUTRAL
+from afterbay.wire.openai_chat.accents import ACCENTS
 from afterbay.wire.openai_chat.relay import ask_for_usage
 from afterbay.wire.proofs import admitted, without_foreign
 from afterbay.wire.registry import DIALECTS
@@ -63,7 +66,7 @@ def prepare(turn: Turn, target: Target) -> Outbound:
             else None
         )
         path = call.dialect.relay_path(call.path, target.name) + query_of(call.query)
-        path, body = addressed(turn, target, path, asking or body)
+        path, body = addressed(turn, target, path, _within_means(turn, target, asking or body))
         return Outbound(path, body, forwarded(call, spoken), asking is not None)
     outbound = rebuild(turn, target, turn.request)
     turn.warnings += [f"dropped: {name}" if name in lacking else _warning(name) for name in outbound.losses]
@@ -79,9 +82,22 @@ def rebuild(turn: Turn, target: Target, request: ChatRequest) -> Outbound:
     Raises:
         ClientMistake: a schema, or arguments of a call, are not JSON.
     """
+    cap = turn.purse.cap(target, request, translated=True) if turn.purse is not None else None
+    outbound = _rebuilt(turn, target, request, cap)
+    if cap is not None and (limit_of(target.dialect_for(turn.call.dialect.name), outbound.body) or 0) > cap:
+        # Thinking that some protocols grant beside the answer would cost more than there is.
+        plain = _rebuilt(turn, target, msgspec.structs.replace(request, reasoning=None), cap)
+        return msgspec.structs.replace(plain, losses=(*plain.losses, "reasoning"))
+    return outbound
+
+
+def _rebuilt(turn: Turn, target: Target, request: ChatRequest, cap: int | None) -> Outbound:
     lacking, client = _lacking(turn, target), turn.call.dialect.name
     dialect = DIALECTS[target.dialect_for(client)]
     stripped = strip(request, lacking) if lacking else request
+    if cap is not None:
+        sampling = msgspec.structs.replace(stripped.sampling, max_output_tokens=cap)
+        stripped = msgspec.structs.replace(stripped, sampling=sampling)
     seen, left_out = admitted(stripped, client, target.maker)
     renamed, names = rename(seen, dialect.tool_name) if seen.tools else (seen, {})
     try:
@@ -94,6 +110,19 @@ def rebuild(turn: Turn, target: Target, request: ChatRequest) -> Outbound:
     path, body = addressed(turn, target, built.path, built.body, streams=turn.stream and request.stream)
     relays = dialect is not openai_responses.DIALECT
     return Outbound(path, body, built.headers, names=names, losses=losses, relays=relays)
+
+
+def _within_means(turn: Turn, target: Target, body: bytes) -> bytes:
+    """A relayed body that asks for no longer an answer than the request's money buys; nearly always as it is."""
+    cap = turn.purse.cap(target) if turn.purse is not None else None
+    if cap is None:
+        return body
+    spoken = turn.call.dialect.name
+    name = ACCENTS.get(target.vendor, NEUTRAL).limit_field(target.name) if spoken == openai_chat.DIALECT.name else None
+    try:
+        return capped(spoken, body, cap, name)
+    except msgspec.DecodeError as error:
+        raise not_json(error) from None
 
 
 def addressed(turn: Turn, target: Target, path: str, body: bytes, *, streams: bool | None = None) -> tuple[str, bytes]:

@@ -22,6 +22,7 @@ from afterbay.engine.delivery import Delivery
 from afterbay.engine.exchange import Exchange
 from afterbay.engine.failure import explain
 from afterbay.engine.lasting import LastingReply, outlast
+from afterbay.engine.purse import affordable
 from afterbay.engine.routing import admit, choose
 from afterbay.ports import ClientGone, Reply
 from afterbay.wire.decoding import decode_object, mistake, too_deep
@@ -67,7 +68,7 @@ async def serve(turn: Turn, reply: Reply, make: MakeTry, prepares: Prepare | Non
             prepare(turn)
         else:
             await prepares(turn)
-        turn.decision = admit(turn, choose(turn))
+        turn.decision = admit(turn, affordable(turn, choose(turn)))
         if turn.stream and turn.route.reconnect_s:
             lasting = outlast(turn, delivery)
         driver = Driver(turn, delivery, make)
