@@ -169,7 +169,7 @@ def test_a_translated_answer_may_be_as_long_as_the_limit_buys(spoken: str) -> No
 
 
 def test_a_limit_never_makes_an_answer_longer_than_it_would_have_been() -> None:
-    one = gateway([answered(ANTHROPIC, "hi")], spoken=ANTHROPIC, route=route(1.0))
+    one = gateway([answered(ANTHROPIC, "hi")], spoken=ANTHROPIC, route=route(0.02))
     serve(one, OPENAI, body=body(stream=False))
     assert sent(one)["max_tokens"] == 4_096
     assert not any("max_cost" in text for text in one.record.warnings)
@@ -198,14 +198,19 @@ def test_a_thinking_budget_belongs_to_what_must_be_paid() -> None:
     assert "6256 to write" in told(reply)["error"]["message"]
 
 
-def test_thinking_that_would_cost_more_than_there_is_is_left_out_of_a_translation() -> None:
-    asked = body(reasoning_effort="high", stream=False)
-    old = target("a/claude-sonnet-4-5", ANTHROPIC)
-    one = of(old, usd=0.003, a=ScriptedUpstream(answered(ANTHROPIC, "hi")))
-    assert serve(one, OPENAI, body=asked).status == 200
+@pytest.mark.parametrize(("usd", "thinks"), [(None, True), (0.002, False)])
+def test_thinking_that_would_cost_more_than_there_is_is_left_out_of_a_translation(
+    usd: float | None, thinks: bool
+) -> None:
+    """Anthropic's least thinking is longer than what was asked for, and the answer gets room beside it."""
+    one = of(target("a/claude-sonnet-4-5", ANTHROPIC), usd=usd, a=ScriptedUpstream(answered(ANTHROPIC, "hi")))
+    config = {"thinkingConfig": {"thinkingBudget": 512}, "maxOutputTokens": 1_024}
+    asked = msgspec.json.encode({"contents": [{"parts": [{"text": "hello"}]}], "generationConfig": config})
+    assert run(one.chat(asked, GEMINI, path="/v1beta/models/m:generateContent")).status == 200
     got = sent(one)
-    assert got["max_tokens"] <= 1_500
-    assert got.get("thinking") is None or got["thinking"]["type"] != "enabled"
+    assert ("thinking" in got) is thinks
+    assert (got["max_tokens"] <= 1_000) is not thinks
+    assert ("dropped: reasoning" in one.record.warnings) is not thinks
 
 
 def test_the_choices_share_what_is_bought() -> None:
@@ -434,6 +439,15 @@ def test_a_limit_that_was_passed_is_told_and_one_that_held_is_not() -> None:
         assert purse.told(picousd(0.02)) == ["max_cost_usd: it cost $0.02, the limit was $0.01"]
 
     in_turn(look, usd=CENT)
+
+
+def test_what_costs_nothing_is_afforded_when_the_limit_is_passed() -> None:
+    def look(turn: Turn, purse: Purse) -> None:
+        purse.follow([attempt(0, outcome="cut")], {0: Spent(USED)})
+        assert purse.affords(msgspec.structs.replace(B, price=FREE))
+        assert not purse.affords(B)
+
+    in_turn(look, usd=0.001)
 
 
 def test_the_refusal_of_a_purse_is_final() -> None:

@@ -198,7 +198,7 @@ class Purse:
 
     def _is_new(self, attempt: Attempt, target: Target) -> bool:
         """Whether an attempt at this target is about to be sent."""
-        return attempt.ended_s is None and attempt.target == target.id and attempt.number not in self._reserved
+        return attempt.ended_s is None and attempt.target == target.id
 
     def _least(self, target: Target) -> int:
         price = self._price(target)
