@@ -151,6 +151,14 @@ def test_each_doubt_has_a_row(tmp_path: Path, old: str, new: str, what: str, sta
     assert "secret@" not in found.evidence
 
 
+def test_a_limit_of_money_needs_prices(tmp_path: Path) -> None:
+    text = GOOD.replace(", price: {input: 1, output: 1}}\n  b", "}\n  b", 1)
+    assert "max_cost_usd" not in findings(text, tmp_path)["prices"].evidence
+    limited = findings(text.replace("models:", "routes: {r: {max_cost_usd: 0.5}}\nmodels:", 1), tmp_path)
+    assert limited["prices"].evidence.endswith("; max_cost_usd cannot be checked for them")
+    assert "limits of money" not in limited
+
+
 def test_a_route_whose_candidates_say_little_is_a_doubt_not_a_failure(tmp_path: Path) -> None:
     rule = "routes: {r: {compliance: s}}\npolicies: {compliance: {s: {require: [soc2]}}}\nmodels:"
     text = GOOD.replace("models:", rule).replace("{kind: anthropic,", "{kind: anthropic, compliance: [soc2],")

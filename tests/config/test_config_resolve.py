@@ -95,6 +95,21 @@ def test_broken_streams_are_resumed_safely_unless_told_otherwise(snapshot_of: Bu
     assert snapshot_of("{}", {"OPENAI_API_KEY": "o"}).defaults.resume == "safe"
 
 
+def test_a_limit_of_money_is_the_routes_or_the_defaults_to_the_last_picodollar(snapshot_of: Build) -> None:
+    text = "defaults: {max_cost_usd: 0.1}\nroutes: {rich: {max_cost_usd: 2}, free: {max_cost_usd: 0}, auto: {}}"
+    made = snapshot_of(text, {"OPENAI_API_KEY": "o"})
+    limits = {name: route.max_cost_picousd for name, route in made.routes.items()}
+    assert limits == {"rich": 2 * 10**12, "free": 0, "auto": 10**11}
+    assert made.defaults.max_cost_picousd == 10**11
+    assert snapshot_of("{}", {"OPENAI_API_KEY": "o"}).defaults.max_cost_picousd is None
+
+
+def test_the_longest_answer_of_a_model_is_known_from_the_catalogue(snapshot_of: Build) -> None:
+    text = "models: {a: {provider: openai, name: gpt-4o}, b: {provider: openai, name: unheard-of}}"
+    made = snapshot_of(text, {"OPENAI_API_KEY": "o"})
+    assert {name: one.targets[0].max_output for name, one in made.aliases.items()} == {"a": 16_384, "b": None}
+
+
 def test_a_short_shape_with_priorities_loads_alone_with_warnings(snapshot_of: Build) -> None:
     made = snapshot_of(SHAPE, {"ANTHROPIC_API_KEY": "a", "OPENAI_API_KEY": "o"})
     assert made.routes["auto"].candidates == ("primary", "fast")

@@ -50,6 +50,12 @@ def served(upstream: ScriptedUpstream, *args: Any, **options: Any) -> tuple[Memo
     return reply, one.record
 
 
+def test_a_raw_request_with_a_limit_of_money_is_refused_since_none_could_hold() -> None:
+    upstream = ScriptedPassage(OK)
+    reply, record = served(upstream, headers={"x-afterbay-max-cost-usd": "1"})
+    assert (reply.status, record.outcome, upstream.sent) == (400, "invalid_value", [])
+
+
 def test_the_record_says_which_key_a_raw_request_went_out_with() -> None:
     upstream = ScriptedPassage(OK, OK)
     upstream.keys = ProviderKeys("up", 2)

@@ -24,7 +24,7 @@ from afterbay.store.database import Database
 from afterbay.store.keys import SqliteKeys
 
 Status: TypeAlias = Literal["ok", "warn", "fail"]
-_MONEY = ("budgets", "max_cost_usd")
+_MONEY = ("budgets",)
 _NOT_HONOURED = " is not honoured by this release."
 
 
@@ -204,6 +204,8 @@ def _prices(snapshot: Snapshot) -> Iterator[Finding]:
     names = [target.id for target in targets if target.price is None]
     if names:
         evidence = f"cost will be unknown, not 0, for {_some(names)}"
+        if any(route.max_cost_picousd is not None for route in (*snapshot.routes.values(), snapshot.defaults)):
+            evidence += "; max_cost_usd cannot be checked for them"
         yield Finding("warn", "prices", evidence, "Set `price: {input: ..., output: ...}` for them.")
     else:
         yield Finding("ok", "prices", f"known for all {len(targets)} deployments")

@@ -33,6 +33,7 @@ from afterbay.engine.context import Call, Context, Turn
 from afterbay.engine.credential import place_of
 from afterbay.engine.delivery import Delivery, base_headers, header_text
 from afterbay.engine.pipeline import MODEL_CHARS, fail
+from afterbay.engine.purse import HEADER
 from afterbay.engine.routing import shortened
 from afterbay.engine.tap import Tap, priced
 from afterbay.engine.watchdog import Watchdog
@@ -68,7 +69,8 @@ def admit(turn: Turn, raw: Raw) -> Admitted:
     """Decides whether a raw request may go upstream, and as what.
 
     Raises:
-        ClientMistake: 404 no such provider; 400 it is the engine inside, or the path is not plain; 405.
+        ClientMistake: 404 no such provider; 400 it is the engine inside, the path is not plain, or a limit of money is
+            asked for; 405.
         PolicyRefusal: 403, the key or a policy forbids it.
         NotBuilt: 501, what stands there takes no raw requests.
     """
@@ -92,6 +94,13 @@ def admit(turn: Turn, raw: Raw) -> Admitted:
         text = f"{raw.method[:20]} does not pass through."
         raise ClientMistake(text, status=405, code="method_not_allowed")
     rules.check_rest(raw.rest)
+    if HEADER in turn.call.headers:
+        raise ClientMistake(
+            f"What a raw request costs is not known before, so {HEADER} cannot hold.",
+            code="invalid_value",
+            param=HEADER,
+            remedy="Leave it out, or use an endpoint under /v1.",
+        )
     turn.route = shortened(snapshot.defaults, turn)
     turn.deadline_s = turn.call.received_s + turn.route.limits.total_s
     passage = turn.fleet.passage(provider)

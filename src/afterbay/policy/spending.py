@@ -5,8 +5,8 @@ and a short answer; a target for which there is less is not asked. And the most:
 longest answer it may give. Where that is more than what is left, the answer is limited to what the rest buys.
 
 Why not refuse whatever may cost too much: agents ask for up to 64,000 tokens and use some hundred, so nearly all that
-a limit refused would have been within it. OpenRouter does it the same way round: it tells how many tokens the rest
-affords (402, "can only afford").
+a limit refused would have been within it. OpenRouter refuses so (402, "requested up to 65536 tokens, but can only
+afford 30104"), and the trackers of its clients are full of it (can1357/oh-my-pi#9569, QwenLM/qwen-code#73).
 """
 
 from __future__ import annotations
