@@ -114,7 +114,13 @@ def measure() -> list[dict[str, Any]]:
             for name, route in ROUTES.items():
                 took = min(asyncio.run(_served(gateway(spoken, script, route), client, stream)) for _ in range(ROUNDS))
                 rows.append(
-                    {"client": client, "provider": spoken, "stream": stream, "route": name, "us": round(took - alone, 1)}
+                    {
+                        "client": client,
+                        "provider": spoken,
+                        "stream": stream,
+                        "route": name,
+                        "us": round(took - alone, 1),
+                    }
                 )
     return rows
 
@@ -125,7 +131,9 @@ def main() -> None:
     if "--json" in sys.argv[1:]:
         print(json.dumps({"python": platform.python_version(), "n": REQUESTS, "rounds": ROUNDS, "rows": rows}))
         return
-    print(f"CPU µs of the engine per request, least of {ROUNDS} rounds of {REQUESTS}, Python {platform.python_version()}")
+    print(
+        f"CPU µs of the engine per request, least of {ROUNDS} rounds of {REQUESTS}, Python {platform.python_version()}"
+    )
     for row in rows:
         kind = "stream of 20 chunks" if row["stream"] else "whole answer"
         print(f"{row['client']:>18} <- {row['provider']:<18} {kind:<20} {row['route']:<26} {row['us']:6.1f}")

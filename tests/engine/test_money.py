@@ -239,6 +239,17 @@ def test_a_limit_that_cannot_be_checked_says_so_and_refuses_nothing() -> None:
     assert one.record.warnings == ["max_cost_usd: the price of a/up is not known, so nothing limits what it costs"]
 
 
+def test_an_attempt_whose_price_nobody_knows_is_not_counted_and_stops_no_other() -> None:
+    new = msgspec.structs.replace(A, price=None)
+
+    def look(turn: Turn, purse: Purse) -> None:
+        purse.follow([attempt(0, new, outcome="cut")], {0: Spent(USED)})
+        assert purse.affords(new)
+        assert turn.warnings == []
+
+    in_turn(look, usd=0.001, targets=(new,))
+
+
 def test_a_body_that_can_only_be_relayed_is_measured_by_its_length() -> None:
     odd = msgspec.json.encode({"model": "m", "messages": [{"role": "odd", "content": "x" * 8_000}]})
     one = of(target("a/up"), usd=0.002, a=ScriptedUpstream())
@@ -266,6 +277,13 @@ def test_embeddings_cost_their_input_alone(usd: float, status: int) -> None:
     one = of(target("a/up", "openai.embeddings", embeds=True), usd=usd, a=ScriptedUpstream(script))
     reply = run(one.chat(asked, operation="embeddings"))
     assert reply.status == status
+
+
+def test_judgements_cost_nothing_whatever_the_limit_is() -> None:
+    answer = msgspec.json.encode({"id": "modr-1", "model": "up", "results": [{"flagged": False}]})
+    one = of(target("a/up"), usd=0.0, a=ScriptedUpstream(Script(steps=(answer,), headers=JSON)))
+    asked = msgspec.json.encode({"model": "m", "input": "hello"})
+    assert run(one.chat(asked, operation="moderations")).status == 200
 
 
 def test_what_a_provider_keeps_of_a_conversation_is_said_not_to_be_counted() -> None:

@@ -36,6 +36,7 @@ def direct_target(snapshot: Snapshot, provider_name: str, model: str) -> Target 
         dialect=provider.dialect_of(model, embedder),
         price=FREE if provider.is_embedded else None,
         context_tokens=window(embedded or known, embedder),
+        max_output=known.max_output if known is not None else None,
         cannot=ENGINE_CANNOT if embedded is not None else known_lacks(known, Capabilities()),
         region=provider.region,
         compliance=provider.compliance,
