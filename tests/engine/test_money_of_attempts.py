@@ -87,6 +87,14 @@ def test_a_hedge_needs_money_for_both_at_their_longest(fields: dict[str, int], h
     assert ("too dear: b/up" in said(one)) is not hedges
 
 
+def test_who_was_too_dear_for_a_hedge_is_still_the_fallback() -> None:
+    late = msgspec.structs.replace(failed(OPENAI, 500, "server"), headers_take_s=5)
+    rules = route(CENT, hedge=Hedging(after_s=1.0))
+    one = gateway([late], [answered(OPENAI, "hi")], route=rules, limits=LIMITS)
+    assert serve(one, body=body(stream=False)).status == 200
+    assert [tried.why for tried in one.record.attempts] == ["primary", "fallback"]
+
+
 @pytest.mark.parametrize(("usd", "asks"), [(0.00905, False), (0.03, True)])
 def test_a_repair_asks_the_purse_first(usd: float, asks: bool) -> None:
     first, second = called(OPENAI, ("t", BAD), finish="tool_calls"), called(OPENAI, ("t", GOOD), finish="tool_calls")
