@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from afterbay.app.world import LoopClock
+from afterbay.engine.pipeline import serve_chat
 from afterbay.policy.hedge import Hedging
 from afterbay.policy.plan import Route
 from afterbay.store.memory import MemoryRequestLog
@@ -90,8 +91,6 @@ async def _alone(script: Script) -> float:
 
 
 async def _served(one: MemoryGateway, client: str, stream: bool) -> float:
-    from afterbay.engine.pipeline import serve_chat  # noqa: PLC0415  # the gateway of the tests has no quicker way in
-
     one.context.clock = LoopClock(asyncio.get_running_loop())  # as `serve` has it
     body = ask("m", stream=stream) if client == "openai.chat" else ask("m", stream=stream, max_tokens=64)
 

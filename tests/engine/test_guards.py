@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import msgspec
@@ -12,7 +11,6 @@ from tests.engine.test_tool_calls import answered as called
 
 from afterbay.core.errors import PolicyRefusal
 from afterbay.core.event import Event, Finished, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta, ToolCallStarted
-from afterbay.engine import exchange
 from afterbay.engine.answer import guarded, refuse_blocked
 from afterbay.engine.context import Turn
 from afterbay.policy.plan import Route
@@ -20,8 +18,6 @@ from afterbay.ports import Guard, Side, Verdict
 from afterbay.testing.answers import answered, ask
 from afterbay.testing.memory_gateway import MemoryGateway
 from afterbay.testing.virtual_loop import run
-
-wired = pytest.mark.skipif("guarded" not in inspect.getsource(exchange), reason="exchanges do not ask the guards yet")
 
 
 class Forbids:
@@ -94,7 +90,6 @@ def test_a_blocked_spare_is_an_error_and_an_allowed_one_is_none() -> None:
     run(inside())
 
 
-@wired
 @pytest.mark.parametrize("client", [OPENAI, ANTHROPIC])
 @pytest.mark.parametrize("spoken", [OPENAI, ANTHROPIC])
 @pytest.mark.parametrize("stream", [False, True])
@@ -110,7 +105,6 @@ def test_a_blocked_answer_is_given_by_another_target(client: str, spoken: str, s
     assert second.outcome == "ok"
 
 
-@wired
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("on", [frozenset({"invalid"}), frozenset()])
 def test_an_answer_that_every_target_gives_and_the_guard_forbids_is_never_shown(stream: bool, on: Any) -> None:
@@ -125,7 +119,6 @@ def test_an_answer_that_every_target_gives_and_the_guard_forbids_is_never_shown(
     assert len(one.record.attempts) == (2 if on else 1)
 
 
-@wired
 def test_a_spare_that_no_guard_has_seen_is_looked_at_before_it_is_delivered() -> None:
     schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
     one = guard(gateway([answered(OPENAI, "bad")]), words := Forbids("bad"))
@@ -134,7 +127,6 @@ def test_a_spare_that_no_guard_has_seen_is_looked_at_before_it_is_delivered() ->
     assert serve(one, stream=False, response_format=schema).status == 200
 
 
-@wired
 def test_the_arguments_of_calls_are_looked_at() -> None:
     one = guard(gateway([called(OPENAI, ("t", '{"n":"bad"}'))], [answered(OPENAI, "fine")]), Forbids("bad"))
     assert b"fine" in serve(one, stream=False).body

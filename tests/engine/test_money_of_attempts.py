@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,14 +15,11 @@ from tests.engine.test_tool_calls import BAD, GOOD, asked
 from tests.engine.test_tool_calls import answered as called
 
 from afterbay.core.usage import Usage, picousd
-from afterbay.engine import attempt
 from afterbay.policy.hedge import Hedging
 from afterbay.testing.answers import answered, failed, stream, streamed, whole
 from afterbay.testing.fakes import HANG, Cut, Script, ScriptedResponse, ScriptedUpstream
 from afterbay.testing.memory_gateway import PRICE, MemoryGateway, alias, snapshot, target
 from afterbay.testing.virtual_loop import run
-
-pytestmark = pytest.mark.skipif("purse" not in inspect.getsource(attempt), reason="attempts do not ask the purse yet")
 
 SPENT = Usage(input_tokens=1_000, output_tokens=4_000)
 """$0.009 at the price of these targets."""

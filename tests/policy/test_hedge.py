@@ -134,9 +134,8 @@ def test_nobody_is_asked_who_is_not_well() -> None:
 def test_too_dear_targets_are_passed_over() -> None:
     one = Attempts((A, B, C), LIMITS, ALL, 0.0, 100.0, 20.0, affords=lambda each: each is C)
     assert one.begin(0.0)[-1] == Start(0, C, 5.0)
-    assert one.passed_over == [A, B]
     none = Attempts((A, B), LIMITS, ALL, 0.0, 100.0, 20.0, affords=lambda _: False)
-    assert none.begin(0.0) == [Fail(None, too_dear=True)]
+    assert none.begin(0.0) == [Fail(None)]
 
 
 def test_a_percentile_is_learned_before_it_is_used() -> None:

@@ -78,14 +78,12 @@ MakeTry = Callable[[Turn, Start, Attempts, Watchdog], Try]
 
 
 class GaveUp(Exception):
-    """No target answered. `last` is the error of the last attempt; `deadline`: the request's time is over; `too_dear`:
-    none could be paid; `body`: the upstream's own error in the client's dialect; `shown`: the client's stream has that
-    error already."""
+    """No target answered. `last` is the error of the last attempt; `deadline`: the request's time is over; `body`: the
+    upstream's own error in the client's dialect; `shown`: the client's stream has that error already."""
 
     def __init__(self, fail: Fail, body: bytes | None, *, shown: bool) -> None:
         super().__init__(fail.last.message if fail.last else "the deadline is over")
-        self.last, self.deadline, self.too_dear = fail.last, fail.deadline, fail.too_dear
-        self.body, self.shown = body, shown
+        self.last, self.deadline, self.body, self.shown = fail.last, fail.deadline, body, shown
 
 
 class Driver:
@@ -118,7 +116,10 @@ class Driver:
             self._share,
             delivery.resumption.can if delivery.resumption is not None else lambda _: False,
             self.hedge,
+            turn.purse.affords if turn.purse is not None else lambda _: True,
         )
+        if turn.purse is not None:
+            turn.purse.follow(self.machine.attempts, self.exchanges)
         self._clock = turn.context.clock
         self._error_body: bytes | None = None
         self._shown = False

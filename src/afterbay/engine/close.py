@@ -56,6 +56,8 @@ def _settle(turn: Turn, driver: Driver) -> None:
     record.finish = winner.finish()
     record.usage = _sum([attempt.usage for attempt in attempts if attempt.usage is not None])
     record.cost_picousd = sum(attempt.cost_picousd or 0 for attempt in attempts) if known else None
+    if turn.purse is not None:
+        turn.warnings += turn.purse.told(record.cost_picousd)
     began = [attempts[number] for number in driver.exchanges if attempts[number].why != "resume"]
     record.ttft_s = next((one.first_token_s for one in began if one.first_token_s is not None), None)
 

@@ -10,7 +10,7 @@ import msgspec
 from afterbay.core.errors import GatewayError, ProviderError
 from afterbay.core.event import Event, TextDelta, UsageSeen, fold
 from afterbay.core.usage import Usage, microusd
-from afterbay.engine.answer import judge
+from afterbay.engine.answer import guarded, judge, refuse_blocked
 from afterbay.engine.calls import Calls, rules_for
 from afterbay.engine.context import Turn
 from afterbay.engine.credential import place_of
@@ -240,7 +240,7 @@ class Exchange:
             self._events = self._outgoing(self._events)
         if self.meter.error is not None:
             raise ProviderFailure(self.meter.error)
-        verdict = judge(self.turn, self._events, self.meter)
+        verdict = judge(self.turn, self._events, self.meter) or await guarded(self.turn, self._events)
         if verdict is not None:
             raise Unusable(*verdict)
         self.commit()
@@ -249,6 +249,7 @@ class Exchange:
 
     async def deliver_spare(self, delivery: Delivery) -> None:
         """Delivers the answer of an attempt that was `Unusable`, for want of a better one."""
+        await refuse_blocked(self.turn, self._events)
         if self.meter.finish != "content_filter":
             self.turn.warnings.append("the answer did not pass validation, and no other target gave a better one")
         if self._pump is not None:

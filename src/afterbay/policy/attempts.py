@@ -94,12 +94,10 @@ class Finish(msgspec.Struct, frozen=True):
 
 
 class Fail(msgspec.Struct, frozen=True):
-    """No answer, or no more of it. `last` is the error of the last attempt, `deadline` says the total time is over,
-    `too_dear` that nothing was tried since nothing could be paid."""
+    """No answer, or no more of it. `last` is the error of the last attempt, `deadline` says the total time is over."""
 
     last: ProviderError | None
     deadline: bool = False
-    too_dear: bool = False
 
 
 Action: TypeAlias = Start | SetAlarm | Cancel | Deliver | Finish | Fail
@@ -137,8 +135,6 @@ class Attempts:
     ) -> None:
         self.state: State = "new"
         self.attempts: list[Attempt] = []
-        self.passed_over: list[Target] = []
-        """Targets that were not asked since they are too dear."""
         self._running = 0
         self._open: dict[int, _Open] = {}
         self._targets = targets
@@ -301,9 +297,9 @@ class Attempts:
         hedge, started = self._hedge, list[Action]()
         while hedge is not None and self._hedge_due_s <= now:
             self._hedge_due_s = _NEVER
-            if self._more():
-                target = self._targets[self._next]
-                if hedge.take(target, now, self._deadline_s - now):
+            if self._next < len(self._targets) and len(self.attempts) < self._limits.max_attempts:
+                target = self._targets[self._next]  # too dear beside those that run, it may yet be their fallback
+                if self._affords(target) and hedge.take(target, now, self._deadline_s - now):
                     self._next += 1
                     started += self._start_at(now, self._next - 1, "hedge")
         return started
@@ -364,7 +360,6 @@ class Attempts:
     def _more(self) -> bool:
         """Whether another target can be asked. Those that are too dear are passed over for good."""
         while self._next < len(self._targets) and not self._affords(self._targets[self._next]):
-            self.passed_over.append(self._targets[self._next])
             self._next += 1
         return self._next < len(self._targets) and len(self.attempts) < self._limits.max_attempts
 
@@ -412,7 +407,7 @@ class Attempts:
         self.state = "done"
         if self._spare is not None and not deadline:
             return [Deliver(self._spare)]
-        return [Fail(self._last, deadline, too_dear=not self.attempts and bool(self.passed_over))]
+        return [Fail(self._last, deadline)]
 
     def _next_alarm(self) -> SetAlarm:
         """The alarm for whatever comes first of all that runs."""
