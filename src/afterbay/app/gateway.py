@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import sqlite3
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 from afterbay.app.local_models import LocalModels, Progress, Wanted
 from afterbay.app.snapshots import direct_target, price_later
 from afterbay.app.world import LoopClock, SystemEntropy
+from afterbay.config.portable import to_json
 from afterbay.config.snapshot import Provider, Snapshot
 from afterbay.config.watch import Loaded, load_snapshot
 from afterbay.core.decision import Record, Target
@@ -28,6 +30,7 @@ from afterbay.ports import Upstream
 from afterbay.providers.aws import aws_signer_for
 from afterbay.providers.tokens import signer_for
 from afterbay.providers.upstream import HttpUpstream
+from afterbay.store.configurations import keep_configuration
 from afterbay.store.database import open_database
 from afterbay.store.keys import SqliteKeys
 from afterbay.store.lookup import one_request
@@ -107,6 +110,7 @@ class RunningGateway:
     def start(self, *, local_models: bool = True) -> None:
         """Starts the log's thread, the look-out for changed keys, the probes, and the local models."""
         self.log.start()
+        self._keep_configuration(self.snapshot)
         self._own(self._watch_keys(), "watch keys")
         if self._wrap is None:
             self._own(watch(lambda: self.context.fleet, self.context.clock), "probe idle targets")
@@ -153,6 +157,7 @@ class RunningGateway:
         if not self._replays:
             self.local.begin(wanted_models(loaded.snapshot))
         self.context.fleet = self._fleet(loaded.snapshot)
+        await asyncio.to_thread(self._keep_configuration, loaded.snapshot)
         longest_s = max(old.snapshot.defaults.limits.total_s, float(old.snapshot.limits.socket_total))
         self._own(old.retire(longest_s), "retire the old configuration")
         note = "; `state` changes only with a restart" if changed_state else ""
@@ -192,6 +197,13 @@ class RunningGateway:
 
     def _states(self) -> list[TargetState]:
         return self.context.fleet.target_states(self.context.clock.monotonic())
+
+    def _keep_configuration(self, snapshot: Snapshot) -> None:
+        """Keeps what is in force, without secrets, beside the log that names it. Not needed to serve."""
+        try:
+            keep_configuration(self._database, snapshot.hash, to_json(snapshot), self.context.clock.utc())
+        except sqlite3.Error as trouble:
+            logger.warning("configuration %s could not be kept for replays: %s", snapshot.hash, trouble)
 
     async def _find_record(self, request_id: str) -> Record | None:
         return await asyncio.to_thread(one_request, self._database, request_id)

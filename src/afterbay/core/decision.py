@@ -90,7 +90,8 @@ Why: TypeAlias = Literal["primary", "retry", "key", "fallback", "hedge", "resume
 class Attempt(msgspec.Struct):
     """One try of one target. Times are seconds since the request arrived; None means it did not come to that.
 
-    `key`: the place, from 1, of the key that it went out with, where the provider has several.
+    `key`: the place, from 1, of the key that it went out with, where the provider has several. `code`: the word for its
+    error, the provider's or one of ours; `asked_s`: how long the provider asked to wait.
     """
 
     number: int
@@ -106,6 +107,47 @@ class Attempt(msgspec.Struct):
     usage: Usage | None = None
     cost_picousd: int | None = None
     key: int | None = None
+    code: str | None = None
+    asked_s: float | None = None
+
+
+class Sight(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a decision saw of one target: how long it is to be left alone, its health, how busy and quick it is.
+
+    `state` as in `afterbay.policy.breaker`, for another `for_s` seconds; `usable`: a request may go to it. `idle_s` is
+    the time since its last attempt. `first_s` and `whole_s` as in `afterbay.policy.load`; `sent` and `accepted` as in
+    `afterbay.policy.condition`, and only of a target that is not well.
+    """
+
+    target: str
+    cooling_s: float = 0.0
+    state: Literal["closed", "open", "half_open"] = "closed"
+    usable: bool = True
+    illness: str | None = None
+    for_s: float = 0.0
+    idle_s: float | None = None
+    in_flight: int = 0
+    first_s: float | None = None
+    whole_s: float | None = None
+    error_share: float = 0.0
+    sent: int = 0
+    accepted: int = 0
+
+
+class Circumstances(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a request that did not go well can be replayed from, beside its record. Nothing in it was said by anybody.
+
+    `headers` are those of the client's headers that change what is done. `order` has
+    the targets in the order that was decided, `sights` what was seen of them where that was anything. `shape` is the
+    client's request with every text as a measure (`afterbay.core.shape`); empty: too large, or not to be read.
+    `left_out` names what of the request has no place in its shape.
+    """
+
+    headers: dict[str, str] = {}
+    order: tuple[str, ...] = ()
+    sights: tuple[Sight, ...] = ()
+    shape: str = ""
+    left_out: tuple[str, ...] = ()
 
 
 class Record(msgspec.Struct):
@@ -114,7 +156,8 @@ class Record(msgspec.Struct):
     `outcome` is `ok`, the error code shown to the client, or `client_closed`. `cost_picousd` is the sum over attempts;
     None: the price of an attempt is unknown (never 0). `received_at` is UTC seconds, durations are monotonic seconds.
     `tool_calls` counts the calls that were looked at by what became of them (`wire.toolcalls.filter.Outcome`): it
-    feeds a metric; what the log's table keeps are the warnings, a line a call.
+    feeds a metric; what the log's table keeps are the warnings, a line a call. `seed`: with the id, what every draw of
+    this request came from. `circumstances` are kept of requests that did not go well.
     """
 
     id: str
@@ -148,3 +191,5 @@ class Record(msgspec.Struct):
     traceparent: str | None = None
     config_hash: str = ""
     tool_calls: dict[str, int] = {}
+    seed: int | None = None
+    circumstances: Circumstances | None = None

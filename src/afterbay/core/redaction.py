@@ -10,7 +10,9 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from afterbay.core.decision import Record, Rejected
+import msgspec
+
+from afterbay.core.decision import Circumstances, Record, Rejected
 
 _KEEP: Final = 6
 SHAPES: Final = re.compile(
@@ -61,8 +63,21 @@ def redact_record(record: Record) -> None:
         attempt.target = _name(attempt.target)
         if attempt.error:
             attempt.error = redact(attempt.error)
+        if attempt.code:
+            attempt.code = _name(attempt.code[:_NAME_CHARS])
     if record.rejected:
         record.rejected = [Rejected(_name(one.target), redact(one.reason)) for one in record.rejected]
+    if record.circumstances is not None:
+        record.circumstances = _redacted(record.circumstances)
+
+
+def _redacted(kept: Circumstances) -> Circumstances:
+    return msgspec.structs.replace(
+        kept,
+        headers={name: redact(value) for name, value in kept.headers.items()},
+        order=tuple(_name(one) for one in kept.order),
+        sights=tuple(msgspec.structs.replace(one, target=_name(one.target)) for one in kept.sights),
+    )
 
 
 def _name(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from afterbay.core.usage import Usage
+from afterbay.engine.circumstances import circumstances_of
 from afterbay.engine.context import Turn
 from afterbay.engine.hedging import assumed_usage, learn
 
@@ -25,6 +26,8 @@ def close(turn: Turn, driver: Driver | None) -> None:
     if driver is not None:
         _settle(turn, driver)
     record.warnings = list(dict.fromkeys(turn.warnings))
+    if record.outcome != "ok" or len(record.attempts) > 1:
+        record.circumstances = circumstances_of(turn)
     turn.context.open_streams -= turn.streams
     turn.context.log.put(record)
     turn.fleet.leave()

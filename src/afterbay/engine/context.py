@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
 from afterbay.config.snapshot import Snapshot
 from afterbay.core.chance import draw
-from afterbay.core.decision import Decision, Record, Target
+from afterbay.core.decision import Decision, Record, Sight, Target
 from afterbay.core.errors import ClientMistake
 from afterbay.core.message import Text, ToolResult, ToolUse
 from afterbay.core.request import ChatRequest, EmbedRequest
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from afterbay.engine.purse import Purse
 
 
+serving: ContextVar[str] = ContextVar("serving", default="")
+"""The id of the request that the running task serves, for what stands before providers and is told nothing of it."""
+
+
 class Context:
     """The engine's surroundings. `fleet` is swapped whole by a reload; a request keeps the one it began with."""
 
@@ -51,6 +56,8 @@ class Context:
         self.alerts = Alerts()
         self.guards: tuple[Guard, ...] = ()
         """Who must allow an answer before it goes to a client."""
+        self.shaped_s = float("-inf")
+        """When the shape of a request was last kept."""
         self.open_streams = 0
         """Streams that are being sent now."""
         self.streams = LastingStreams()
@@ -114,6 +121,8 @@ class Turn:
         self.warnings: list[str] = []
         self.input_tokens = len(call.body) // 4
         self.response_bytes = 0
+        self.sights: tuple[Sight, ...] = ()
+        """What the decision saw of its targets."""
         self._request: ChatRequest | None = None
         self._embed_request: EmbedRequest | None = None
         self._features: frozenset[str] | None = None
@@ -125,7 +134,9 @@ class Turn:
             request_bytes=len(call.body),
             config_hash=self.snapshot.hash,
             traceparent=call.headers.get("traceparent"),
+            seed=context.seed,
         )
+        serving.set(call.id)
         tags = call.headers.get("x-afterbay-tags")
         if tags is not None:
             self.record.tags = read_tags(tags)

@@ -17,6 +17,7 @@ from afterbay.policy.lanes import PRIORITIES, Priority
 from afterbay.policy.names import Found, look_up
 from afterbay.policy.plan import Limits, Route
 from afterbay.policy.route import CONTEXT, Ask, decide, route_of
+from afterbay.policy.sight import sights
 from afterbay.policy.throttle import COME_BACK_S, attempts_allowed, is_outage
 from afterbay.wire.registry import DIALECTS, EMBEDS_AS
 
@@ -46,6 +47,7 @@ def choose(turn: Turn) -> Decision:
         turn.drops = True
         kept = msgspec.structs.replace(ask, features=ask.features & CONTEXT)
         decision = decide(kept, snapshot, turn.route, _CANNOT, world, now, turn.draw)
+    turn.sights = sights(decision, world.cooling_until, world.conditions, now)
     turn.stage("route", now)
     return decision
 

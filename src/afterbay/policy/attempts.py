@@ -426,4 +426,5 @@ class Attempts:
             self._last = error
             attempt.error = f"{error.kind}: {error.message}"[:500]
             attempt.status = error.status if error.status is not None else attempt.status
+            attempt.code, attempt.asked_s = error.code, error.retry_after_s
         return self._open.pop(at).index

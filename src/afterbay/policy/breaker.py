@@ -86,3 +86,9 @@ class Breaker:
         """No trial yet: for the time of one ejection."""
         if self._is_open:
             self.until_s = max(self.until_s, now + min(self.rules.eject_s, LONGEST_S))
+
+    def restore(self, now: float, for_s: float, *, tried: bool) -> None:
+        """Is ejected for another `for_s` seconds, or (0) half-open; `tried`: the trial is under way."""
+        self._is_open, self._times, self.ejections = True, 1, 1
+        self.opened_s, self.until_s = now, now + for_s
+        self._trial_s = now if tried else None

@@ -8,8 +8,9 @@ target is left. News of older attempts says how it was before, and changes nothi
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
+from afterbay.core.decision import Sight
 from afterbay.policy.breaker import Breaker, BreakerState
 from afterbay.policy.load import Load
 from afterbay.policy.outlier import Evidence, Illness, Outlier
@@ -118,6 +119,42 @@ class Condition:
         """(requests that were meant for it, those that it answered) of the last 150 s."""
         requests, accepts = self._throttle.sums(now)
         return requests, accepts
+
+    def sight(self, target: str, cooling_s: float, now: float) -> Sight:
+        """How it looks now, to be kept."""
+        state, (first_s, whole_s) = self.state(now), self.load.seconds(now)
+        sent, accepted = self.sent_and_accepted(now) if state != "closed" else (0, 0)
+        return Sight(
+            target,
+            cooling_s,
+            state,
+            self.is_usable(now),
+            self.illness if state != "closed" else None,
+            self.ejected_for_s(now),
+            now - self._attempted_s if self._attempted_s is not None else None,
+            self.load.in_flight,
+            first_s,
+            whole_s,
+            self.error_share(now),
+            sent,
+            accepted,
+        )
+
+    def restore(self, now: float, sight: Sight) -> None:
+        """Makes a new condition look as one was seen, for a replay. What made it so is not known any more."""
+        if sight.idle_s is not None:
+            self._attempted_s = now - sight.idle_s
+        self.load.in_flight = sight.in_flight
+        if sight.first_s is not None:
+            self.load.first_output(now, sight.first_s)
+        if sight.whole_s is not None:
+            self.load.whole(now, sight.whole_s)
+        self._outlier.restore(now, sight.error_share)
+        self._throttle.add(now, _REQUESTS, sight.sent)
+        self._throttle.add(now, _ACCEPTS, sight.accepted)
+        if sight.state != "closed":
+            self.illness = cast(Illness, sight.illness) if sight.illness is not None else "failures in a row"
+            self._breaker.restore(now, sight.for_s, tried=not sight.usable and sight.state == "half_open")
 
     # What a driver tells
 

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 
-from afterbay.core.decision import Attempt, Record, Rejected
+from afterbay.core.decision import Attempt, Circumstances, Record, Rejected
 from afterbay.core.usage import Usage
 
 Row: TypeAlias = tuple[object, ...]
@@ -84,6 +84,8 @@ def request_row(record: Record) -> Row:
         record.config_hash,
         _json(record.rejected) if record.rejected else None,
         _json(record.warnings) if record.warnings else None,
+        record.seed,
+        _json(record.circumstances) if record.circumstances is not None else None,
     )
 
 
@@ -105,6 +107,8 @@ def attempt_rows(record: Record) -> list[Row]:
             *(_usage_row(attempt.usage) if attempt.usage is not None else _NO_USAGE),
             attempt.cost_picousd,
             attempt.key,
+            attempt.code[:NAME_CHARS] if attempt.code else attempt.code,
+            attempt.asked_s,
         )
         for attempt in record.attempts
     ]
@@ -151,6 +155,8 @@ def record_of(row: Named, attempts: Iterable[Named]) -> Record:
         tags=_from_json(row["tags"], dict[str, str], {}),
         traceparent=row["traceparent"],
         config_hash=row["config_hash"],
+        seed=row["seed"],
+        circumstances=_from_json(row["circumstances"], Circumstances, None),
     )
 
 
@@ -169,6 +175,8 @@ def _attempt_of(row: Named) -> Attempt:
         usage=_usage_of(row),
         cost_picousd=row["cost_picousd"],
         key=row["key_place"],
+        code=row["code"],
+        asked_s=row["asked_s"],
     )
 
 

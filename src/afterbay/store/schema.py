@@ -63,6 +63,8 @@ requests = sa.Table(
     sa.Column("config_hash", sa.Text, nullable=False),
     sa.Column("rejected", sa.Text),
     sa.Column("warnings", sa.Text),
+    sa.Column("seed", _Big),
+    sa.Column("circumstances", sa.Text),
 )
 """One row a request. Key and route names are copied, not referenced: the log must outlive what it names."""
 
@@ -83,6 +85,8 @@ attempts = sa.Table(
     *_token_columns(),
     sa.Column("cost_picousd", _Big),
     sa.Column("key_place", sa.SmallInteger),
+    sa.Column("code", sa.Text),
+    sa.Column("asked_s", sa.REAL),
     sqlite_with_rowid=False,
 )
 """One row a try of one target. Times are seconds since the request arrived."""
@@ -139,3 +143,12 @@ counters = sa.Table(
     sa.Column("value", _Big, nullable=False),
 )
 """Small numbers that processes watch: `keys` goes up with every change of a key."""
+
+configurations = sa.Table(
+    "configurations",
+    metadata,
+    sa.Column("hash", sa.Text, primary_key=True),
+    sa.Column("seen_at", sa.Text, nullable=False),
+    sa.Column("snapshot", sa.LargeBinary, nullable=False),
+)
+"""What was in force while requests were served, by `requests.config_hash`: zlib-compressed JSON without any secret."""

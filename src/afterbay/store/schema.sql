@@ -1,6 +1,13 @@
 -- What the newest migration leaves behind, for a new database: opening one needs no SQLAlchemy and no Alembic.
 -- Compiled from schema.py; tests compare it with schema.py and with a database that went through every migration.
 
+CREATE TABLE configurations (
+    hash TEXT NOT NULL,
+    seen_at TEXT NOT NULL,
+    snapshot BLOB NOT NULL,
+    PRIMARY KEY (hash)
+);
+
 CREATE TABLE counters (
     name TEXT NOT NULL,
     value INTEGER NOT NULL,
@@ -58,6 +65,8 @@ CREATE TABLE requests (
     config_hash TEXT NOT NULL,
     rejected TEXT,
     warnings TEXT,
+    seed INTEGER,
+    circumstances TEXT,
     PRIMARY KEY (seq),
     UNIQUE (id)
 );
@@ -104,6 +113,8 @@ CREATE TABLE attempts (
     estimated SMALLINT,
     cost_picousd INTEGER,
     key_place SMALLINT,
+    code TEXT,
+    asked_s REAL,
     PRIMARY KEY (request_id, number),
     FOREIGN KEY(request_id) REFERENCES requests (id) ON DELETE CASCADE
 ) WITHOUT ROWID;

@@ -11,12 +11,13 @@ INSERT_REQUESTS = (
     "INSERT INTO requests (id, received_at, operation, protocol, requested_model, route, rule, model, provider,"
     " upstream_model, key_id, key_name, stream, status, outcome, error, input_tokens, cached_input_tokens,"
     " cache_write_tokens, output_tokens, reasoning_tokens, estimated, cost_picousd, ttft_s, duration_s, stages_s,"
-    " finish, request_bytes, response_bytes, tags, traceparent, config_hash, rejected, warnings) VALUES "
+    " finish, request_bytes, response_bytes, tags, traceparent, config_hash, rejected, warnings, seed,"
+    " circumstances) VALUES "
 )
 INSERT_ATTEMPTS = (
     "INSERT INTO attempts (request_id, number, target, why, started_s, headers_s, first_token_s, ended_s, outcome,"
     " status, error, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, estimated,"
-    " cost_picousd, key_place) VALUES "
+    " cost_picousd, key_place, code, asked_s) VALUES "
 )
 UNLESS_THERE = " ON CONFLICT DO NOTHING"
 
@@ -28,11 +29,22 @@ def insert(head: str, columns: int, rows: int) -> str:
 
 
 SELECT_REQUEST = "SELECT * FROM requests WHERE id = ?"
+IDS_FROM = "SELECT id FROM requests WHERE id >= ? ORDER BY id LIMIT ?"
+IDS_BEFORE = "SELECT id FROM requests WHERE id < ? ORDER BY id DESC LIMIT ?"
+IDS_ENDING = "SELECT id FROM requests WHERE substr(id, ?) = ? ORDER BY seq DESC LIMIT ?"
 SELECT_ATTEMPTS = "SELECT * FROM attempts WHERE request_id = ? ORDER BY number"
 DELETE_OLD = (
     "DELETE FROM requests WHERE seq IN (SELECT seq FROM requests WHERE received_at < ? ORDER BY received_at LIMIT ?)"
 )
 
+KEEP_CONFIGURATION = (
+    "INSERT INTO configurations (hash, seen_at, snapshot) VALUES (?, ?, ?)"
+    " ON CONFLICT (hash) DO UPDATE SET seen_at = excluded.seen_at"
+)
+SELECT_CONFIGURATION = "SELECT snapshot FROM configurations WHERE hash = ?"
+DELETE_OLD_CONFIGURATIONS = (
+    "DELETE FROM configurations WHERE hash NOT IN (SELECT hash FROM configurations ORDER BY seen_at DESC LIMIT ?)"
+)
 SELECT_REVISION = "SELECT version_num FROM alembic_version"
 SELECT_SECRET = "SELECT value FROM secrets WHERE name = ?"  # noqa: S105 - a statement, not a secret
 INSERT_SECRET = "INSERT INTO secrets (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING"  # noqa: S105

@@ -21,7 +21,7 @@ from afterbay.store.rows import Row, attempt_rows, request_row, rfc3339, storabl
 _log = logging.getLogger(__name__)
 
 STEP_ROWS: Final = 256
-"""Most rows in one statement: with 34 columns 8,704 parameters, of the 32,766 that SQLite takes."""
+"""Most rows in one statement: with 36 columns 9,216 parameters, of the 32,766 that SQLite takes."""
 
 _BAD_ROW: Final = (
     sqlite3.InterfaceError,

@@ -1,0 +1,69 @@
+"""What is kept of a request that did not go well, so that it can be replayed: all but what was said.
+
+Healthy requests never come here. A failed one is read once more for its shape, so that is bounded: in bytes, and (in an
+outage, when all fail alike) in how often.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from afterbay.core.decision import Circumstances
+from afterbay.core.errors import GatewayError
+from afterbay.core.shape import shaped
+from afterbay.engine.context import Turn
+from afterbay.wire.registry import DIALECTS
+
+HEADERS: Final = (
+    "x-afterbay-timeout-ms",
+    "x-afterbay-priority",
+    "x-afterbay-task",
+    "x-afterbay-residency",
+    "anthropic-version",
+    "anthropic-beta",
+    "openai-beta",
+)
+"""Headers of a client that change what is done with its request. No other one is kept."""
+HEADER_CHARS: Final = 200
+BODY_BYTES: Final = 256 * 1024
+"""Of a longer request no shape is kept: reading one takes about a millisecond per 100 KB."""
+MODEL: Final = "model"
+"""Stands for the model that was asked for: the record has its name."""
+SHAPE_CHARS: Final = 64 * 1024
+EVERY_S: Final = 0.02
+"""No more than a shape in so much time: in an outage they would all be the same."""
+
+logger = logging.getLogger("afterbay.engine")
+
+
+def circumstances_of(turn: Turn) -> Circumstances:
+    """See `afterbay.core.decision.Circumstances`."""
+    headers = turn.call.headers
+    shape, left_out = _shape(turn)
+    return Circumstances(
+        {name: headers[name][:HEADER_CHARS] for name in HEADERS if name in headers},
+        tuple(target.id for target in turn.decision.targets) if turn.decision is not None else (),
+        turn.sights,
+        shape,
+        left_out,
+    )
+
+
+def _shape(turn: Turn) -> tuple[str, tuple[str, ...]]:
+    """The client's request in its own protocol, every text in it a measure; and what had no place in that."""
+    context, call = turn.context, turn.call
+    now = context.clock.monotonic()
+    if turn.record.operation != "chat" or len(call.body) > BODY_BYTES or now - context.shaped_s < EVERY_S:
+        return "", ()
+    context.shaped_s = now
+    try:
+        request = shaped(turn.request)
+        built = DIALECTS[call.dialect.name].build_request(request, MODEL)
+        shape = built.body.decode()
+    except (GatewayError, ValueError, RecursionError):  # not to be read: that may be why it failed
+        return "", ()
+    except Exception:  # it is only for a replay: the request itself must end as it does
+        logger.exception("no shape of request %s could be kept", call.id)
+        return "", ()
+    return (shape, (*request.foreign, *built.losses)) if len(shape) <= SHAPE_CHARS else ("", ())
