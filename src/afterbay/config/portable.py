@@ -1,7 +1,8 @@
 """A snapshot as text that may leave the machine: without any secret, and readable again, for replays.
 
-Not in it are: keys (as many stars as there were keys, since their number decides retries), values of headers, the proxy,
-the certificate file, the profile, everything of an address but scheme, host, port and path, and where state and traces go.
+Not in it are: keys (as many stars as there were keys, since their number decides retries), values of headers, the
+proxy, the certificate file, the profile, everything of an address but scheme, host, port and path, and where state and
+traces go.
 """
 
 from __future__ import annotations

@@ -33,13 +33,29 @@ _PIXEL: Final = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPh
 _URL: Final = "https://example.invalid/media"
 
 _PLAIN: Final = frozenset(
-    "type format minLength maxLength minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minItems maxItems "
-    "uniqueItems minProperties maxProperties nullable additionalProperties".split()
+    [
+        "type",
+        "format",
+        "minLength",
+        "maxLength",
+        "minimum",
+        "maximum",
+        "exclusiveMinimum",
+        "exclusiveMaximum",
+        "multipleOf",
+        "minItems",
+        "maxItems",
+        "uniqueItems",
+        "minProperties",
+        "maxProperties",
+        "nullable",
+        "additionalProperties",
+    ]
 )
-_INNER: Final = frozenset("items additionalProperties not if then else contains propertyNames".split())
-_LISTS: Final = frozenset("anyOf oneOf allOf prefixItems".split())
-_NAMED: Final = frozenset("properties $defs definitions patternProperties".split())
-_VALUES: Final = frozenset("enum const default examples".split())
+_INNER: Final = frozenset(["items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames"])
+_LISTS: Final = frozenset(["anyOf", "oneOf", "allOf", "prefixItems"])
+_NAMED: Final = frozenset(["properties", "$defs", "definitions", "patternProperties"])
+_VALUES: Final = frozenset(["enum", "const", "default", "examples"])
 """Keywords of JSON Schema by what stands in them: a plain value, a schema, schemas, schemas by name, values."""
 
 
@@ -50,7 +66,7 @@ def measure(text: str) -> str:
 
 
 def filled(shape: str, beginning: str = "") -> str:
-    """The shape with text in place of measures. `beginning`: the words that the last of the longest ones begins with."""
+    """The shape with text in place of measures. `beginning`: how the last of the longest ones begins."""
     found = list(_MEASURE.finditer(shape))
     longest = max((int(one[1]) for one in found), default=0)
     last = max((i for i, one in enumerate(found) if int(one[1]) == longest), default=-1)

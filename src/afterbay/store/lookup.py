@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from contextlib import closing
 from typing import Final
@@ -60,5 +59,10 @@ def find_request(database: Database, part: str) -> Found:
         if len(begun) == 1:
             return Found(begun[0])
         before = [row[0] for row in connection.execute(statements.IDS_BEFORE, (whole, _NEAR))]
-    near = begun or sorted({*after, *before}, key=lambda one: -len(os.path.commonprefix([one, whole])))
+    near = begun or sorted({*after, *before}, key=lambda one: -_alike(one, whole))
     return Found(None, tuple(near[:_NEAR]))
+
+
+def _alike(one: str, other: str) -> int:
+    """With how many letters both begin."""
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))

@@ -59,7 +59,11 @@ class Content(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
-    """An exchange. `status` None: there were no headers. Times are seconds since the request was sent."""
+    """An exchange. `status` None: there were no headers. Times are seconds since the request was sent.
+
+    `code` is the word for a failed connection, `starting_s` its wish to wait (`ports.TransportError`). `request_id` is
+    the gateway's request that it was for, `sent_at` when it was sent, in UTC seconds; 0: not known.
+    """
 
     format: int = FORMAT
     provider: str
@@ -74,6 +78,10 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     end_at_s: float = 0.0
     message: str | None = None
     connected: bool = True
+    code: str | None = None
+    starting_s: float | None = None
+    request_id: str = ""
+    sent_at: float = 0.0
 
 
 _DECODER = msgspec.json.Decoder(Recorded)

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from afterbay.core.errors import ClientMistake
+from afterbay.engine.context import serving
 from afterbay.ports import Credential, TransportError, Upstream, UpstreamResponse
 from afterbay.testing.recorded import (
     Recorded,
@@ -46,11 +47,17 @@ class RecordingUpstream:
     """An upstream that stores what it passes on. `recorded` and `failed` count files written and not written."""
 
     def __init__(
-        self, inner: Upstream, folder: Path, provider: str, *, now: Callable[[], float] = time.monotonic
+        self,
+        inner: Upstream,
+        folder: Path,
+        provider: str,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        utc: Callable[[], float] = time.time,
     ) -> None:
         self.recorded = self.failed = 0
         self._inner, self._folder, self._provider = inner, folder, provider
-        self._now = now
+        self._now, self._utc = now, utc
         self._open = 0
         self._room = Room()
         self._next: dict[str, int] = {}
@@ -59,7 +66,7 @@ class RecordingUpstream:
         """Sends a request by the inner upstream. See `afterbay.ports.Upstream.post`."""
         if self.recorded + self.failed + self._open >= EXCHANGES:
             return await self._inner.post(path, body, headers, connect_s)
-        tape = Tape(self._provider, path, body, headers, self._now, self._room)
+        tape = Tape(self._provider, path, body, headers, self._now, self._room, serving.get(), self._utc())
         try:
             response = await self._inner.post(path, body, headers, connect_s)
         except TransportError as error:
@@ -153,7 +160,7 @@ class ReplayUpstream:
         self._folder, self._provider = folder, provider
         self._files = _index(folder, provider)
         self._asked: dict[str, int] = {}
-        self._pace = _Pace(at_once, now, sleep)
+        self._pace = Pace(at_once, now, sleep)
 
     async def post(self, path: str, body: bytes, headers: Mapping[str, str], connect_s: float) -> UpstreamResponse:
         """The recorded answer, or a 400 in the provider's own form that names the nearest recordings.
@@ -224,7 +231,7 @@ class ReplayUpstream:
         return [text for _, text in sorted(scored)[:NEAREST]]
 
 
-class _Pace:
+class Pace:
     """Waits until a recorded moment, or not at all."""
 
     def __init__(self, at_once: bool, now: Callable[[], float], sleep: Callable[[float], Awaitable[None]]) -> None:
@@ -242,7 +249,7 @@ class ReplayResponse:
 
     credential: Credential | None = None
 
-    def __init__(self, recorded: Recorded, pace: _Pace) -> None:
+    def __init__(self, recorded: Recorded, pace: Pace) -> None:
         self.status = recorded.status or 0
         self.headers: Mapping[str, str] = recorded.response_headers
         self._recorded, self._pace = recorded, pace
@@ -278,7 +285,9 @@ class ReplayResponse:
             return b""
         why = {"closed": "its reader closed it", "too_large": "the rest was too large to record"}
         message = recorded.message or f"the recording ends here: {why.get(recorded.end, 'the connection broke')}"
-        raise TransportError(message, connected=recorded.connected)
+        raise TransportError(
+            message, connected=recorded.connected, retry_after_s=recorded.starting_s, code=recorded.code
+        )
 
     async def read_all(self, limit_bytes: int) -> bytes:
         """The whole body."""

@@ -42,6 +42,8 @@ class Tape:
         headers: Mapping[str, str],
         now: Callable[[], float],
         room: Room,
+        request_id: str = "",
+        sent_at: float = 0.0,
     ) -> None:
         self._room = room
         self.mark = fingerprint(provider, path, body)
@@ -55,6 +57,9 @@ class Tape:
         self._size = 0
         self._end: End = "closed"
         self._message: str | None = None
+        self._code: str | None = None
+        self._starting_s: float | None = None
+        self._request_id, self._sent_at = request_id, sent_at
         self._connected = True
 
     def head(self, status: int, headers: Mapping[str, str]) -> None:
@@ -77,6 +82,7 @@ class Tape:
     def break_off(self, error: TransportError) -> None:
         """The connection failed."""
         self._message, self._connected = str(error), error.connected
+        self._code, self._starting_s = error.code, error.retry_after_s
         self.stop("broken")
 
     def stop(self, end: End) -> None:
@@ -106,4 +112,8 @@ class Tape:
             end_at_s=round(self._end_at_s, 6),
             message=self._message,
             connected=self._connected,
+            code=self._code,
+            starting_s=self._starting_s,
+            request_id=self._request_id,
+            sent_at=self._sent_at,
         )

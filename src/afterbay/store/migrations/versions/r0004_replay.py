@@ -1,4 +1,4 @@
-"""What a request is replayed from: its seed, its circumstances, the code of an error, and the configuration in force."""
+"""What a request is replayed from: its seed and circumstances, codes of errors, the configuration in force."""
 
 from __future__ import annotations
 
