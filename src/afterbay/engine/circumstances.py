@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from afterbay.core.decision import Circumstances
+from afterbay.core.decision import Circumstances, Sight
 from afterbay.core.errors import GatewayError
 from afterbay.core.shape import shaped
 from afterbay.engine.context import Turn
@@ -37,10 +37,15 @@ EVERY_S: Final = 0.02
 logger = logging.getLogger("afterbay.engine")
 
 
-def circumstances_of(turn: Turn) -> Circumstances:
+def is_troubled(sights: tuple[Sight, ...]) -> bool:
+    """Whether a decision saw a target that was not well, or asked to be left alone: others may then look strange."""
+    return any(one.cooling_s or one.state != "closed" for one in sights)
+
+
+def circumstances_of(turn: Turn, *, with_shape: bool) -> Circumstances:
     """See `afterbay.core.decision.Circumstances`."""
     headers = turn.call.headers
-    shape, left_out = _shape(turn)
+    shape, left_out = _shape(turn) if with_shape else ("", ())
     return Circumstances(
         {name: headers[name][:HEADER_CHARS] for name in HEADERS if name in headers},
         tuple(target.id for target in turn.decision.targets) if turn.decision is not None else (),

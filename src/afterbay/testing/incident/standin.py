@@ -28,7 +28,7 @@ from afterbay.wire.registry import DIALECTS
 from afterbay.wire.splice import replace_model
 
 _JSON: Final[Mapping[str, str]] = {"content-type": "application/json"}
-_PIECES: Final = 64
+_PIECES: Final = 1200
 """A stream has at most so many pieces after the first, spread over its time."""
 _GAP_S: Final = 0.25
 _WORD_CHARS: Final = 8
@@ -202,7 +202,7 @@ def _words_of(attempt: Attempt) -> int:
 def _finish_of(record: Record, attempt: Attempt) -> FinishReason:
     if attempt.error == "the model failed to finish its answer":
         return "error"
-    if attempt.error == "the provider refused":
+    if attempt.outcome == "ok" and attempt.error:  # it refused, which is an answer
         return "content_filter"
     known = record.finish in _FINISHES and record.finish not in ("tool_calls", "error")
     return cast(FinishReason, record.finish) if known and attempt.outcome == "ok" else "stop"
@@ -224,8 +224,8 @@ def _streamed(plain: Recorded, record: Record, attempt: Attempt, dialect: Dialec
     begun = renderer.render([Started("answer-1", attempt.target.partition("/")[2])])
     chunks: list[Content] = [content(begun, took.headers_s)] if begun else []
     if took.first_s is not None and attempt.outcome != "empty":
-        words, at = _words_of(attempt), 1
-        moments = _moments(took.first_s, took.last_s, words)
+        moments = _moments(took.first_s, took.last_s)
+        words, at = max(_words_of(attempt), len(moments)), 1
         for i, moment_s in enumerate(moments):
             count = words * (i + 1) // len(moments) - words * i // len(moments)
             chunks.append(content(renderer.render([TextDelta(numbered(at, count))]), moment_s))
@@ -239,12 +239,15 @@ def _streamed(plain: Recorded, record: Record, attempt: Attempt, dialect: Dialec
         case "timeout" | "cancelled" | "client_closed" | None:
             return msgspec.structs.replace(answer, chunks=tuple(chunks), end="silent")
         case _ if kind_of(attempt) in ("cut", "connection"):
-            return msgspec.structs.replace(
-                answer, chunks=tuple(chunks), end="broken", message=message_of(attempt) or None
-            )
+            return _broken(answer, tuple(chunks), attempt)
         case _:
             wrong = _said_inside(dialect, renderer.fail, attempt)
             return msgspec.structs.replace(answer, chunks=(*chunks, content(wrong, took.end_s)))
+
+
+def _broken(answer: Recorded, chunks: tuple[Content, ...], attempt: Attempt) -> Recorded:
+    said = message_of(attempt) if is_own(attempt) else ""
+    return msgspec.structs.replace(answer, chunks=chunks, end="broken", message=said or None, code=attempt.code)
 
 
 def _said_inside(dialect: Dialect, fail: object, attempt: Attempt) -> bytes:
@@ -257,11 +260,11 @@ def _said_inside(dialect: Dialect, fail: object, attempt: Attempt) -> bytes:
     return said if isinstance(said, bytes) else b""
 
 
-def _moments(first_s: float, last_s: float, words: int) -> list[float]:
-    """When the pieces of a stream come."""
-    count = min(max(int((last_s - first_s) / _GAP_S), 1), _PIECES, max(words - 1, 1))
-    if last_s <= first_s or words < 2:
+def _moments(first_s: float, last_s: float) -> list[float]:
+    """When the pieces of a stream come: so close together that none of them is late."""
+    if last_s <= first_s:
         return [first_s]
+    count = min(max(int((last_s - first_s) / _GAP_S), 1), _PIECES)
     return [round(first_s + (last_s - first_s) * i / count, 6) for i in range(count + 1)]
 
 
@@ -271,7 +274,7 @@ def _whole(plain: Recorded, record: Record, attempt: Attempt, dialect: Dialect, 
         case "timeout" | "cancelled" | "client_closed" | None if took.first_s is None:
             return msgspec.structs.replace(answer, end="silent")
         case _ if kind_of(attempt) in ("cut", "connection"):
-            return msgspec.structs.replace(answer, end="broken", message=message_of(attempt) or None)
+            return _broken(answer, (), attempt)
         case "error" | "rate_limit":
             if attempt.code == "bad_answer":
                 body = b"this is no answer"
