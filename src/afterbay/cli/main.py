@@ -154,6 +154,50 @@ def tail(
     run_tail(config, lines, follow, as_json)
 
 
+@app.command(
+    epilog=_examples(
+        "afterbay incident req_01m87qxj",
+        "afterbay incident 7xk2m9qa -o failed.json",
+        "afterbay incident --replay failed.json",
+        "afterbay incident --replay failed.json -c new.yaml",
+    )
+)
+def incident(
+    request_id: Annotated[
+        str | None, typer.Argument(metavar="ID", help="The request: its id, or a beginning or end of it.")
+    ] = None,
+    config: Config = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Where to; default incident-ID.json here; `-` prints it."),
+    ] = None,
+    replay: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Replay such a file; with -c under another configuration.")
+    ] = None,
+    with_content: Annotated[
+        bool, typer.Option("--with-content", help="With prompts, answers and providers' words, where they were kept.")
+    ] = False,
+    recordings: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A folder of `serve --record`, for --with-content.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON; with --replay.")] = False,
+) -> None:
+    """Write a request of the log as one file without secrets, or replay such a file offline.
+
+    Exit code of a replay: 0, it went as recorded; 1, it did not, and the first difference is printed.
+    """
+    if (request_id is None) == (replay is None):
+        raise Misuse("Give the id of a request, or --replay FILE.", remedy="afterbay tail shows ids.")
+    from afterbay.cli.incident import run_incident, run_replay
+
+    if replay is not None:
+        if output is not None or with_content or recordings is not None:
+            raise Misuse("-o, --with-content and --recordings are for writing a file.", remedy="Leave them out.")
+        run_replay(replay, config, as_json)
+    elif request_id is not None:
+        run_incident(request_id, config, output, recordings, with_content)
+
+
 @app.command(epilog=_examples("afterbay emulate", "afterbay emulate --profile flaky --port 0"))
 def emulate(
     profile: Annotated[
