@@ -89,7 +89,7 @@ class Printer:
 
     def line(self, record: Record) -> str:
         """One record as a line."""
-        return msgspec.json.encode(record).decode()
+        return msgspec.json.encode(msgspec.structs.replace(record, circumstances=None)).decode()
 
 
 class Tabs(Printer):

@@ -139,14 +139,15 @@ class Circumstances(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `headers` are those of the client's headers that change what is done. `order` has
     the targets in the order that was decided, `sights` what was seen of them where that was anything. `shape` is the
-    client's request with every text as a measure (`afterbay.core.shape`); empty: too large, or not to be read.
+    client's request with every text as a measure (`afterbay.core.shape`), compressed by zlib; empty: too large, not to
+    be read, or not needed.
     `left_out` names what of the request has no place in its shape.
     """
 
     headers: dict[str, str] = {}
     order: tuple[str, ...] = ()
     sights: tuple[Sight, ...] = ()
-    shape: str = ""
+    shape: bytes = b""
     left_out: tuple[str, ...] = ()
 
 

@@ -88,7 +88,7 @@ class Pages:
                 code="unknown_request",
                 remedy="Records appear within a second after the last byte; the id is in the x-request-id header.",
             )
-        return record
+        return msgspec.structs.replace(record, seed=None, circumstances=None)  # they are about the gateway
 
     def _models(self, endpoint: Endpoint, headers: Mapping[str, str], query: str, key: Key | None) -> dict[str, Any]:
         snapshot = self._context.fleet.snapshot

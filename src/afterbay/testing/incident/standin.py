@@ -8,6 +8,7 @@ with another one can be made to begin where that one broke off (see `afterbay.te
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator, Mapping
 from typing import Final, cast
 
@@ -38,6 +39,7 @@ _LIMIT: Final = re.compile(r"= ([0-9.e+-]+) s$")
 """How a timeout of the gateway's ends: with the limit that was passed."""
 _FINISHES: Final = frozenset({"stop", "stop_sequence", "length", "tool_calls", "content_filter", "pause", "error"})
 _ENVELOPE_CHARS: Final = 160
+_SHAPE_BYTES: Final = 4 * 1024 * 1024
 
 
 class Made(msgspec.Struct, frozen=True):
@@ -53,7 +55,8 @@ def body_of(record: Record, rules: Rules | None) -> tuple[bytes, tuple[str, ...]
     kept = record.circumstances
     dialect = DIALECTS[record.protocol]
     if kept is not None and kept.shape:
-        body = filled(kept.shape, _said(record, rules)).encode()
+        shape = zlib.decompressobj().decompress(kept.shape, _SHAPE_BYTES).decode("utf-8", "replace")
+        body = filled(shape, _said(record, rules)).encode()
         if record.protocol != "gemini":
             body = replace_model(body, record.requested_model)
         left = tuple(f"the request has no {name}" for name in kept.left_out)
