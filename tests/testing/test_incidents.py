@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from afterbay.core.decision import Attempt, Record
 from afterbay.core.errors import ClientMistake, ProviderError
 from afterbay.engine.context import serving
 from afterbay.policy.plan import Limits, Route
+from afterbay.policy.resume import quote
 from afterbay.ports import Key
 from afterbay.testing.answers import answered, ask, failed, streamed
 from afterbay.testing.fakes import HANG, Cut, MemoryReply, Script, ScriptedUpstream, Wait
@@ -570,3 +572,27 @@ def test_a_route_chosen_by_its_words_is_chosen_again() -> None:
     came = rerun(incident)
     assert came.record.rule == "rule:reasoning"
     assert compare(incident.record, came.record).is_same
+
+
+@pytest.mark.parametrize("dialect", ["openai.chat", "anthropic.messages", "gemini"])
+@pytest.mark.parametrize("prefill", [False, True])
+def test_an_answer_that_was_gone_on_with_is_gone_on_with_again(dialect: str, prefill: bool) -> None:
+    plan = snapshot(
+        alias("m", target("a/m", priority=0), target("b/m", dialect, priority=1, prefill=prefill)),
+        defaults=Route("defaults", resume="safe"),
+    )
+    begun = "".join(f"word{number} " for number in range(200)).strip()
+    rest = " and this is the end of it."
+    record = served(
+        plan,
+        ask("m", stream=True),
+        a=ScriptedUpstream(Script(steps=(streamed(CHAT, begun, "x").steps[0], Wait(1), Cut()))),
+        b=ScriptedUpstream(streamed(dialect, rest if prefill else quote(begun) + rest)),
+    )
+    assert [(one.why, one.outcome) for one in record.attempts] == [("primary", "cut"), ("resume", "ok")]
+    incident = incident_of(record, plan)
+    came = rerun(incident)
+    likeness = compare(incident.record, came.record)
+    assert likeness.is_same, likeness.first
+    said = re.findall(rb"w(\d{6})", came.body)
+    assert [int(one) for one in said] == list(range(1, len(said) + 1)), "no word is lost or said twice"

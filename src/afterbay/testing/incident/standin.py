@@ -34,6 +34,8 @@ _PIECES: Final = 1200
 _GAP_S: Final = 0.25
 _WORD_CHARS: Final = 8
 _CHARS_PER_TOKEN: Final = 4
+_QUOTE_WORDS: Final = 24
+"""What goes on with an answer says more than it is asked to repeat (`policy.resume.QUOTE_CHARS`)."""
 _MOST_WORDS: Final = 200_000
 _LIMIT: Final = re.compile(r"= ([0-9.e+-]+) s$")
 """How a timeout of the gateway's ends: with the limit that was passed."""
@@ -228,7 +230,8 @@ def _streamed(plain: Recorded, record: Record, attempt: Attempt, dialect: Dialec
     chunks: list[Content] = [content(begun, took.headers_s)] if begun else []
     if took.first_s is not None and attempt.outcome != "empty":
         moments = _moments(took.first_s, took.last_s)
-        words, at = max(_words_of(attempt), len(moments)), 1
+        least = _QUOTE_WORDS if attempt.why == "resume" else 1
+        words, at = max(_words_of(attempt), len(moments), least), 1
         for i, moment_s in enumerate(moments):
             count = words * (i + 1) // len(moments) - words * i // len(moments)
             chunks.append(content(renderer.render([TextDelta(numbered(at, count))]), moment_s))
