@@ -26,6 +26,7 @@ from afterbay.ports import Key
 from afterbay.store.memory import MemoryRequestLog, MemoryResponses
 from afterbay.testing.fakes import MemoryReply
 from afterbay.testing.incident.form import Incident
+from afterbay.testing.incident.hedges import ReplayedHedges
 from afterbay.testing.incident.making import target_of
 from afterbay.testing.incident.upstream import OfflineFleet, OfflineUpstream, Stock
 from afterbay.testing.incident.wording import is_out_of_budget
@@ -52,6 +53,7 @@ def rerun(incident: Incident, snapshot: Snapshot | None = None) -> Rerun:
     Raises:
         ClientMistake: the file's configuration cannot be read by this release.
     """
+    is_same = snapshot is None
     if snapshot is None:
         try:
             snapshot = from_json(bytes(incident.configuration.snapshot))
@@ -60,7 +62,7 @@ def rerun(incident: Incident, snapshot: Snapshot | None = None) -> Rerun:
                 f"The configuration in the file is of another release ({incident.written_by.afterbay}): {error}.",
                 remedy="Replay it with that release, or under a configuration of today: -c FILE.",
             ) from None
-    return run(_rerun(incident, snapshot), start_s=START_S)
+    return run(_rerun(incident, snapshot, is_same=is_same), start_s=START_S)
 
 
 class _Clock:
@@ -86,7 +88,7 @@ class _NoEntropy:
         return 1
 
 
-async def _rerun(incident: Incident, snapshot: Snapshot) -> Rerun:
+async def _rerun(incident: Incident, snapshot: Snapshot, *, is_same: bool) -> Rerun:
     record, seed = incident.record, incident.seed if incident.seed is not None else 0
     clock, log = _Clock(record.received_at), MemoryRequestLog()
     stock = Stock(incident.exchanges, record, lambda name: target_of(snapshot, name))
@@ -99,6 +101,7 @@ async def _rerun(incident: Incident, snapshot: Snapshot) -> Rerun:
     )
     fleet.stock, fleet.record = stock, record
     context = Context(fleet, clock, _NoEntropy(), log, MemoryResponses(now=clock.utc), seed)
+    context.hedges = ReplayedHedges(record, is_same=is_same)
     _restore(incident, fleet, health, context)
     reply = MemoryReply(gone=record.outcome == "client_closed")
     serve = serve_responses if record.protocol == "openai.responses" else serve_chat
