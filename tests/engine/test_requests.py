@@ -195,6 +195,17 @@ VECTORS = (
 EMBED: Mapping[str, Any] = {"spoken": "openai.embeddings", "embeds": True}
 
 
+def test_vectors_of_cohere_and_its_errors_are_read_in_its_own_words() -> None:
+    vectors = b'{"id":"1","embeddings":{"float":[[0.5,1.0]]},"texts":["hi"],"meta":{"billed_units":{"input_tokens":3}}}'
+    good = Script(steps=(vectors,), headers=JSON)
+    plan = snapshot(alias("m", target("a/up", "cohere.embeddings", embeds=True)))
+    one = MemoryGateway(plan, a=ScriptedUpstream(failed("cohere.chat", 503, "overloaded"), good))
+    reply = embed(one)
+    assert reply.status == 200, reply.body
+    assert reply.json["data"][0]["embedding"] == [0.5, 1.0]  # type: ignore[index]
+    assert [attempt.outcome for attempt in one.record.attempts] == ["error", "ok"]
+
+
 def embed(one: MemoryGateway, body: bytes = b'{"model":"m","input":"hi"}', **options: Any) -> MemoryReply:
     return serve(one, body=body, operation="embeddings", **options)
 

@@ -24,7 +24,7 @@ async def serve_embeddings(context: Context, call: Call, reply: Reply) -> None:
     await serve(Turn(context, call, "embeddings"), reply, EmbedExchange)
 
 
-ERRORS_AS = {embeds: chats for chats, embeds in EMBEDS_AS.items()}
+ERRORS_AS = {embeds: chats for chats, embeds in EMBEDS_AS.items()} | {"cohere.embeddings": "cohere.chat"}
 """A dialect of vectors -> the one whose errors it has."""
 
 
