@@ -16,7 +16,10 @@ import pytest
 from afterbay.config.snapshot import Snapshot
 from afterbay.core.decision import Attempt, Record
 from afterbay.core.errors import ClientMistake, ProviderError
+from afterbay.core.request import EmbedRequest
+from afterbay.core.usage import Usage
 from afterbay.engine.context import serving
+from afterbay.engine.embed import ERRORS_AS
 from afterbay.policy.hedge import FREE, Hedging
 from afterbay.policy.plan import Limits, Route
 from afterbay.policy.resume import quote
@@ -39,7 +42,7 @@ from afterbay.testing.incident.standin import error_body
 from afterbay.testing.memory_gateway import MemoryGateway, alias, snapshot, target
 from afterbay.testing.recordings import RecordingUpstream
 from afterbay.testing.virtual_loop import run
-from afterbay.wire.registry import DIALECTS
+from afterbay.wire.registry import DIALECTS, EMBED_DIALECTS, EMBEDS_AS
 from testing.incident_support import CHAT, SAID, TWO, fell_back, incident_of, served
 
 
@@ -258,8 +261,8 @@ def test_a_record_of_an_older_release_is_replayed_with_notes() -> None:
 
 
 def test_other_operations_are_refused_with_what_to_do() -> None:
-    record = msgspec.structs.replace(fell_back(), operation="embeddings")
-    with pytest.raises(ClientMistake, match="only chats can be replayed") as caught:
+    record = msgspec.structs.replace(fell_back(), operation="moderations")
+    with pytest.raises(ClientMistake, match="only chats and embeddings can be replayed") as caught:
         make(record, Kept(TWO, is_exact=True), Secrets([]))
     assert "tail --json" in caught.value.remedy
 
@@ -495,3 +498,33 @@ def test_a_hedge_that_a_cap_forbade_is_forbidden_again() -> None:
     assert compare(incident.record, rerun(incident).record).is_same
     elsewhere = snapshot(*TWO.aliases.values(), defaults=Route("defaults", hedge=Hedging(after_s=2.0)))
     assert [one.why for one in rerun(incident, elsewhere).record.attempts] == ["primary", "hedge"]
+
+
+@pytest.mark.parametrize("dialect", ["openai.embeddings", "gemini.embeddings", "cohere.embeddings"])
+@pytest.mark.parametrize("protocol", ["openai.chat", "gemini"])
+def test_a_request_for_vectors_is_replayed_too(dialect: str, protocol: str) -> None:
+    errors = ERRORS_AS[dialect]
+    wanted = EmbedRequest("m", (SAID, "and this"))
+    vectors = EMBED_DIALECTS[dialect].render_answer([[0.5], [0.25]], Usage(9), "m", wanted)
+    plan = snapshot(
+        alias("m", target("a/m", dialect, embeds=True, priority=0), target("b/m", dialect, embeds=True, priority=1))
+    )
+    gateway = MemoryGateway(
+        plan,
+        seed=7,
+        a=ScriptedUpstream(failed(errors, 503, "overloaded", retry_after="2")),
+        b=ScriptedUpstream(Script(steps=(vectors,), headers={"content-type": "application/json"}, headers_take_s=1)),
+    )
+    body = EMBED_DIALECTS[EMBEDS_AS[protocol]].build_request(wanted, "m").body
+    path = "/v1beta/models/m:batchEmbedContents" if protocol == "gemini" else ""
+    run(gateway.chat(body, protocol, path=path, operation="embeddings"))
+    record = gateway.record
+    assert [(one.outcome, one.status) for one in record.attempts] == [("error", 503), ("ok", 200)]
+    incident = incident_of(record, plan)
+    assert SAID not in to_text(incident).decode()
+    came = rerun(incident)
+    assert compare(incident.record, came.record).is_same
+    bare = msgspec.structs.replace(record, circumstances=None, request_bytes=len(body))
+    assert compare(record, rerun(incident_of(bare, plan)).record).is_same
+    elsewhere = snapshot(alias("m", target("c/m", dialect, embeds=True)))
+    assert rerun(incident, elsewhere).record.outcome == "ok"

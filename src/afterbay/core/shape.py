@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from afterbay.core.message import Audio, Document, Image, Message, Part, Refusal, Text, Thinking, ToolResult, ToolUse
-from afterbay.core.request import ChatRequest, ResponseFormat, ToolChoice, ToolSpec
+from afterbay.core.request import ChatRequest, EmbedRequest, ResponseFormat, ToolChoice, ToolSpec
 
 _CJK: Final = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u3040-\u30ff\uac00-\ud7af]")
 _WORD: Final = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
@@ -130,6 +130,12 @@ def shaped(request: ChatRequest) -> ChatRequest:
         foreign=tuple(one for one in request.foreign if _TERM.fullmatch(one)),
         hints=tuple(one for one in request.hints if _TERM.fullmatch(one)),
     )
+
+
+def shaped_inputs(request: EmbedRequest) -> EmbedRequest:
+    """A request for vectors without what was said in it."""
+    inputs = tuple(measure(one) if isinstance(one, str) else (0,) * len(one) for one in request.inputs)
+    return msgspec.structs.replace(request, inputs=inputs)
 
 
 def _form(form: ResponseFormat, names: _Names) -> ResponseFormat:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import logging
 import zlib
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from afterbay.core.decision import Circumstances, Sight
 from afterbay.core.errors import GatewayError
-from afterbay.core.shape import shaped
+from afterbay.core.shape import shaped, shaped_inputs
 from afterbay.engine.context import Turn
-from afterbay.wire.registry import DIALECTS
+from afterbay.wire.dialect import Built
+from afterbay.wire.registry import EMBED_DIALECTS, EMBEDS_AS
 
 HEADERS: Final = (
     "x-afterbay-timeout-ms",
@@ -59,18 +62,34 @@ def circumstances_of(turn: Turn, *, with_shape: bool) -> Circumstances:
 
 def _shape(turn: Turn) -> tuple[bytes, tuple[str, ...]]:
     """The client's request in its own protocol, every text in it a measure; and what had no place in that."""
-    context, call = turn.context, turn.call
+    context, size = turn.context, len(turn.call.body)
     now = context.clock.monotonic()
-    if turn.record.operation != "chat" or len(call.body) > BODY_BYTES or now - context.shaped_s < EVERY_S:
+    make = _MAKERS.get(turn.record.operation)
+    if make is None or size > BODY_BYTES or now - context.shaped_s < EVERY_S:
         return b"", ()
     context.shaped_s = now
     try:
-        request = shaped(turn.request)
-        built = DIALECTS[call.dialect.name].build_request(request, MODEL)
+        built, foreign = make(turn)
         shape = zlib.compress(built.body, 1)
     except (GatewayError, ValueError, RecursionError):  # not to be read: that may be why it failed
         return b"", ()
     except Exception:  # it is only for a replay: the request itself must end as it does
-        logger.exception("no shape of request %s could be kept", call.id)
+        logger.exception("no shape of request %s could be kept", turn.call.id)
         return b"", ()
-    return (shape, (*request.foreign, *built.losses)) if len(shape) <= SHAPE_BYTES else (b"", ())
+    return (shape, tuple(dict.fromkeys((*foreign, *built.losses)))) if len(shape) <= SHAPE_BYTES else (b"", ())
+
+
+def _of_chat(turn: Turn) -> tuple[Built, tuple[str, ...]]:
+    request = shaped(turn.request)
+    return turn.call.dialect.build_request(request, MODEL), request.foreign
+
+
+def _of_inputs(turn: Turn) -> tuple[Built, tuple[str, ...]]:
+    dialect = EMBED_DIALECTS[EMBEDS_AS[turn.call.dialect.name]]
+    return dialect.build_request(shaped_inputs(turn.embed_request), MODEL), ()
+
+
+_MAKERS: Mapping[str, Callable[[Turn], tuple[Built, tuple[str, ...]]]] = MappingProxyType(
+    {"chat": _of_chat, "embeddings": _of_inputs}
+)
+"""How the shape of an operation's request is made, and which of the client's own fields it lacks."""

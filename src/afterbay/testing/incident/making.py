@@ -26,9 +26,10 @@ from afterbay.testing.incident.form import (
 )
 from afterbay.testing.incident.secrecy import Secrets
 from afterbay.testing.incident.standin import answer_of, body_of
+from afterbay.testing.incident.vectors import Vectors, asked_of
 from afterbay.testing.incident.wording import private
 from afterbay.testing.recorded import Content, Recorded, content, load, stem
-from afterbay.wire.registry import DIALECTS
+from afterbay.wire.registry import DIALECTS, EMBED_DIALECTS
 from afterbay.wire.splice import replace_model
 
 EARLY_S: Final = 0.1
@@ -58,16 +59,18 @@ def make(
     Raises:
         ClientMistake: there is no way yet to replay such a request.
     """
-    if record.operation != "chat" or record.protocol not in DIALECTS:
+    if record.operation not in ("chat", "embeddings") or record.protocol not in DIALECTS:
         raise ClientMistake(
-            f"{record.id} is a request for {record.operation} ({record.protocol}), and only chats can be replayed.",
+            f"{record.id} is a request for {record.operation} ({record.protocol}): only chats and embeddings can be "
+            "replayed.",
             code="wrong_operation",
             remedy="Its record: GET /v1/requests/{id}, or afterbay tail --json.",
         )
     circumstances = record.circumstances or Circumstances()
     used = recordings if with_content else ()
-    exchanges, notes = _exchanges(record, kept.snapshot, used, with_content=with_content)
     asked, more = _asked(record, kept.snapshot, used, circumstances, with_content=with_content)
+    vectors = Vectors(record, asked.body.raw()) if record.operation == "embeddings" else None
+    exchanges, notes = _exchanges(record, kept.snapshot, used, vectors, with_content=with_content)
     if not kept.is_exact:
         notes.insert(0, f"configuration {record.config_hash} was not kept: this is the one of today")
     if record.seed is None:
@@ -122,7 +125,12 @@ def recordings_of(record: Record, folder: Path) -> list[Recorded]:
 
 
 def _exchanges(
-    record: Record, snapshot: Snapshot, recordings: Sequence[Recorded], *, with_content: bool
+    record: Record,
+    snapshot: Snapshot,
+    recordings: Sequence[Recorded],
+    vectors: Vectors | None,
+    *,
+    with_content: bool,
 ) -> tuple[list[Exchange], list[str]]:
     left = list(recordings)
     found: list[Exchange] = []
@@ -132,8 +140,8 @@ def _exchanges(
         if target is None:
             notes.append(f"attempt {attempt.number}: {attempt.target} is not in this configuration")
             continue
-        name = target.dialect_for(record.protocol)
-        if name not in DIALECTS:
+        name = target.dialect if vectors is not None else target.dialect_for(record.protocol)
+        if name not in (DIALECTS if vectors is None else EMBED_DIALECTS):
             notes.append(f"attempt {attempt.number}: {attempt.target} has no dialect to answer in")
             continue
         tape = _taken(left, record, attempt)
@@ -142,7 +150,7 @@ def _exchanges(
             continue
         if recordings:
             notes.append(f"attempt {attempt.number}: no recording of it was found")
-        made = answer_of(record, attempt, DIALECTS[name], f"/{name}", with_words=with_content)
+        made = answer_of(record, attempt, name, with_words=with_content, vectors=vectors)
         notes += made.notes
         found.append(
             Exchange(
@@ -195,6 +203,8 @@ def _recorded_body(record: Record, snapshot: Snapshot, recordings: Sequence[Reco
         return None
     spoken, raw = target.dialect_for(record.protocol), tape.request.raw()
     try:
+        if record.operation == "embeddings":
+            return asked_of(record, target.dialect, target.name, raw)
         if spoken == record.protocol:
             return raw if record.protocol == "gemini" else replace_model(raw, record.requested_model)
         request = DIALECTS[spoken].parse_request(raw, target.name, record.stream)

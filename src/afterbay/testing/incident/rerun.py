@@ -18,6 +18,7 @@ from afterbay.config.snapshot import Snapshot
 from afterbay.core.decision import Record
 from afterbay.core.errors import ClientMistake
 from afterbay.engine.context import Call, Context
+from afterbay.engine.embed import serve_embeddings
 from afterbay.engine.health import Health
 from afterbay.engine.pipeline import serve_chat
 from afterbay.engine.responses import serve_responses
@@ -29,6 +30,7 @@ from afterbay.testing.incident.form import Incident
 from afterbay.testing.incident.hedges import ReplayedHedges
 from afterbay.testing.incident.making import target_of
 from afterbay.testing.incident.upstream import OfflineFleet, OfflineUpstream, Stock
+from afterbay.testing.incident.vectors import Vectors
 from afterbay.testing.incident.wording import is_out_of_budget
 from afterbay.testing.virtual_loop import run
 from afterbay.wire.registry import DIALECTS
@@ -91,7 +93,8 @@ class _NoEntropy:
 async def _rerun(incident: Incident, snapshot: Snapshot, *, is_same: bool) -> Rerun:
     record, seed = incident.record, incident.seed if incident.seed is not None else 0
     clock, log = _Clock(record.received_at), MemoryRequestLog()
-    stock = Stock(incident.exchanges, record, lambda name: target_of(snapshot, name))
+    vectors = Vectors(record, incident.request.body.raw()) if record.operation == "embeddings" else None
+    stock = Stock(incident.exchanges, record, lambda name: target_of(snapshot, name), vectors)
     health = Health(snapshot.health, seed)
     fleet = OfflineFleet(
         snapshot,
@@ -105,6 +108,7 @@ async def _rerun(incident: Incident, snapshot: Snapshot, *, is_same: bool) -> Re
     _restore(incident, fleet, health, context)
     reply = MemoryReply(gone=record.outcome == "client_closed")
     serve = serve_responses if record.protocol == "openai.responses" else serve_chat
+    serve = serve_embeddings if vectors is not None else serve
     task = asyncio.get_running_loop().create_task(serve(context, _call(incident, clock), reply), name="replay")
     leaves_s = record.duration_s if record.outcome == "client_closed" else None
     await asyncio.wait([task], timeout=leaves_s)
@@ -124,6 +128,8 @@ def _call(incident: Incident, clock: _Clock) -> Call:
     more: dict[str, Any] = {}
     if record.protocol == "gemini":
         method = "streamGenerateContent" if record.stream else "generateContent"
+        if record.operation == "embeddings":
+            method = "batchEmbedContents" if b'"requests"' in incident.request.body.raw() else "embedContent"
         more = {
             "path_model": record.requested_model,
             "path_stream": record.stream,

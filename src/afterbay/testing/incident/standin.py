@@ -21,7 +21,9 @@ from afterbay.core.message import Message, Text
 from afterbay.core.request import ChatRequest, Sampling
 from afterbay.core.shape import filled, filler
 from afterbay.core.usage import Usage
+from afterbay.engine.circumstances import MODEL
 from afterbay.policy.plan import Rules
+from afterbay.testing.incident.vectors import Vectors, errors_of, named, plain_body
 from afterbay.testing.incident.wording import is_own, kind_of, message_of
 from afterbay.testing.recorded import Content, Recorded, content
 from afterbay.wire.dialect import Dialect, Head
@@ -40,6 +42,7 @@ _MOST_WORDS: Final = 200_000
 _LIMIT: Final = re.compile(r"= ([0-9.e+-]+) s$")
 """How a timeout of the gateway's ends: with the limit that was passed."""
 _FINISHES: Final = frozenset({"stop", "stop_sequence", "length", "tool_calls", "content_filter", "pause", "error"})
+_NO_SHAPE: Final = "the request is one text: no shape of it was kept"
 _ENVELOPE_CHARS: Final = 160
 _SHAPE_BYTES: Final = 4 * 1024 * 1024
 
@@ -55,21 +58,25 @@ def body_of(record: Record, rules: Rules | None) -> tuple[bytes, tuple[str, ...]
     """The client's request with filler for text, from its kept shape, else from its size alone; and what is not as it
     was. `rules`: the words that a route was chosen by are in it again."""
     kept = record.circumstances
-    dialect = DIALECTS[record.protocol]
+    embeds = record.operation == "embeddings"
     if kept is not None and kept.shape:
         shape = zlib.decompressobj().decompress(kept.shape, _SHAPE_BYTES).decode("utf-8", "replace")
         body = filled(shape, _said(record, rules)).encode()
-        if record.protocol != "gemini":
+        if embeds:
+            body = named(record, body, MODEL)
+        elif record.protocol != "gemini":
             body = replace_model(body, record.requested_model)
         left = tuple(f"the request has no {name}" for name in kept.left_out)
         return body, left
     tokens = record.usage.input_tokens if record.usage is not None and not record.usage.estimated else 0
     chars = max(record.request_bytes - _ENVELOPE_CHARS, _CHARS_PER_TOKEN * tokens, 1)
+    if embeds:
+        return plain_body(record, chars), (_NO_SHAPE,)
     message = Message("user", (Text(filler(chars, max(chars // 6, 1), 0, _said(record, rules))),))
     request = ChatRequest(record.requested_model, (message,), sampling=Sampling(max_output_tokens=1024))
     request = msgspec.structs.replace(request, stream=record.stream)
-    built = dialect.build_request(request, record.requested_model)
-    return built.body, ("the request is one text: no shape of it was kept",)
+    built = DIALECTS[record.protocol].build_request(request, record.requested_model)
+    return built.body, (_NO_SHAPE,)
 
 
 def _said(record: Record, rules: Rules | None) -> str:
@@ -79,13 +86,15 @@ def _said(record: Record, rules: Rules | None) -> str:
     return words[0] if isinstance(words, tuple) and words else ""
 
 
-def answer_of(record: Record, attempt: Attempt, dialect: Dialect, path: str, *, with_words: bool) -> Made:
-    """The answer that its provider gave to an attempt. `with_words`: its error in the provider's own words."""
+def answer_of(record: Record, attempt: Attempt, name: str, *, with_words: bool, vectors: Vectors | None = None) -> Made:
+    """The answer that its provider gave to an attempt, in the dialect of this name. `with_words`: its error in the
+    provider's own words; `vectors`: what is asked for, if it is vectors."""
+    dialect = DIALECTS[name] if vectors is None else errors_of(name)
     took = _Times(record, attempt)
     message = message_of(attempt) if with_words or is_own(attempt) else ""
     plain = Recorded(
         provider=attempt.target.partition("/")[0],
-        path=path,
+        path=f"/{name}",
         request_headers={},
         request=content(b""),
         end="complete",
@@ -97,6 +106,9 @@ def answer_of(record: Record, attempt: Attempt, dialect: Dialect, path: str, *, 
         return _refused(plain, attempt, dialect, took, message)
     if record.stream:
         return Made(_streamed(plain, record, attempt, dialect, took))
+    if vectors is not None and attempt.outcome in ("ok", "client_closed", None) and took.first_s is not None:
+        body = vectors.answer(name, attempt.target.partition("/")[2], _usage_of(attempt))
+        return Made(_at_once(plain, body, took))
     return Made(_whole(plain, record, attempt, dialect, took))
 
 
@@ -293,5 +305,10 @@ def _whole(plain: Recorded, record: Record, attempt: Attempt, dialect: Dialect, 
             said: list[Event] = [TextDelta(text)] if text else []
             events = [Started("answer-1", attempt.target.partition("/")[2]), *said, *_ending(record, attempt)]
             body = dialect.render_answer(fold(events), _head(attempt), None)[0]
+    return _at_once(plain, body, took)
+
+
+def _at_once(plain: Recorded, body: bytes, took: _Times) -> Recorded:
+    """A whole answer, when it was read."""
     at_s = took.first_s if took.first_s is not None else took.end_s
-    return msgspec.structs.replace(answer, chunks=(content(body, at_s),), end_at_s=at_s)
+    return msgspec.structs.replace(plain, response_headers=dict(_JSON), chunks=(content(body, at_s),), end_at_s=at_s)

@@ -24,6 +24,7 @@ from afterbay.ports import Credential, TransportError, UpstreamResponse
 from afterbay.providers.keys import ProviderKeys
 from afterbay.testing.incident.form import Exchange
 from afterbay.testing.incident.standin import numbered
+from afterbay.testing.incident.vectors import Vectors
 from afterbay.testing.recorded import Content, Recorded, content
 from afterbay.testing.recordings import Pace, ReplayResponse
 from afterbay.wire.dialect import Head
@@ -39,13 +40,18 @@ class Stock:
     """The exchanges of an incident, and which are used. `assumed` says what was not in it."""
 
     def __init__(
-        self, exchanges: Sequence[Exchange], record: Record, target_of: Callable[[str], Target | None]
+        self,
+        exchanges: Sequence[Exchange],
+        record: Record,
+        target_of: Callable[[str], Target | None],
+        vectors: Vectors | None = None,
     ) -> None:
         self.assumed: list[str] = []
         self._left = list(exchanges)
         self._used: dict[str, Exchange] = {}
         self._record = record
         self._target_of = target_of
+        self._vectors = vectors
 
     def next_of(self, target: str) -> Exchange:
         """The exchange for the next request to this target."""
@@ -78,14 +84,17 @@ class Stock:
     def _well(self, name: str) -> Recorded:
         """A good answer of a target of which nothing is known."""
         record, target = self._record, self._target_of(name)
-        dialect = DIALECTS[target.dialect_for(record.protocol) if target is not None else record.protocol]
+        dialect = DIALECTS[target.dialect_for(record.protocol) if target and not self._vectors else record.protocol]
         events: list[Event] = [
             Started("answer-1", name),
             TextDelta(numbered(1, 16)),
             UsageSeen(Usage(1, output_tokens=32)),
         ]
         head = Head("replayed", name, include_usage=True)
-        if record.stream:
+        if self._vectors is not None:
+            body = self._vectors.answer(target.dialect if target is not None else "openai.embeddings", name, Usage(1))
+            kind = "application/json"
+        elif record.stream:
             renderer = dialect.renderer(head)
             body = renderer.render([*events, Finished("stop")]) + renderer.finish(None)
             kind = dialect.stream_type
