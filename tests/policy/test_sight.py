@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from afterbay.core.chance import draw
 from afterbay.core.decision import Decision, Rejected, Sight, Target
-from afterbay.policy.balance import balanced
 from afterbay.policy.condition import Condition
 from afterbay.policy.order import arrange
 from afterbay.policy.plan import HealthRules
@@ -101,7 +100,7 @@ def decided(targets: tuple[Target, ...], conditions: Mapping[str, Condition], se
     def chance(purpose: str) -> float:
         return draw(seed, purpose, "req_1")
 
-    order = arrange(balanced(targets, conditions, NOW, chance), {}, conditions, NOW)
+    order = arrange(targets, {}, conditions, NOW)
     down = is_outage(order.targets, conditions, NOW)
     allowed = attempts_allowed([conditions[one.id] for one in order.targets], NOW, chance) if down else None
     return [one.id for one in order.targets], order.left_out, order.panics, down, allowed

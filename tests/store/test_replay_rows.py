@@ -27,7 +27,7 @@ def write(database: Database, *records: Record) -> None:
 
 
 def test_a_record_comes_back_with_what_it_is_replayed_from(database: Database) -> None:
-    sights = (Sight("a/m", 2.5, "open", usable=False, illness="slow", for_s=7.0), Sight("b/m", in_flight=3))
+    sights = (Sight("a/m", 2.5, "open", usable=False, illness="slow", for_s=7.0), Sight("b/m", idle_s=3.5))
     record = Record(
         "req_1",
         1.0,

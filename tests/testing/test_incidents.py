@@ -416,6 +416,20 @@ def test_an_error_is_told_again_so_that_it_reads_as_the_same_kind(
     assert read.kind == kind or kind == "quota", f"{name} says {read}"
 
 
+@pytest.mark.parametrize("prompt", ["short", "a long prompt that is tied to a deployment " * 200])
+def test_among_equal_deployments_the_same_one_is_asked_again(prompt: str) -> None:
+    plan = snapshot(alias("m", *(target(f"{name}/m") for name in "abc")), alias("other", target("a/x")))
+    firsts = set()
+    for number in range(8):
+        upstreams = {name: ScriptedUpstream(*(failed(CHAT, 500, "server") for _ in range(9))) for name in "abc"}
+        gateway = MemoryGateway(plan, seed=number, **upstreams)
+        run(gateway.chat(ask("m", f"{number} {prompt}")))
+        incident = incident_of(gateway.record, plan)
+        assert compare(incident.record, rerun(incident).record).is_same
+        firsts.add(gateway.record.attempts[0].target)
+    assert len(firsts) > 1, "it is no accident that they are the same"
+
+
 def test_a_route_chosen_by_its_words_is_chosen_again() -> None:
     strong, quick = alias("strong", target("a/m")), alias("quick", target("b/m"))
     plan = snapshot(strong, quick, routes=(Route("auto", tasks={"reasoning": "strong", "chat": "quick"}),))

@@ -112,11 +112,10 @@ class Attempt(msgspec.Struct):
 
 
 class Sight(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a decision saw of one target: how long it is to be left alone, its health, how busy and quick it is.
+    """What a decision saw of one target that was not as usual: how long it is to be left alone, and its health.
 
     `state` as in `afterbay.policy.breaker`, for another `for_s` seconds; `usable`: a request may go to it. `idle_s` is
-    the time since its last attempt. `first_s` and `whole_s` as in `afterbay.policy.load`; `sent` and `accepted` as in
-    `afterbay.policy.condition`, and only of a target that is not well.
+    the time since its last attempt; `sent` and `accepted` are as in `afterbay.policy.condition`.
     """
 
     target: str
@@ -126,10 +125,6 @@ class Sight(msgspec.Struct, frozen=True, omit_defaults=True):
     illness: str | None = None
     for_s: float = 0.0
     idle_s: float | None = None
-    in_flight: int = 0
-    first_s: float | None = None
-    whole_s: float | None = None
-    error_share: float = 0.0
     sent: int = 0
     accepted: int = 0
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from afterbay.core.decision import Circumstances, Sight
+from afterbay.core.decision import Circumstances
 from afterbay.core.errors import GatewayError
 from afterbay.core.shape import shaped, shaped_inputs
 from afterbay.engine.context import Turn
@@ -40,11 +40,6 @@ EVERY_S: Final = 0.1
 """No more than a shape in so much time: in an outage they would all be the same."""
 
 logger = logging.getLogger("afterbay.engine")
-
-
-def is_troubled(sights: tuple[Sight, ...]) -> bool:
-    """Whether a decision saw a target that was not well, or asked to be left alone: others may then look strange."""
-    return any(one.cooling_s or one.state != "closed" for one in sights)
 
 
 def circumstances_of(turn: Turn, *, with_shape: bool) -> Circumstances:

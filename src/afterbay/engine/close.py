@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from afterbay.core.usage import Usage
-from afterbay.engine.circumstances import circumstances_of, is_troubled
+from afterbay.engine.circumstances import circumstances_of
 from afterbay.engine.context import Turn
 from afterbay.engine.hedging import assumed_usage, learn
 
@@ -27,7 +27,7 @@ def close(turn: Turn, driver: Driver | None) -> None:
         _settle(turn, driver)
     record.warnings = list(dict.fromkeys(turn.warnings))
     went_well = record.outcome == "ok" and len(record.attempts) < 2
-    if not went_well or is_troubled(turn.sights):
+    if not went_well or turn.sights:
         record.circumstances = circumstances_of(turn, with_shape=not went_well)
     turn.context.open_streams -= turn.streams
     turn.context.log.put(record)

@@ -122,7 +122,7 @@ class Turn:
         self.input_tokens = len(call.body) // 4
         self.response_bytes = 0
         self.sights: tuple[Sight, ...] = ()
-        """What the decision saw of its targets."""
+        """Targets that were not well, or asked to be left alone, as the decision saw them."""
         self._request: ChatRequest | None = None
         self._embed_request: EmbedRequest | None = None
         self._features: frozenset[str] | None = None

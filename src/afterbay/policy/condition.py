@@ -122,8 +122,7 @@ class Condition:
 
     def sight(self, target: str, cooling_s: float, now: float) -> Sight:
         """How it looks now, to be kept."""
-        state, (first_s, whole_s) = self.state(now), self.load.seconds(now)
-        sent, accepted = self.sent_and_accepted(now) if state != "closed" else (0, 0)
+        state, (sent, accepted) = self.state(now), self.sent_and_accepted(now)
         return Sight(
             target,
             cooling_s,
@@ -132,10 +131,6 @@ class Condition:
             self.illness if state != "closed" else None,
             self.ejected_for_s(now),
             now - self._attempted_s if self._attempted_s is not None else None,
-            self.load.in_flight,
-            first_s,
-            whole_s,
-            self.error_share(now),
             sent,
             accepted,
         )
@@ -144,12 +139,6 @@ class Condition:
         """Makes a new condition look as one was seen, for a replay. What made it so is not known any more."""
         if sight.idle_s is not None:
             self._attempted_s = now - sight.idle_s
-        self.load.in_flight = sight.in_flight
-        if sight.first_s is not None:
-            self.load.first_output(now, sight.first_s)
-        if sight.whole_s is not None:
-            self.load.whole(now, sight.whole_s)
-        self._outlier.restore(now, sight.error_share)
         self._throttle.add(now, _REQUESTS, sight.sent)
         self._throttle.add(now, _ACCEPTS, sight.accepted)
         if sight.state != "closed":

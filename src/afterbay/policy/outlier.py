@@ -102,8 +102,6 @@ class Baseline:
 
 
 _OK, _FAILED, _UNREACHED, _TIMED, _SLOW = range(5)
-_RESTORED = 1000
-"""As many attempts a restored share of errors is of."""
 
 
 class Outlier:
@@ -185,10 +183,3 @@ class Outlier:
         self._window.clear()
         self._failed_row = self._unreached_row = 0
         self._row_began_s = now
-
-    def restore(self, now: float, error_share: float) -> None:
-        """Counts as if this share of a window's attempts had failed."""
-        if error_share > 0:
-            failed = round(error_share * _RESTORED)
-            self._window.add(now, _FAILED, failed)
-            self._window.add(now, _OK, _RESTORED - failed)

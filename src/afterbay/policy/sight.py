@@ -16,28 +16,20 @@ MOST = 16
 def sights(
     decision: Decision, cooling_until: Mapping[str, float], conditions: Mapping[str, Condition], now: float
 ) -> tuple[Sight, ...]:
-    """The targets of a decision, those left out for their health included; empty where nothing mattered.
+    """The targets of a decision that were not well or asked to be left alone, those left out for it included.
 
-    How busy and quick a target is matters only among deployments of one alias.
+    How busy and quick the others were is not kept: what came of that is the order of the decision.
     """
     if not conditions and not cooling_until:
         return ()
-    targets = decision.targets
-    plain = len(targets) == 1 or len({target.alias for target in targets}) == len(targets)
-    if plain and not decision.rejected:
-        for target in targets:
-            condition = conditions.get(target.id)
-            if cooling_until.get(target.id, now) > now or (condition is not None and condition.state(now) != "closed"):
-                break
-        else:
-            return ()
-    ids = [target.id for target in targets]
-    ids += [one.target for one in decision.rejected if one.reason.startswith("health: ")]
+    names = [target.id for target in decision.targets]
+    if decision.rejected:
+        names += [one.target for one in decision.rejected if one.reason.startswith("health: ")]
     found: list[Sight] = []
-    for name in ids[:MOST]:
-        cooling_s, condition = max(cooling_until.get(name, now) - now, 0.0), conditions.get(name)
-        if condition is not None:
-            found.append(condition.sight(name, cooling_s, now))
-        elif cooling_s:
+    for name in names[:MOST]:
+        cooling_s, condition = cooling_until.get(name, now) - now, conditions.get(name)
+        if condition is not None and (cooling_s > 0 or condition.state(now) != "closed"):
+            found.append(condition.sight(name, max(cooling_s, 0.0), now))
+        elif cooling_s > 0:
             found.append(Sight(name, cooling_s))
     return tuple(found)

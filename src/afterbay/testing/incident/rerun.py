@@ -7,7 +7,7 @@ restored. Another configuration may stand in for the recorded one: then the file
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -15,7 +15,7 @@ import msgspec
 from afterbay.app.snapshots import direct_target
 from afterbay.config.portable import from_json
 from afterbay.config.snapshot import Snapshot
-from afterbay.core.decision import Record
+from afterbay.core.decision import Record, Target
 from afterbay.core.errors import ClientMistake
 from afterbay.engine.context import Call, Context
 from afterbay.engine.embed import serve_embeddings
@@ -23,6 +23,7 @@ from afterbay.engine.health import Health
 from afterbay.engine.pipeline import serve_chat
 from afterbay.engine.responses import serve_responses
 from afterbay.policy.condition import Condition
+from afterbay.policy.plan import Alias
 from afterbay.ports import Key
 from afterbay.store.memory import MemoryRequestLog, MemoryResponses
 from afterbay.testing.fakes import MemoryReply
@@ -38,6 +39,9 @@ from afterbay.wire.registry import DIALECTS
 START_S: Final = 1000.0
 """Where virtual time begins: what was before can be said without a minus."""
 _FULL: Final = 1_000_000
+_STEP: Final = 2.0**-20
+_LAST: Final = 2.0**30
+"""A priority that no configuration has."""
 
 
 class Rerun(msgspec.Struct, frozen=True):
@@ -64,7 +68,28 @@ def rerun(incident: Incident, snapshot: Snapshot | None = None) -> Rerun:
                 f"The configuration in the file is of another release ({incident.written_by.afterbay}): {error}.",
                 remedy="Replay it with that release, or under a configuration of today: -c FILE.",
             ) from None
+    if is_same:
+        snapshot = ordered(snapshot, incident.order or tuple(one.target for one in incident.record.attempts))
     return run(_rerun(incident, snapshot, is_same=is_same), start_s=START_S)
+
+
+def ordered(snapshot: Snapshot, order: Sequence[str]) -> Snapshot:
+    """The configuration in which equal deployments are tried in this order. How busy each was, and which long prompts
+    were tied to it, is not known any more; what came of it is."""
+    places = {name: place for place, name in reversed(list(enumerate(order)))}
+    aliases: dict[str, Alias] = {}
+    for name, alias in snapshot.aliases.items():
+        sorted_ = sorted(alias.targets, key=lambda one: places.get(one.id, len(places)))
+        ranks = {one.id: rank for rank, one in enumerate(sorted_)}
+        targets = tuple(_placed(one, ranks[one.id]) for one in alias.targets)
+        aliases[name] = msgspec.structs.replace(alias, targets=targets)
+    return msgspec.structs.replace(snapshot, aliases=aliases)
+
+
+def _placed(target: Target, rank: int) -> Target:
+    """The target behind those of its priority that come before it; every other order stays as it is."""
+    priority = (target.priority if target.priority is not None else _LAST) + rank * _STEP
+    return msgspec.structs.replace(target, priority=priority)
 
 
 class _Clock:
