@@ -274,6 +274,13 @@ def test_a_target_that_is_not_configured_any_more_is_noted() -> None:
     assert [one.target for one in incident.exchanges] == ["b/m"]
 
 
+def test_calls_of_tools_are_noted_since_a_stand_in_has_none() -> None:
+    record = msgspec.structs.replace(fell_back(), finish="tool_calls")
+    incident = incident_of(record)
+    assert incident.notes == ("the answer called tools: in a stand-in text stands for the calls",)
+    assert compare(incident.record, rerun(incident).record).is_same
+
+
 def test_files_are_private_whole_and_read_again(tmp_path: Path) -> None:
     incident = incident_of(fell_back())
     path = tmp_path / "a.json"
