@@ -122,6 +122,14 @@ def test_what_is_doubtful_is_refused_and_leniently_taken(sent: str, new: str) ->
         assert join(sent, new, lenient=True) == sent + new
 
 
+def test_an_answer_that_ends_within_what_it_was_to_repeat_says_nothing_new() -> None:
+    for cut in range(130, len(PROSE) - 10):
+        sent = PROSE[:cut]
+        part = " ".join(quote(sent).split(" ")[:3])
+        with pytest.raises(Doubtful):
+            join(sent, part)
+
+
 def test_a_second_answer_is_no_continuation_even_leniently() -> None:
     other = PROSE[:200] + "But this one says something else altogether, and so it must not be shown after the first."
     with pytest.raises(Doubtful, match="goes on otherwise"):

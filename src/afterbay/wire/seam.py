@@ -157,6 +157,8 @@ class Seam:
         found = self._found_again(new)
         if found is not None:
             return found if ended or len(found) > len(self._tail) else None
+        if ended and self._is_part_of_quote(new):
+            raise Doubtful("the new answer ends within what it was asked to repeat")
         if self._is_rewrite(new):
             raise Doubtful("the new answer begins as the old one did, and goes on otherwise")
         return self._joined(new)
@@ -201,6 +203,12 @@ class Seam:
                 rest = text[overlap:]
                 return rest if sent is self._sent else self._mended(rest)
         return None
+
+    def _is_part_of_quote(self, new: str) -> bool:
+        """Whether it is the beginning of what was to be repeated, and nothing that the end of the text says too."""
+        bare = new.strip()
+        said_again = any(said.startswith(bare) for said in self._quoted)
+        return said_again and _letters(bare) >= _TELLING and not _overlap(self._sent.rstrip(), bare)
 
     def _is_rewrite(self, new: str) -> bool:
         """Whether it is the beginning of the text, or of a line of it, again, and then something else."""
