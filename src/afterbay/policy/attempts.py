@@ -210,7 +210,7 @@ class Attempts:
         reason = fallback_class(error.kind)
         falls_back = reason is not None and reason in self._fallback_on
         if self._open:
-            return [self._next_alarm()] if falls_back or another_key else self._end_race(now)
+            return self._watch(now) if falls_back or another_key else self._end_race(now)
         untried = len(self._targets) - self._next
         if another_key and len(self.attempts) + untried < self._limits.max_attempts and now < self._deadline_s:
             return self._start_at(now, index, "key")  # keys never use up the attempts of other targets
@@ -236,7 +236,7 @@ class Attempts:
         if outcome != "empty" or self._spare is None or self.attempts[self._spare].outcome == "empty":
             self._spare = at
         if self._open:
-            return [self._next_alarm()] if outcome in self._fallback_on else self._end_race(now)
+            return self._watch(now) if outcome in self._fallback_on else self._end_race(now)
         if outcome in self._fallback_on and self._more():
             return self._start_next(now)
         return self._give_up(now)
@@ -281,16 +281,20 @@ class Attempts:
         """What is late is ended; what is due beside it is started."""
         late = [number for number, one in self._open.items() if one.due_s <= now]
         if not late:
-            more = self._start_more(now)
-            return [self._next_alarm(), *more]
+            return self._watch(now)
         cancels: list[Action] = [Cancel(number) for number in late]
         for number in late:
             self._close(now, "timeout", self._too_late("first_token"), number)
         if self._open:
-            return [*cancels, self._next_alarm()]
+            return [*cancels, *self._watch(now)]
         if "timeout" in self._fallback_on and self._more():
             return [*cancels, *self._start_next(now)]
         return [*cancels, *self._give_up(now)]
+
+    def _watch(self, now: float) -> list[Action]:
+        """Waits for those that run, with whom else is due beside them."""
+        more = self._start_more(now)
+        return [self._next_alarm(), *more]
 
     def _start_more(self, now: float) -> list[Action]:
         """Further attempts beside those that run, as far as they are due and allowed."""
@@ -379,8 +383,8 @@ class Attempts:
             return [self._alarm(due_s), start]
         delay_s = self._hedge.delay_s(target) if len(self._open) < self._hedge.width else None
         self._hedge_due_s = now + delay_s if delay_s is not None and now + delay_s < due_s else _NEVER
-        more = self._start_more(now)
-        return [self._next_alarm(), start, *more]
+        alarm, *more = self._watch(now)
+        return [alarm, start, *more]
 
     def _come_back(self, now: float, error: ProviderError, index: int) -> list[Action]:
         """No other target is left: wait for this one, where `afterbay.policy.retry` says so and the budget has room."""
