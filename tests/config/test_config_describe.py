@@ -136,3 +136,16 @@ def test_the_json_schema_takes_the_example_and_refuses_mistakes(example: str) ->
     for right in ({"limits": {"drain": 5}}, {"limits": {"body_bytes": "${N}"}}, {"defaults": {"hold": "1h30m"}}):
         assert validator.is_valid(right), right
     assert schema["$defs"]["LimitsConfig"]["properties"]["drain"]["default"] == "10m"
+
+
+def test_a_region_that_no_deployment_is_near_is_told_of() -> None:
+    text = "providers: {p: {kind: openai, base_url: 'http://h/v1', region: us-east-1}}\n"
+    text += "models: {m: {provider: p, name: x}}\n"
+    assert never_matching(loaded(f"{text}region: eu-west-1", {})) == [
+        "region: no deployment is in `eu-west-1` or its area, so it prefers none."
+    ]
+    near = loaded(f"{text}region: '${{HOME_REGION}}'", {"HOME_REGION": " us-west-2 "})
+    assert near.snapshot.region == "us-west-2"
+    assert never_matching(near) == []
+    assert loaded(text, {}).snapshot.hash != near.snapshot.hash
+    assert loaded(f"{text}region: ' '", {}).snapshot.region is None

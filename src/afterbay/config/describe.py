@@ -13,6 +13,7 @@ from afterbay.config.snapshot import Snapshot
 from afterbay.config.watch import Loaded
 from afterbay.core.decision import Target
 from afterbay.policy.plan import Alias, Compliance, Limits, Route
+from afterbay.policy.region import distance
 
 LEVELS = ("low", "medium", "high")
 _BOUNDS, _ROUTE = Limits(), Route(name="")
@@ -126,6 +127,10 @@ def never_matching(loaded: Loaded) -> list[str]:
     for name, route in snapshot.routes.items():
         found += _route_dead_ends(snapshot, child("routes", name), route)
     found += _repeats(config)
+    targets = [target for alias in snapshot.aliases.values() for target in alias.targets]
+    home = snapshot.region
+    if home is not None and targets and all(distance(home, target.region) == "far" for target in targets):
+        found.append(f"region: no deployment is in `{home}` or its area, so it prefers none.")
     for alias in snapshot.aliases.values():
         path = f"{child('models', alias.name)}.fallback"
         found += _filtered(snapshot, [(path, name) for name in alias.fallback], snapshot.defaults.compliance)

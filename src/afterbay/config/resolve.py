@@ -217,10 +217,16 @@ def _snapshot(
         telemetry=document.config.telemetry,
         compliance=compliance_sets(document),
         health=_health(document.config.policies.health),
+        region=region_of(document.config),
     )
     return msgspec.structs.replace(
         snapshot, hash=fingerprint(snapshot), warnings=tuple(dict.fromkeys(warnings)), source=document.file or None
     )
+
+
+def region_of(config: Config) -> str | None:
+    """Where the gateway is; None also for a blank name, as a variable that is empty gives one."""
+    return (config.region or "").strip() or None
 
 
 def _health(config: HealthConfig) -> HealthRules:

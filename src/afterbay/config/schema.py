@@ -420,6 +420,13 @@ class Config(Section, frozen=True):
     state: Annotated[StateConfig, Doc(description="Where state lives.")] = StateConfig()
     telemetry: Annotated[TelemetryConfig, Doc(description="What is told to other systems.")] = TelemetryConfig()
     limits: Annotated[LimitsConfig, Doc(description="Bounds of the gateway itself.")] = LimitsConfig()
+    region: Annotated[
+        str | None,
+        Doc(
+            description="Where the gateway itself runs, such as `eu-west-1`, `europe-west4` or `eu`. Deployments of "
+            "equal priority are then asked nearest first: the same region, the same area, the others."
+        ),
+    ] = None
     unknown_model: Annotated[
         str, Doc(description="What an unknown model name means: `error`, or the model or route to use instead.")
     ] = "error"

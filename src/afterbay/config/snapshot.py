@@ -91,7 +91,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     """One configuration, whole. A reload makes a new one; requests in flight keep theirs.
 
     `by_upstream_name` maps the upstream names of deployments, with and without their date, to aliases. `compliance` has
-    the named sets, for keys that ask for one; those of routes are in the routes.
+    the named sets, for keys that ask for one; those of routes are in the routes. `region`: where the gateway itself is.
     """
 
     hash: str
@@ -108,3 +108,4 @@ class Snapshot(msgspec.Struct, frozen=True):
     health: HealthRules = HealthRules()
     warnings: tuple[str, ...] = ()
     source: str | None = None
+    region: str | None = None

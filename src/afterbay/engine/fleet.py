@@ -10,6 +10,7 @@ from afterbay.config.snapshot import Provider, Snapshot
 from afterbay.core.decision import Target
 from afterbay.engine.gate import Gate
 from afterbay.engine.health import Health, TargetState
+from afterbay.policy.balance import Here
 from afterbay.policy.plan import Alias
 from afterbay.policy.route import World
 from afterbay.ports import Passage, Upstream
@@ -125,7 +126,11 @@ class Fleet:
 
     def world(self) -> World:
         """What policy may see of the targets now."""
-        return World(self._cooling_until, self.health.conditions)
+        region = self.snapshot.region
+        here = None
+        if region is not None:
+            here = Here(region, frozenset(name for name, gate in self._gates.items() if not gate.has_room))
+        return World(self._cooling_until, self.health.conditions, here)
 
     def target_states(self, now: float) -> list[TargetState]:
         """How every configured target does."""

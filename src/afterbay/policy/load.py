@@ -33,6 +33,11 @@ class PeakEwma:
         self._mean_s += weight * (seconds - self._mean_s)
         self._at_s = now
 
+    @property
+    def mean_s(self) -> float:
+        """The slow average alone."""
+        return self._mean_s
+
     def value(self, now: float) -> float:
         """The average, with what is left of the last peak."""
         rest = math.exp(-max(now - self._at_s, 0.0) / PEAK_S)
@@ -67,3 +72,8 @@ class Load:
         """(to first output, for a whole answer); None: not known."""
         first, whole = self._first, self._whole
         return (first.value(now) if first else None, whole.value(now) if whole else None)
+
+    def habit(self) -> tuple[float | None, float | None]:
+        """As `seconds`, by the slow average alone: what it usually takes, whatever happened just now."""
+        first, whole = self._first, self._whole
+        return (first.mean_s if first else None, whole.mean_s if whole else None)

@@ -18,7 +18,7 @@ import msgspec
 from afterbay.core.decision import Decision, Rejected, Target
 from afterbay.core.errors import ClientMistake, PolicyRefusal
 from afterbay.core.request import FEATURES
-from afterbay.policy.balance import balanced
+from afterbay.policy.balance import Here, balanced
 from afterbay.policy.condition import Condition
 from afterbay.policy.facts import Facts
 from afterbay.policy.names import Found
@@ -63,10 +63,14 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 class World(msgspec.Struct, frozen=True):
-    """What is known of the targets now: until when (monotonic seconds) one asked to be left alone, and how they do."""
+    """What is known of the targets now: until when (monotonic seconds) one asked to be left alone, and how they do.
+
+    `here`: where the gateway is; None: its configuration does not say.
+    """
 
     cooling_until: Mapping[str, float]
     conditions: Mapping[str, Condition] = {}
+    here: Here | None = None
 
 
 def route_of(plan: Plan, found: Found, defaults: Route) -> Route:
@@ -198,7 +202,7 @@ def _deployments(alias: Alias, world: World, now: float, draw: Draw, prefix: byt
         return list(alias.targets)
     found: list[Target] = []
     for _, equals in groupby(sorted(alias.targets, key=_rank), key=_rank):
-        found += balanced(equals, world.conditions, now, draw, prefix)
+        found += balanced(equals, world.conditions, now, draw, prefix, world.here)
     return found
 
 
