@@ -24,6 +24,8 @@ from faults.requests import body_of, path_of, prompt_of
 
 LIMITS = Limits(connect_s=1.0, first_token_s=1.5, between_tokens_s=1.5, total_s=10.0, hold_s=10.0, max_attempts=4)
 EVENT_BYTES = 1 << 20
+_LIMIT = {"min_tokens_per_s": "min_tokens_per_s"}
+"""Limits of time that are no seconds."""
 _OTHER = {"openai.chat": "anthropic.messages", "openai.responses": "gemini", "anthropic.messages": "openai.chat"}
 _PROVIDER = {"openai.chat": "openai", "openai.responses": "openai", "anthropic.messages": "anthropic"}
 
@@ -87,7 +89,7 @@ def _gateway(fault: Fault, case: Case) -> tuple[MemoryGateway, dict[str, Emulate
 
 def _route(fault: Fault) -> Route:
     route: dict[str, Any] = dict(fault.route)
-    times = {f"{name}_s": float(value) for name, value in route.pop("timeouts", {}).items()}
+    times = {_LIMIT.get(name, f"{name}_s"): float(value) for name, value in route.pop("timeouts", {}).items()}
     if "max_attempts" in route:
         times["max_attempts"] = route.pop("max_attempts")
     route = {name: value for name, value in route.items() if name in Route.__struct_fields__}  # some are not built yet

@@ -114,7 +114,7 @@ def _fallback(route: RouteConfig, path: str, look_up: LookUp) -> tuple[str, ...]
 
 def _limits(document: Document, path: str, route: RouteConfig, problems: list[Problem]) -> Limits:
     base, times = Limits(), route.timeouts
-    for key in times.__struct_fields__:
+    for key in ("connect", "first_token", "between_tokens", "total"):
         value = getattr(times, key)
         at = f"{path}.timeouts.{key}"
         if value is not None and value <= 0 and at in document.origins:
@@ -126,6 +126,7 @@ def _limits(document: Document, path: str, route: RouteConfig, problems: list[Pr
         total_s=_or(times.total, base.total_s),
         hold_s=_or(route.hold, base.hold_s),
         max_attempts=base.max_attempts if route.max_attempts is None else route.max_attempts,
+        min_tokens_per_s=times.min_tokens_per_s,
     )
 
 

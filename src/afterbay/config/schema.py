@@ -57,6 +57,7 @@ Factor: TypeAlias = Annotated[float, msgspec.Meta(gt=0)]
 Share: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Ratio: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
 Several: TypeAlias = Annotated[int, msgspec.Meta(ge=2, le=16)]
+Speed: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
 Dollars: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
 
 
@@ -190,6 +191,14 @@ class Timeouts(Section, frozen=True):
         Seconds | None, Doc(description="Until the first output, reasoning included; pings never count. Default 60s.")
     ] = None
     between_tokens: Annotated[Seconds | None, Doc(description="Between two outputs of a stream. Default 60s.")] = None
+    min_tokens_per_s: Annotated[
+        Speed | None,
+        Doc(
+            description="A stream that comes slower than this for 10 s counts as stalled; 0: none does. Default: "
+            "learned from each target's streams, a quarter of its slowest ones, over 20 s, and only where another "
+            "target can go on with the answer."
+        ),
+    ] = None
     total: Annotated[
         Seconds | None, Doc(description="The whole request, a stream's last byte included. Default 600s.")
     ] = None

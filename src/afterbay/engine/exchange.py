@@ -15,6 +15,7 @@ from afterbay.engine.calls import Calls, rules_for
 from afterbay.engine.context import Turn
 from afterbay.engine.credential import place_of
 from afterbay.engine.delivery import Delivery, Unusable, whole_headers
+from afterbay.engine.flow import Flow
 from afterbay.engine.meter import Meter
 from afterbay.engine.outbound import Outbound, prepare
 from afterbay.engine.resume import Leg, Resumption, Spender, doubtful
@@ -87,6 +88,7 @@ class Exchange:
         self._leg: Leg | None = None
         self._resumption: Resumption | None = None
         self._delivery: Delivery | None = None
+        self._flow: Flow | None = None
 
     async def run(self, delivery: Delivery) -> None:
         """Makes the attempt.
@@ -176,6 +178,8 @@ class Exchange:
             self._leg,
         )
         await self._pump.run(response, self.target)
+        if self._flow is not None:
+            self._flow.end(self._clock.monotonic())
         await self._end_stream(delivery)
         await self._pump.let_go(response)
 
@@ -336,6 +340,9 @@ class Exchange:
         if self._resumption is not None and sent is not None:
             self._resumption.begin(sent, self)
         now = self.last_output_s = self._clock.monotonic()
+        self._flow = Flow(
+            self.turn, self.target, self.meter, self._resumption, lambda: len(self._machine.attempts), now
+        )
         if self.trial is not None:
             self.trial.answered(now, whole=self._pump is None)
         if self._pump is not None and self._delivery is not None:
@@ -352,8 +359,16 @@ class Exchange:
         self._dog.due_s = self.turn.deadline_s
 
     def after_write(self, progress: bool) -> None:
-        """See `afterbay.engine.stream.Pace`."""
+        """See `afterbay.engine.stream.Pace`.
+
+        Raises:
+            ProviderFailure: the stream trickles.
+        """
         now = self._clock.monotonic()
         since = now if progress or self.last_output_s is None else self.last_output_s + now - self._write_began_s
         self.last_output_s = since
         self._dog.set(min(since + self.turn.route.limits.between_tokens_s, self.turn.deadline_s))
+        if self._flow is not None:
+            self._flow.held_s += now - self._write_began_s
+            if progress and now >= self._flow.due_s:
+                self._flow.look(now)

@@ -87,6 +87,11 @@ class Meter:
         self._ascii += narrow
         self._other += other
 
+    @property
+    def output_tokens(self) -> int:
+        """About how many tokens came so far."""
+        return estimate_tokens(self._ascii, self._other)
+
     def estimate(self, input_tokens: int) -> Usage:
         """Usage for a provider that sent none, marked as an estimate."""
-        return Usage(input_tokens=input_tokens, output_tokens=estimate_tokens(self._ascii, self._other), estimated=True)
+        return Usage(input_tokens=input_tokens, output_tokens=self.output_tokens, estimated=True)

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias, cast
 from afterbay.core.decision import Sight
 from afterbay.policy.breaker import Breaker, BreakerState
 from afterbay.policy.load import Load
-from afterbay.policy.outlier import Evidence, Illness, Outlier
+from afterbay.policy.outlier import Baseline, Evidence, Illness, Outlier
 from afterbay.policy.plan import HealthRules
 from afterbay.policy.slices import Slices
 
@@ -73,6 +73,7 @@ class Condition:
         self._throttle = Slices(_THROTTLE_SLICES, _THROTTLE_SLICE_S, 2)
         self._probes_failed = 0
         self._share = share
+        self._token_s: Baseline | None = None
 
     def adopt(self, rules: HealthRules) -> None:
         """From now on these rules hold; windows keep their length."""
@@ -100,6 +101,11 @@ class Condition:
     def limit_s(self) -> float | None:
         """See `Outlier.limit_s`."""
         return self._outlier.limit_s
+
+    @property
+    def usual_token_s(self) -> float | None:
+        """As many seconds a token 95 % of its streams stay under (`policy.speed`); None: not known yet."""
+        return self._token_s.p95_s if self._token_s is not None else None
 
     @property
     def ejections(self) -> int:
@@ -177,6 +183,12 @@ class Condition:
             elif trial.is_first:
                 self._eject(now, "slow")
 
+    def flowed(self, now: float, seconds: float) -> None:
+        """A stream came to its end, at so many seconds a token."""
+        if self._token_s is None:
+            self._token_s = Baseline(now)
+        self._token_s.note(now, seconds, self._outlier.rules.window_s)
+
     def ended(self, now: float, evidence: Evidence, trial: Trial) -> None:
         """An attempt is over."""
         self.load.in_flight -= 1
@@ -202,6 +214,8 @@ class Condition:
             self._eject(now, "failures in a row")
         elif evidence == "unreached":
             self._eject(now, "out of reach")
+        elif evidence == "slow":
+            self._eject(now, "slow")
         else:
             self._breaker.release()
 

@@ -7,7 +7,8 @@ Five signs, all of one target:
     error rate          over the last `window`: more than `error_rate` of at least 10 answers failed, at least 3 of them
     unreachable rate    the same of attempts without a connection
     slow                over the last `window`: more than 5 % of at least 20 first outputs came later than the limit,
-                        at least 3 of them; which says that the 95th percentile is over it
+                        at least 3 of them; which says that the 95th percentile is over it;
+                        a stream that trickles counts as one more that was late
 
 Attempts that found no connection are counted apart from answers (Envoy's `split_external_local_origin_errors`): the
 fault may be here. What says nothing of a target's health counts as nothing: a 4xx is the client's, a refused key the
@@ -32,8 +33,9 @@ from afterbay.policy.plan import HealthRules
 from afterbay.policy.quantile import Histogram
 from afterbay.policy.slices import Slices
 
-Evidence: TypeAlias = Literal["ok", "failed", "unreached", "nothing", "left"]
-"""What an attempt says of its target's health. `left`: it was called off, by its client or for another attempt."""
+Evidence: TypeAlias = Literal["ok", "failed", "unreached", "slow", "nothing", "left"]
+"""What an attempt says of its target's health. `left`: it was called off, by its client or for another attempt.
+`slow`: its stream trickled (`policy.speed`)."""
 
 Illness: TypeAlias = Literal[
     "failures in a row", "out of reach", "error rate", "unreachable rate", "slow", "probes failed"
@@ -62,6 +64,7 @@ SAYS_NOTHING = frozenset(
     {"timeout_total", "starting", "queue_full", "no_credentials", "no_sockets", "answer_too_large", "not_recorded"}
 )
 """Codes of our own: the client's time was over, a local model loads, the request never left, the answer is too long."""
+TOO_SLOW = "timeout_min_tokens_per_s"
 _REACHED = "connection_broken"
 """There was a connection, but no answer on it."""
 
@@ -72,6 +75,8 @@ def evidence_of(error: ProviderError | None) -> Evidence:
         return "ok"
     if error.code in SAYS_NOTHING:
         return "nothing"
+    if error.code == TOO_SLOW:
+        return "slow"
     return "failed" if error.code == _REACHED else _EVIDENCE.get(error.kind, "nothing")
 
 
@@ -130,6 +135,9 @@ class Outlier:
         """An attempt that began at `began_s` has ended. Returns what it brought to light."""
         if evidence in ("nothing", "left"):
             return None
+        if evidence == "slow":
+            self._window.add(now, _TIMED)
+            return self._slowness(now)
         if evidence == "ok":
             self._window.add(now, _OK)
             if began_s >= self._row_began_s:  # an older one says how it was before
@@ -169,8 +177,10 @@ class Outlier:
         if limit is None:
             return None
         self._window.add(now, _TIMED)
-        if waited_s <= limit:
-            return None
+        return None if waited_s <= limit else self._slowness(now)
+
+    def _slowness(self, now: float) -> Illness | None:
+        """One more was slow."""
         self._window.add(now, _SLOW)
         _, _, _, timed, slow = self._window.sums(now)
         few = timed < LEAST_TIMED or slow < LEAST_FAILURES

@@ -38,7 +38,7 @@ class Alias(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """Time limits of one request, in seconds."""
+    """Time limits of one request, in seconds. `min_tokens_per_s`: see `afterbay.policy.speed`; None: learned."""
 
     connect_s: float = 5.0
     first_token_s: float = 60.0
@@ -46,6 +46,7 @@ class Limits(msgspec.Struct, frozen=True):
     total_s: float = 600.0
     hold_s: float = 10.0
     max_attempts: int = 5
+    min_tokens_per_s: float | None = None
 
 
 class HealthRules(msgspec.Struct, frozen=True):
