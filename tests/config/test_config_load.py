@@ -28,7 +28,7 @@ MISTAKES = [
         [
             (
                 "f.yaml:3:10: limits.colour: there is no such key. Known here: body_bytes, answer_bytes, event_bytes, "
-                "body_timeout, drain, socket_idle, socket_total, retry_after."
+                "body_timeout, linger, drain, socket_idle, socket_total, retry_after."
             )
         ],
     ),

@@ -16,7 +16,8 @@ from tests.engine.cases import ANTHROPIC, CLIENTS, GEMINI, OPENAI, gateway, is_c
 from afterbay.core.decision import Record
 from afterbay.engine.pipeline import serve_chat
 from afterbay.policy.plan import Limits
-from afterbay.ports import ClientGone, TransportError
+from afterbay.ports import ClientGone, KeptResponse, TransportError
+from afterbay.store.memory import MemoryResponses
 from afterbay.testing.answers import answered, ask, failed, stream, streamed
 from afterbay.testing.fakes import HANG, Cut, MemoryReply, Script, Wait
 from afterbay.testing.memory_gateway import MemoryGateway
@@ -273,3 +274,28 @@ def test_a_count_that_the_gateway_s_end_cuts_short_is_answered(client: str, body
         return reply
 
     assert run(case()).status == 503
+
+
+def test_a_whole_stream_has_http_s_own_end_when_the_gateway_ends_while_it_is_kept() -> None:
+    class SlowResponses(MemoryResponses):
+        async def put(self, response: KeptResponse) -> None:
+            await asyncio.sleep(5)
+
+    async def case() -> tuple[MemoryGateway, MemoryReply]:
+        spoken = "openai.responses"
+        one, reply = gateway([streamed(spoken, "hi")], spoken=spoken), MemoryReply(gone=False)
+        one.context.responses = SlowResponses(now=lambda: 0.0)
+        body = b'{"model":"m","input":"x","stream":true}'
+        serving = asyncio.ensure_future(
+            one.chat(body, spoken, path="/v1/responses", operation="responses", reply=reply)
+        )
+        await asyncio.sleep(1)
+        serving.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
+        return one, reply
+
+    one, reply = run(case())
+    assert b"response.completed" in reply.body
+    assert reply.ended_at_s is not None
+    assert one.record.outcome == "ok"

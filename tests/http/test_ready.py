@@ -49,3 +49,13 @@ def test_an_ejected_target_is_named_once_with_its_reason_and_the_gateway_stays_r
 
 def test_a_gateway_that_starts_says_why() -> None:
     assert ready(made(), "local: loading") == (503, {"status": "starting", "reason": "local: loading"})
+
+
+def test_a_gateway_that_is_to_end_is_not_ready_though_it_still_serves() -> None:
+    one = made()
+    one.context.drain.leave()
+    assert ready(one) == (503, {"status": "draining", "reason": "The gateway is shutting down."})
+    assert not one.context.drain.is_closed
+    one.context.drain.close()
+    one.context.drain.leave()
+    assert one.context.drain.is_closed, "there is no way back"

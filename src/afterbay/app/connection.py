@@ -11,6 +11,7 @@ import asyncio
 import logging
 from typing import Any, Final
 
+import uvicorn.server
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
@@ -24,6 +25,12 @@ SOCKET_LINE_BYTES: Final = 8 * 1024
 """Most headers, and the longest line, of a request for a WebSocket: what the library behind it takes."""
 
 _TOO_LARGE: Final = b"The head of the request is larger than %d bytes." % HEAD_BYTES
+
+
+class ServerState(uvicorn.server.ServerState):
+    """What the connections of a server share; `is_leaving`: each answer is the last one of its connection."""
+
+    is_leaving = False
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -80,6 +87,26 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._head_bytes = size
                 raise OverflowError
         super().on_headers_complete()
+        if getattr(self.server_state, "is_leaving", False):
+            self.end_after_answer()
+
+    def end_after_answer(self) -> None:
+        """The answer that is to be given, or the last of those that wait, ends the connection, and says so.
+
+        One that has begun has said otherwise: its client may ask again before it sees that nobody is there.
+        """
+        if self.cycle is not None and not self.cycle.response_started:
+            self.cycle.keep_alive = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it lies between two requests. One that is new is not idle: its first request is on the way."""
+        return not self._in_head and self.cycle is not None and self.cycle.response_complete
+
+    def end_if_idle(self) -> None:
+        """Hangs up, unless a request is being answered or read."""
+        if self.is_idle:
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
         """Answers what is not HTTP, or too much of it."""
@@ -148,6 +175,12 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         """The server begins to stop. A WebSocket that is not open yet is refused."""
         if not self.handshake_complete or self.close_sent:
             super().shutdown()
+
+    def end_after_answer(self) -> None:
+        """It ends by itself."""
+
+    def end_if_idle(self) -> None:
+        """Nor is an open one idle."""
 
     async def send(self, message: Any) -> None:
         """As uvicorn's; it would take an answer other than a WebSocket for none."""

@@ -77,6 +77,7 @@ class RunningGateway:
         self._wrap = wrap
         self._replays = wrap is not None and wrap.replays
         self._tasks: set[asyncio.Task[None]] = set()
+        self._retired: set[Fleet] = set()
         self._database = open_database(snapshot.state.database)
         self.keys = SqliteKeys(self._database)
         self.metrics = Metrics()
@@ -158,10 +159,14 @@ class RunningGateway:
             self.local.begin(wanted_models(loaded.snapshot))
         self.context.fleet = self._fleet(loaded.snapshot)
         await asyncio.to_thread(self._keep_configuration, loaded.snapshot)
-        longest_s = max(old.snapshot.defaults.limits.total_s, float(old.snapshot.limits.socket_total))
-        self._own(old.retire(longest_s), "retire the old configuration")
+        self._own(self._retire(old), "retire the old configuration")
         note = "; `state` changes only with a restart" if changed_state else ""
         return f"configuration {loaded.snapshot.hash[:12]} is in force{note}"
+
+    async def _retire(self, old: Fleet) -> None:
+        self._retired.add(old)
+        await old.retire(_longest_s(old.snapshot))
+        self._retired.discard(old)
 
     async def close(self) -> None:
         """Ends everything: first what makes records, then what keeps them."""
@@ -169,7 +174,8 @@ class RunningGateway:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=5)
-        await self.context.fleet.close()
+        for fleet in (*self._retired, self.context.fleet):
+            await fleet.close()
         await self.local.close()
         await asyncio.to_thread(self.log.close)
         if self._tracer is not None:
@@ -224,6 +230,12 @@ class RunningGateway:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _longest_s(snapshot: Snapshot) -> float:
+    """How long a request under this configuration may take."""
+    routes = (snapshot.defaults, *snapshot.routes.values())
+    return max(float(snapshot.limits.socket_total), *(route.limits.total_s for route in routes))
 
 
 def wanted_models(snapshot: Snapshot) -> list[Wanted]:

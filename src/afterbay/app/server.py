@@ -10,10 +10,11 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from types import FrameType
 
 import uvicorn
 
-from afterbay.app.connection import BoundedProtocol, SocketProtocol
+from afterbay.app.connection import BoundedProtocol, ServerState, SocketProtocol
 from afterbay.app.gateway import RunningGateway, Wrap
 from afterbay.app.local_models import Progress
 from afterbay.config.problem import ConfigError
@@ -27,8 +28,14 @@ PING_S, PONG_S = 20.0, 60.0
 """How often the client of a WebSocket is asked whether it is there, and how long it may take to say so.
 
 A client may be behind with what it was sent, or kept from sending by a provider that does not take it."""
+TICK_S = 0.1
+"""How soon a signal is noticed."""
 END_S = 5.0
 """How long requests that were cut off have to close what they opened."""
+LAST_S = 0.25
+"""How long somebody who connected in the last moment may take to ask."""
+FLUSH_S, FLUSH_TICK_S = 1.0, 0.02
+"""How long their clients have to read the last bytes, and how often it is looked whether they have."""
 
 
 class CannotListen(GatewayError):
@@ -67,28 +74,113 @@ def _why(error: Exception, host: str, port: int) -> CannotListen:
 
 
 class _SignalledServer(uvicorn.Server):
-    """uvicorn's server, which keeps its word to the end: after a signal it returns.
+    """uvicorn's server, which leaves in the order of `afterbay.engine.drain`, and keeps its word to the end.
 
-    uvicorn raises the signal again when it has stopped serving; SIGTERM would then end the process before the gateway
-    closes its log, its connections and its local models. What it leaves unfinished is ended before it returns, so that
-    each request still gets its record.
+    uvicorn hangs up at once on who asks while it stops, takes a second SIGTERM for the first, and raises the signal
+    again when it has stopped serving: that would end the process before the gateway closes its log, its connections and
+    its local models. Here the door stays open until the last request has left, for whoever has not noticed yet: first
+    they are served, then refused; every answer ends its connection. What is left after that is ended before this
+    returns, so that each request still gets its error and its record.
     """
 
-    def __init__(self, config: uvicorn.Config, said: Callable[[str], None]) -> None:
+    def __init__(self, config: uvicorn.Config, gateway: RunningGateway, said: Callable[[str], None]) -> None:
         super().__init__(config)
-        self._said = said
+        self.server_state = ServerState()
+        self._gateway, self._said = gateway, said
+        self._signal: int | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal came: the first one begins the end, the next one hurries it."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+        self._signal = sig
+        self._gateway.context.drain.leave()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Overrides uvicorn's: says what is waited for, and waits for what was cut off."""
-        if count := len(self.server_state.tasks):
-            most_s = self.config.timeout_graceful_shutdown
-            self._said(f"stopping: requests in flight: {count}; they have {most_s} s; Ctrl-C again ends them now")
-        await super().shutdown(sockets)
-        if left := set(self.server_state.tasks):
-            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it calls a cancelled request a fault
+        """Overrides uvicorn's: serves on for a moment, refuses what comes then, and waits for what is in flight."""
+        drain, limits, state = self._gateway.context.drain, self._gateway.snapshot.limits, self.server_state
+        drain.leave()
+        assert isinstance(state, ServerState), "it was made above"  # noqa: S101
+        state.is_leaving = True
+        for connection in list(state.connections):
+            _draining(connection).end_after_answer()
+        # Who ends it by hand, or from a test, does not wait for a load balancer.
+        linger_s = float(limits.linger) if self._signal == signal.SIGTERM else 0.0
+        if count := len(state.tasks):
+            most_s = f"{float(limits.drain):g} s"
+            self._said(f"stopping: requests in flight: {count}; they have {most_s}; Ctrl-C again ends them now")
+        await self._wait(linger_s)
+        drain.close()
+        for connection in list(state.connections):
+            _draining(connection).end_if_idle()
+        in_flight = set(state.tasks)
+        await self._wait(float(limits.drain), in_flight)
+        await self._shut_door(sockets or [])
+        await self._cut_off(in_flight)
+        await self._hear_last(state)
+        await self._cut_off(set(state.tasks))
+        await self._hang_up()
+
+    async def _wait(self, seconds: float, tasks: set[asyncio.Task[None]] | None = None) -> None:
+        """Waits so long, or until all tasks are done, or somebody hurries."""
+        loop = asyncio.get_running_loop()
+        due_s = loop.time() + seconds
+        while not self.force_exit and (left_s := due_s - loop.time()) > 0:
+            if tasks is None:
+                await asyncio.sleep(min(left_s, TICK_S))
+            elif tasks := {task for task in tasks if not task.done()}:
+                await asyncio.wait(tasks, timeout=min(left_s, TICK_S))
+            else:
+                return
+
+    async def _shut_door(self, sockets: list[socket.socket]) -> None:
+        """Stops listening, and lets in who waits: the system would reset connections that nobody has taken yet."""
+        copies = [sock.dup() for sock in sockets]
+        for server in self.servers:
+            server.close()
+        for sock in sockets:
+            sock.close()
+        waiting: list[socket.socket] = []
+        for copy in copies:
+            copy.setblocking(False)
+            with contextlib.closing(copy), contextlib.suppress(OSError):  # in the end that nobody waits
+                while True:
+                    waiting.append(copy.accept()[0])
+        for one in waiting:
+            one.setblocking(False)
+            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, one)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return BoundedProtocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+    async def _hear_last(self, state: ServerState) -> None:
+        """Whoever connected before the door was closed may have something to ask, and is refused like the others."""
+        due_s = asyncio.get_running_loop().time() + LAST_S
+        while asyncio.get_running_loop().time() < due_s:
+            for connection in list(state.connections):
+                _draining(connection).end_if_idle()
+            if not any(isinstance(one, BoundedProtocol) for one in state.connections):
+                return
+            await asyncio.sleep(FLUSH_TICK_S)
+
+    async def _cut_off(self, tasks: set[asyncio.Task[None]]) -> None:
+        """Ends requests that are still in flight; each tells its client, and writes its record."""
+        await asyncio.sleep(0)  # one that was never begun could say nothing
+        if left := {task for task in tasks if not task.done()}:
+            for name in ("uvicorn.error", "uvicorn.error.websocket"):  # a cancelled request is no fault
+                logging.getLogger(name).setLevel(logging.CRITICAL)
             for task in left:
                 task.cancel()
             await asyncio.wait(left, timeout=END_S)
+
+    async def _hang_up(self) -> None:
+        """Ends all connections, and lets clients read what they were told."""
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        for _ in range(int(FLUSH_S / FLUSH_TICK_S)):
+            if not self.server_state.connections:
+                break
+            await asyncio.sleep(FLUSH_TICK_S)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -179,6 +271,11 @@ class Server:
                 logger.exception("reload failed, the old configuration stays")
 
 
+def _draining(connection: object) -> BoundedProtocol | SocketProtocol:
+    assert isinstance(connection, BoundedProtocol | SocketProtocol), "the server makes no other"  # noqa: S101
+    return connection
+
+
 def http_server(gateway: RunningGateway, said: Callable[[str], None] = logger.info) -> uvicorn.Server:
     """The HTTP server of a gateway, not started yet; with the same settings wherever it runs."""
     config = uvicorn.Config(
@@ -195,10 +292,9 @@ def http_server(gateway: RunningGateway, said: Callable[[str], None] = logger.in
         server_header=False,
         date_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=int(gateway.snapshot.limits.drain),
         timeout_keep_alive=75,
     )
-    return _SignalledServer(config, said)
+    return _SignalledServer(config, gateway, said)
 
 
 def new_loop() -> asyncio.AbstractEventLoop:

@@ -408,7 +408,16 @@ class LimitsConfig(Section, frozen=True):
     answer_bytes: Annotated[Count, Doc(description="Largest whole answer of a provider.")] = 64 * 1024 * 1024
     event_bytes: Annotated[Count, Doc(description="Largest single event of a stream.")] = 16 * 1024 * 1024
     body_timeout: Annotated[Seconds, Doc(description="Until a request's body has arrived.")] = Seconds(60)
-    drain: Annotated[Seconds, Doc(description="How long open streams may go on after SIGTERM.")] = Seconds(600)
+    linger: Annotated[
+        Seconds,
+        Doc(
+            description="How long new requests are still served after SIGTERM, while `/health/ready` says 503 and "
+            "whoever sends requests here notices."
+        ),
+    ] = Seconds(2)
+    drain: Annotated[
+        Seconds, Doc(description="How long requests in flight may go on after that; then they are ended with an error.")
+    ] = Seconds(600)
     socket_idle: Annotated[
         Seconds, Doc(description="How long a WebSocket may stay open on which nothing moves, either way.")
     ] = Seconds(600)

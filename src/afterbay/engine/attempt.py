@@ -17,6 +17,7 @@ from afterbay.core.usage import Usage
 from afterbay.engine.context import Turn
 from afterbay.engine.credential import judge
 from afterbay.engine.delivery import Delivery, Unusable
+from afterbay.engine.drain import SHUTTING_DOWN
 from afterbay.engine.gate import QueueFull
 from afterbay.engine.hedging import hedge_of
 from afterbay.engine.race import Race
@@ -27,8 +28,6 @@ from afterbay.policy.attempts import Action, Attempts, Cancel, Deliver, Fail, Se
 from afterbay.policy.condition import Trial
 from afterbay.policy.outlier import evidence_of
 from afterbay.ports import ClientGone, Credential, TransportError
-
-SHUTTING_DOWN = "The gateway is shutting down."
 
 COME_BACK_S = 1.0
 """After so long a provider whose queue was full is worth another look."""

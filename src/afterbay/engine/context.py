@@ -15,6 +15,7 @@ from afterbay.core.errors import ClientMistake
 from afterbay.core.message import Text, ToolResult, ToolUse
 from afterbay.core.request import ChatRequest, EmbedRequest
 from afterbay.engine.alerts import Alerts
+from afterbay.engine.drain import Drain
 from afterbay.engine.fleet import Fleet
 from afterbay.engine.lasting_streams import LastingStreams
 from afterbay.policy.hedge import Hedges
@@ -58,6 +59,7 @@ class Context:
         """Who must allow an answer before it goes to a client."""
         self.shaped_s = float("-inf")
         """When the shape of a request was last kept."""
+        self.drain = Drain()
         self.open_streams = 0
         """Streams that are being sent now."""
         self.streams = LastingStreams()

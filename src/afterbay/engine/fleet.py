@@ -159,7 +159,8 @@ class Fleet:
         return self._cooling_until
 
     async def close(self) -> None:
-        """Ends all connections."""
-        upstreams, self._upstreams = self._upstreams, {}
-        for upstream in upstreams.values():
+        """Ends all connections. One that was interrupted can be called again."""
+        while self._upstreams:
+            key, upstream = next(iter(self._upstreams.items()))
             await upstream.close()
+            self._upstreams.pop(key, None)

@@ -18,7 +18,6 @@ import msgspec
 from afterbay.config.snapshot import Provider
 from afterbay.core.decision import Attempt, Outcome, Target
 from afterbay.core.errors import (
-    Capacity,
     ClientMistake,
     GatewayError,
     NotBuilt,
@@ -27,11 +26,11 @@ from afterbay.core.errors import (
     kind_of_status,
 )
 from afterbay.core.words import closest
-from afterbay.engine.attempt import SHUTTING_DOWN
 from afterbay.engine.close import close
 from afterbay.engine.context import Call, Context, Turn
 from afterbay.engine.credential import place_of
 from afterbay.engine.delivery import Delivery, base_headers, header_text
+from afterbay.engine.drain import shutting_down
 from afterbay.engine.pipeline import MODEL_CHARS, fail
 from afterbay.engine.purse import HEADER
 from afterbay.engine.routing import shortened
@@ -73,9 +72,12 @@ def admit(turn: Turn, raw: Raw) -> Admitted:
             asked for; 405.
         PolicyRefusal: 403, the key or a policy forbids it.
         NotBuilt: 501, what stands there takes no raw requests.
+        Capacity: 503, the gateway ends.
     """
     turn.model = raw.rest[:MODEL_CHARS]
     turn.record.rule = raw.method[:20]
+    if turn.context.drain.is_closed:
+        raise shutting_down()
     snapshot = turn.snapshot
     provider = snapshot.providers.get(raw.provider)
     if provider is None:
@@ -162,7 +164,7 @@ async def serve_passthrough(context: Context, call: Call, raw: Raw, body: Reques
         if served or reply.gone or isinstance(left, ClientGone):
             turn.record.outcome = "ok" if served else "client_closed"
             raise
-        await fail(turn, delivery, None, Capacity(SHUTTING_DOWN, code="shutting_down"))
+        await fail(turn, delivery, None, shutting_down())
     except Exception as error:  # the root of the request: whatever it is, the client is told
         await fail(turn, delivery, None, error)
     finally:

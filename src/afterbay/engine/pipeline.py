@@ -14,11 +14,12 @@ from typing import TypeAlias
 
 import msgspec
 
-from afterbay.core.errors import Capacity, ClientMistake, GatewayError, Internal
-from afterbay.engine.attempt import SHUTTING_DOWN, Driver, GaveUp, MakeTry
+from afterbay.core.errors import ClientMistake, GatewayError, Internal
+from afterbay.engine.attempt import Driver, GaveUp, MakeTry
 from afterbay.engine.close import close
 from afterbay.engine.context import Call, Context, Turn
 from afterbay.engine.delivery import Delivery
+from afterbay.engine.drain import shutting_down
 from afterbay.engine.exchange import Exchange
 from afterbay.engine.failure import explain
 from afterbay.engine.lasting import LastingReply, outlast
@@ -84,8 +85,11 @@ async def serve(turn: Turn, reply: Reply, make: MakeTry, prepares: Prepare | Non
             turn.record.outcome = "ok" if served else "client_closed"
             if lasting is not None and lasting.gone:
                 raise ClientGone from None  # it was cancelled from within: nobody else waits for that
+            listens = not (delivery.reply.gone or isinstance(left, ClientGone))
+            if served and listens and turn.streams and not delivery.has_said_end:
+                await delivery.end_stream()  # a relayed stream that is whole but for HTTP's own end
             raise
-        await fail(turn, delivery, driver, Capacity(SHUTTING_DOWN, code="shutting_down"))
+        await fail(turn, delivery, driver, shutting_down())
     except Exception as error:  # the root of the request: whatever it is, the client is told
         await fail(turn, delivery, driver, error)
     finally:
@@ -111,11 +115,20 @@ async def answering(turn: Turn, reply: Reply) -> AsyncIterator[Delivery]:
         turn.record.outcome = "client_closed"
         if reply.gone or reply.started:
             raise
-        await fail(turn, delivery, None, Capacity(SHUTTING_DOWN, code="shutting_down"))
+        await fail(turn, delivery, None, shutting_down())
     except Exception as error:  # the root of the request: whatever it is, the client is told
         await fail(turn, delivery, None, error)
     finally:
         close(turn, None)
+
+
+async def refuse(context: Context, call: Call, reply: Reply, operation: str) -> None:
+    """Refuses a request because the gateway ends. It has its record, as any other."""
+    turn = Turn(context, call, operation)
+    async with answering(turn, reply):
+        with contextlib.suppress(GatewayError):  # what is wrong with it is for the next gateway to say
+            prepare(turn)
+        raise shutting_down()
 
 
 def prepare(turn: Turn) -> None:

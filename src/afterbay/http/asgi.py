@@ -13,10 +13,11 @@ from afterbay.core.secret import Secret
 from afterbay.engine.context import Call, Context
 from afterbay.engine.count import serve_count
 from afterbay.engine.delivery import error_headers
+from afterbay.engine.drain import shutting_down
 from afterbay.engine.embed import serve_embeddings
 from afterbay.engine.kept import serve_kept
 from afterbay.engine.only_relayed import serve_compaction, serve_moderations
-from afterbay.engine.pipeline import serve_chat
+from afterbay.engine.pipeline import refuse, serve_chat
 from afterbay.engine.reconnect import serve_reconnect
 from afterbay.engine.responses import serve_responses
 from afterbay.http.body import check_head, read_body
@@ -41,6 +42,9 @@ _SERVE: Mapping[str, Serve] = {
     "response": serve_kept,
     "reconnect": serve_reconnect,
 }
+
+_OF_OLD = frozenset({"reconnect", "response"})
+"""What is about requests that came before: a gateway that takes no new ones still answers it."""
 
 
 class Gateway:
@@ -72,6 +76,7 @@ class Gateway:
         path: str = scope["path"]
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         endpoint = find(path)
+        is_late = self._context.drain.is_closed
         try:
             query: str = scope["query_string"].decode("latin-1")
             key = self._admit(endpoint, scope, headers, query)
@@ -85,13 +90,18 @@ class Gateway:
             body = await read_body(receive, limits.body_bytes, float(limits.body_timeout))
             call = _call(call_id, endpoint, scope, query, headers, body, key, received_s, received_at)
             reply.watch()
-            await serve(self._context, call, reply)
+            if is_late and endpoint.operation not in _OF_OLD:
+                await refuse(self._context, call, reply, endpoint.operation)
+            else:
+                await serve(self._context, call, reply)
         except ClientGone:
             pass
         except GatewayError as error:
             await self._refuse(error, endpoint, scope, headers, call_id, reply)
         except asyncio.CancelledError:
-            if not reply.gone:
+            if not reply.gone and not reply.started:  # its body was still on the way
+                await self._refuse(shutting_down(), endpoint, scope, headers, call_id, reply)
+            elif not reply.gone:
                 raise
         except Exception:
             logger.exception("request %s failed by a fault of the gateway", call_id)

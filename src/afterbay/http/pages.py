@@ -13,6 +13,7 @@ from afterbay.core.decision import Record
 from afterbay.core.errors import ClientMistake
 from afterbay.core.words import closest
 from afterbay.engine.context import Context
+from afterbay.engine.drain import SHUTTING_DOWN
 from afterbay.http.paths import Endpoint
 from afterbay.ports import Key, Reply
 from afterbay.telemetry.metrics import CONTENT_TYPE
@@ -63,6 +64,8 @@ class Pages:
             case "ready":
                 why_not = self._ready()
                 told = {"status": "ready"} if why_not is None else {"status": "starting", "reason": why_not}
+                if self._context.drain.is_leaving:
+                    why_not, told = SHUTTING_DOWN, {"status": "draining", "reason": SHUTTING_DOWN}
                 states = self._context.fleet.target_states(self._context.clock.monotonic())
                 degraded = [one for one in states if one.state != "ok"]
                 return (
