@@ -340,9 +340,8 @@ class Exchange:
         if self._resumption is not None and sent is not None:
             self._resumption.begin(sent, self)
         now = self.last_output_s = self._clock.monotonic()
-        self._flow = Flow(
-            self.turn, self.target, self.meter, self._resumption, lambda: len(self._machine.attempts), now
-        )
+        if self._pump is not None:
+            self._flow = Flow(self.turn, self.target, self.meter, self._resumption, self._machine, now)
         if self.trial is not None:
             self.trial.answered(now, whole=self._pump is None)
         if self._pump is not None and self._delivery is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 from afterbay.core.decision import Target
 from afterbay.core.errors import ProviderError
@@ -11,6 +10,7 @@ from afterbay.engine.context import Turn
 from afterbay.engine.meter import Meter
 from afterbay.engine.resume import Resumption
 from afterbay.engine.stream import ProviderFailure
+from afterbay.policy.attempts import Attempts
 from afterbay.policy.outlier import TOO_SLOW
 from afterbay.policy.speed import LEARNED_WINDOW_S, Floor, Speed, floor_of
 
@@ -24,12 +24,17 @@ class Flow:
         target: Target,
         meter: Meter,
         resumption: Resumption | None,
-        made: Callable[[], int],
+        machine: Attempts,
         now: float,
     ) -> None:
-        """`made`: how many attempts were made so far."""
         self.held_s = 0.0
-        self._turn, self._target, self._meter, self._resumption, self._made = turn, target, meter, resumption, made
+        self._turn, self._target, self._meter, self._resumption, self._machine = (
+            turn,
+            target,
+            meter,
+            resumption,
+            machine,
+        )
         self._condition = turn.fleet.health.conditions.get(target.id)
         usual_s = self._condition.usual_token_s if self._condition is not None else None
         self._floor = floor_of(turn.route.limits.min_tokens_per_s, usual_s)
@@ -63,7 +68,7 @@ class Flow:
         if decision is None or resumption is None or len(resumption.writers) > 1:
             return False
         others = [one for one in decision.targets if one.id != self._target.id]
-        return self._made() < self._turn.route.limits.max_attempts and any(map(resumption.can, others))
+        return len(self._machine.attempts) < self._turn.route.limits.max_attempts and any(map(resumption.can, others))
 
     def end(self, now: float) -> None:
         """The stream came to its own end: its target's habit is learned."""
