@@ -120,11 +120,14 @@ def _nearest_first(
     ready: dict[Distance, list[Target]] = {}
     found: list[Target] = []
     for name, group in groups.items():
-        fit = [one for one in group if one.provider not in full and _is_usable(one, conditions, now)]
+        fit: list[Target] = []
+        rest: list[Target] = []
+        for one in group:
+            (fit if one.provider not in full and _is_usable(one, conditions, now) else rest).append(one)
         fit = _affine(_two_choices(fit, costs, draw), {one.id: costs[one.id] for one in fit} if costs else {}, prefix)
         if fit:
             ready[name] = fit
-        found += [*fit, *(one for one in group if one not in fit)]
+        found += [*fit, *rest]
     if len(ready) < 2:
         first = next(iter(ready.values()), found)[0]
     else:
@@ -149,10 +152,12 @@ def _chosen(
         scores.append(((took[at] if took else 1.0) * dearer * (1 + failing), target))
     (nearest_score, nearest), *others = scores
     score, other = min(others, key=lambda pair: pair[0])
-    share = min(1.0, max((score / nearest_score) ** 2, EXPLORED))
+    share = max((score / nearest_score) ** 2, EXPLORED)
     unseen = [one for _, one in others if _unseen(one, conditions, now)]
     if unseen and draw("explore") < EXPLORED:
         return unseen[0]
+    if share >= 1:
+        return nearest
     return nearest if (_tie_share(prefix) if prefix else draw("region")) < share else other
 
 
