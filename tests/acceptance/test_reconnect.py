@@ -238,6 +238,23 @@ def test_a_gateway_that_stops_waits_for_who_may_come_back_and_no_longer(provider
         provider.wait(lambda: provider.seen[0].gone)
 
 
+def test_a_gateway_that_takes_nothing_new_lets_clients_come_back_to_what_they_have(provider: Gated) -> None:
+    async def close(one: RunningGateway) -> None:
+        one.context.drain.close()
+
+    with running(provider) as gateway:
+        source = EventSource(gateway.url)
+        name = source.connect("POST", *ask(CHAT), most=2)
+        gateway.call(close)
+        other = EventSource(gateway.url)
+        other.connect("POST", *ask(CHAT))
+        assert other.status == 503
+        provider.release()
+        source.connect("GET", f"/v1/requests/{name}/stream")
+        assert source.status == 200
+        assert source.data[-1] == "[DONE]"
+
+
 def test_sdks_read_streams_with_numbers_as_ever(emulator_url: str) -> None:
     said = {}
     for reconnect in ("0s", "30s"):
