@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from tests.engine.cases import ANTHROPIC, BEDROCK, GEMINI, OPENAI, gateway, serve
 
-from afterbay.core.event import UsageSeen, fold
+from afterbay.core.event import TextDelta, UsageSeen, fold
 from afterbay.core.usage import Usage
+from afterbay.engine.meter import Meter
 from afterbay.policy.plan import Route
 from afterbay.testing.answers import answered, ask, streamed
 from afterbay.testing.fakes import MemoryReply
@@ -112,3 +113,14 @@ def test_an_answer_without_output_has_no_usage() -> None:
     one = gateway([streamed(GEMINI, usage=None)], spoken=GEMINI, route=Route("d"))
     reply = serve(one, OPENAI, stream_options={"include_usage": True})
     assert b"usage_estimated" not in reply.body
+
+
+def test_an_output_that_was_never_counted_is_estimated_beside_the_input_that_was() -> None:
+    one = Meter()
+    one.see([UsageSeen(Usage(input_tokens=12)), TextDelta("ten words of text are said here, about ten or so")])
+    counted = one.counted()
+    assert counted is not None
+    assert (counted.input_tokens, counted.estimated) == (12, True)
+    assert counted.output_tokens > 5
+    one.see([UsageSeen(Usage(input_tokens=12, output_tokens=9))])
+    assert one.counted() == Usage(input_tokens=12, output_tokens=9)

@@ -28,7 +28,9 @@ Group: TypeAlias = Literal[
 Needs: TypeAlias = Literal[
     "budgets", "redis", "cache", "idempotency", "http2", "shedding", "keys", "prices", "postgres", "fleet"
 ]
-Answer: TypeAlias = Literal["whole", "error", "error_event", "refusal", "empty", "tools", "doubled", "nothing"]
+Answer: TypeAlias = Literal[
+    "whole", "error", "error_event", "refusal", "empty", "tools", "doubled", "more", "bare", "nothing"
+]
 
 
 class Inject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,7 +60,8 @@ class Expect(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     answer       whole: all words, once each, and a proper end · error: a status and the protocol's own envelope ·
                  error_event: the beginning, an error event, no proper end · refusal, empty, tools: such an answer ·
-                 doubled: whole, but for a piece that the provider said twice · nothing: the client has left
+                 doubled: whole, but for a piece that the provider said twice · more: whole, and something after it ·
+                 bare: all words, once each, and no error, but no proper end · nothing: the client has left
     by           who gave the answer: the first provider or the second
     attempts     how many attempts there are, at most
     exactly      how many attempts there are

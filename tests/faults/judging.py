@@ -64,13 +64,15 @@ def _answer(case: Case, expect: Expect, evidence: Evidence) -> list[str]:
         return _error(case, seen)
     if expect.answer == "error_event":
         return _error_event(case, seen, text)
-    if seen.status != 200 or seen.errors or not seen.has_end or seen.broke:
+    if seen.status != 200 or seen.errors or seen.has_end == (expect.answer == "bare") or seen.broke:
         said = message_of(seen.errors[0]) if seen.errors else ""
         ended = "a proper end" if seen.has_end else "no proper end"
         return [f"no answer: status {seen.status}, {ended}, {seen.broke or said}"]
     wrong = {
         "whole": seen.text != text,
         "doubled": seen.text.replace(" w003 w003", " w003", 1) != text or "w003 w003" not in seen.text,
+        "more": not seen.text.startswith(text) or seen.text == text,
+        "bare": seen.text != text,
         "empty": bool(seen.text),
         "refusal": seen.finish not in FILTERED or bool(seen.text),
         "tools": not _are_whole(seen.tools),

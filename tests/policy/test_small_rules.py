@@ -16,7 +16,7 @@ from afterbay.core.message import Image, Message, Text
 from afterbay.core.usage import Price, Usage, microusd
 from afterbay.core.words import closest, edit_distance
 from afterbay.policy.facts import count_words, prompt_text, read_facts
-from afterbay.policy.names import look_up
+from afterbay.policy.names import is_other_model, look_up
 from afterbay.policy.plan import Limits, Route, Rules
 from afterbay.policy.quantity import estimate_text, estimate_tokens
 from afterbay.policy.retry import clamp_wait, fallback_class, outcome_of
@@ -235,3 +235,21 @@ def test_a_status_alone_has_a_kind(status: int, kind: str) -> None:
 def test_default_limits_are_in_a_sane_order() -> None:
     limits = Limits()
     assert limits.connect_s < limits.hold_s < limits.first_token_s <= limits.between_tokens_s < limits.total_s
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered", "is_other"),
+    [
+        ("gpt-4o", "gpt-4o", False),
+        ("gpt-4o", "gpt-4o-2024-11-20", False),
+        ("openai/gpt-4o", "gpt-4o", False),
+        ("claude-3-5-haiku@20241022", "claude-3-5-haiku-20241022", False),
+        ("models/gemini-2.5-flash", "gemini-2.5-flash-001", False),
+        ("gemini-flash-latest", "gemini-2.5-flash", False),
+        ("gpt-4o", "", False),
+        ("gpt-4o", "gpt-3.5-turbo", True),
+        ("llama-3.1-70b", "llama-3.1-8b", True),
+    ],
+)
+def test_another_model_is_told_from_another_name(asked: str, answered: str, is_other: bool) -> None:
+    assert is_other_model(asked, answered) is is_other

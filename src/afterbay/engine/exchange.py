@@ -23,6 +23,7 @@ from afterbay.engine.stream import ProviderFailure, Pump
 from afterbay.engine.watchdog import Watchdog
 from afterbay.policy.attempts import Attempts, Cancel, SetAlarm, Start
 from afterbay.policy.condition import Trial
+from afterbay.policy.names import is_other_model
 from afterbay.ports import Credential, UpstreamResponse
 from afterbay.wire.dialect import Dialect
 from afterbay.wire.framing import is_framed_alike, is_one_json, splitter_for
@@ -37,6 +38,9 @@ UNCOUNTED = "estimated: the provider told no token counts"
 _PREFILL = re.compile(r"prefill|assistant|last (?:message|role)|user message", re.IGNORECASE).search
 """What the error says by which a provider refuses a message of the model's as the last one. A request that is wrong
 otherwise says nothing about prefills."""
+
+_NAMED_BY_USERS = frozenset({"azure"})
+"""Where a model's name is a deployment's, which says nothing of the model."""
 
 ERROR_BYTES = 1 << 20
 """As much of an error's body is read."""
@@ -287,8 +291,9 @@ class Exchange:
 
     def usage(self) -> Usage | None:
         """What the attempt used: the provider's count, else an estimate, None if there was no output."""
-        if self.meter.usage is not None:
-            return self.meter.usage
+        counted = self.meter.counted()
+        if counted is not None:
+            return counted
         if self.meter.doubts and IMPLAUSIBLE not in self.turn.warnings:
             self.turn.warnings.append(IMPLAUSIBLE)
         return self.meter.estimate(self.turn.input_tokens) if self.meter.has_output else None
@@ -346,6 +351,8 @@ class Exchange:
             self.trial.answered(now, whole=self._pump is None)
         if self._pump is not None and self._delivery is not None:
             self._delivery.relays = self._relays
+        if self.target.vendor not in _NAMED_BY_USERS and is_other_model(self.target.name, self.meter.model):
+            self.turn.warnings.append(f"{self.target.id} answered as another model: {self.meter.model[:100]}")
         for action in self._machine.first_output(now, self.start.number):
             if isinstance(action, SetAlarm):
                 self._dog.set(action.at_s)

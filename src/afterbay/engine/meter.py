@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from afterbay.core.errors import ProviderError
 from afterbay.core.event import (
     Event,
@@ -41,6 +43,7 @@ class Meter:
         self.extras: set[str] = set()
         self.proofs: list[str] = []
         """Proofs of reasoning, the first `PROOFS` of them."""
+        self._is_early = False
         self._ascii = 0
         self._other = 0
 
@@ -66,7 +69,7 @@ class Meter:
                 self._count(event.arguments)
             case UsageSeen():
                 self.usage = event.usage if event.usage.is_plausible else None
-                self.doubts = self.usage is None
+                self.doubts, self._is_early = self.usage is None, not self.has_output
             case Finished():
                 self.finish = event.reason
             case Failed():
@@ -91,6 +94,15 @@ class Meter:
     def output_tokens(self) -> int:
         """About how many tokens came so far."""
         return estimate_tokens(self._ascii, self._other)
+
+    def counted(self) -> Usage | None:
+        """What the provider told; its output is an estimate where it said something and counted none of it (a stream
+        that tells its usage at the start, and not again at its end)."""
+        usage = self.usage
+        if usage is None or usage.output_tokens or not self._is_early or not (self._ascii or self._other):
+            return usage
+        told = self.estimate(usage.input_tokens)
+        return msgspec.structs.replace(usage, output_tokens=told.output_tokens, estimated=True)
 
     def estimate(self, input_tokens: int) -> Usage:
         """Usage for a provider that sent none, marked as an estimate."""

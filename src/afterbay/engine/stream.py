@@ -16,7 +16,7 @@ import msgspec
 
 from afterbay.core.decision import Target
 from afterbay.core.errors import ProviderError
-from afterbay.core.event import OUTPUT, Event, Failed
+from afterbay.core.event import OUTPUT, Event, Failed, Finished, ReasoningDelta, RefusalDelta, TextDelta
 from afterbay.engine.calls import Calls
 from afterbay.engine.delivery import Delivery, Unusable
 from afterbay.engine.meter import Meter
@@ -30,6 +30,8 @@ from afterbay.wire.sse import SseEvent
 
 SLICE_BYTES = 1 << 16
 """As much is decoded at once: a decoded event takes ten times its bytes, and a slow reader should cost little."""
+
+_TEXTS = (TextDelta, RefusalDelta, ReasoningDelta)
 
 LAST_BYTES_S = 0.25
 """As long is waited for the end of a connection whose answer is complete."""
@@ -109,6 +111,7 @@ class Pump:
         self._hides_usage = hides_usage
         self._outgoing = outgoing
         self._calls = calls
+        self._finished: set[int] = set()
 
     async def run(self, response: UpstreamResponse, target: Target) -> None:
         """Reads to the end.
@@ -220,7 +223,19 @@ class Pump:
                 else:
                     notes.note(name, data, new)
         self._meter.see(events)
-        return events if self._relays else self._outgoing(events)
+        if self._relays:
+            return events
+        return self._outgoing(events if self._meter.finish is None else self._in_order(events))
+
+    def _in_order(self, events: list[Event]) -> list[Event]:
+        """Without text that comes after the end of its choice: the first end counts."""
+        kept: list[Event] = []
+        for event in events:
+            if type(event) is Finished:
+                self._finished.add(event.choice)
+            if not (isinstance(event, _TEXTS) and event.choice in self._finished):
+                kept.append(event)
+        return kept
 
     async def _take(self, raw: bytes, sse: list[SseEvent], target: Target) -> None:
         """Passes on what has come, up to an event that cannot be read.

@@ -7,6 +7,7 @@ the three nearest ones.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import msgspec
@@ -70,3 +71,19 @@ def _named(plan: Plan, name: str) -> Found | None:
         return Found(alias=alias)
     route = plan.routes.get(name)
     return Found(route=route) if route is not None else None
+
+
+_FLOATS = re.compile(r"latest|auto|router|free", re.IGNORECASE).search
+_SEPARATORS = re.compile(r"[^a-z0-9]+")
+
+
+def is_other_model(asked: str, answered: str) -> bool:
+    """Whether a provider that was asked for one model says that another answered.
+
+    Dates, versions and owners are often added or left out (`gpt-4o`, `openai/gpt-4o-2024-11-20`), so one name may be a
+    part of the other; a name that moves (`-latest`) means any model.
+    """
+    if asked == answered or not answered or _FLOATS(asked):
+        return False
+    one, other = (_SEPARATORS.sub("", name.lower().rpartition("/")[2]) for name in (asked, answered))
+    return not (one in other or other in one)
