@@ -23,11 +23,14 @@ _UNKNOWN: Mapping[str, bytes] = MappingProxyType(
 )
 _UNKNOWN_EVENT = b'event: future.thing\ndata: {"type":"future.thing","kind":"unheard of"}\n\n'
 _ABSURD: Mapping[str, bytes] = MappingProxyType({"negative": b"-7", "huge": b"%d" % 10**12})
+_LAST_COUNT = re.compile(rb'(?<="message_delta")(?P<before>.*?),"usage":\{[^{}]*\}')
 _COUNT = re.compile(rb'("\w*(?:tokens|TokenCount)":)\d+')
 
 
 def counted(data: bytes, plan: Plan) -> bytes:
     """The bytes with all their token counts as the plan has them told."""
+    if plan.no_usage and b'"message_delta"' in data:
+        return _LAST_COUNT.sub(rb"\g<before>", data)  # the renderer of Messages always writes one
     absurd = _ABSURD.get(plan.usage_as)
     return data if absurd is None else _COUNT.sub(rb"\g<1>" + absurd, data)
 
