@@ -20,7 +20,7 @@ from afterbay.core.request import ChatRequest
 from afterbay.core.usage import Usage
 from afterbay.engine.context import Turn
 from afterbay.engine.outbound import Outbound, prepare, rebuild
-from afterbay.policy.resume import DOUBTFUL, Wish, continuation, continued, quote, refusal, stem, wish_of
+from afterbay.policy.resume import DOUBTFUL, Forms, Wish, continued, quote, refusal, stem, wish_of
 from afterbay.wire.dialect import Trail
 from afterbay.wire.joint import Joint
 from afterbay.wire.openai_chat.prefill import as_prefill
@@ -98,7 +98,7 @@ class Resumption:
         self.writers: list[Spender] = []
         self._turn = turn
         self._mode = turn.route.resume
-        self._tried: set[tuple[str, Form]] = set()
+        self._forms = Forms(turn.route.resume)
         self._said: set[str] = set()
         self._wish: Wish | None = None
 
@@ -106,7 +106,7 @@ class Resumption:
         """The first output of an attempt goes out."""
         self.sent = sent
         self.writers.append(writer)
-        self._tried.clear()
+        self._forms.begin()
 
     def can(self, target: Target) -> bool:
         """Whether this target can be asked to go on with the answer. The record says why not."""
@@ -139,7 +139,7 @@ class Resumption:
         form, sent = self._form(target), self.sent
         assert form is not None, "the machine asked before"  # noqa: S101
         assert sent is not None, "something was sent"  # noqa: S101
-        self._tried.add((target.id, form))
+        self._forms.asked(target, form)
         checkpoint, trail = sent.checkpoint, sent.trail
         closing = (BlockBreak(),) if trail is None else trail.closing
         text = checkpoint.text
@@ -158,17 +158,16 @@ class Resumption:
 
     def _form(self, target: Target) -> Form | None:
         sent, turn = self.sent, self._turn
-        if sent is None or sent.checkpoint.finish is not None:
+        if sent is None:
             return None
         request = self._request
         if self._stuck():
             return None
         if self._wish is None:
             self._wish = Wish(is_readable=False) if request is None else wish_of(request)
-        tried = [form for name, form in self._tried if name == target.id]
-        if turn.fleet.is_refusing_prefill(target.id):
-            tried.append("prefill")
-        return continuation(sent.checkpoint, self._wish, target, self.writers[0].target, self._mode, tried)
+        refuses = turn.fleet.is_refusing_prefill(target.id)
+        first = self.writers[0].target
+        return self._forms.of(sent.checkpoint, self._wish, target, first, refuses_prefill=refuses)
 
     def _stuck(self) -> str:
         """Why nobody can go on with what was sent; empty: nothing is known."""

@@ -18,7 +18,7 @@ from afterbay.policy.names import Found, look_up
 from afterbay.policy.plan import Limits, Route
 from afterbay.policy.route import CONTEXT, Ask, decide, route_of
 from afterbay.policy.sight import sights
-from afterbay.policy.throttle import COME_BACK_S, attempts_allowed, is_outage
+from afterbay.policy.throttle import COME_BACK_S, attempts_left, narrowed
 from afterbay.wire.registry import DIALECTS, EMBEDS_AS
 
 _CANNOT = {name: dialect.cannot for name, dialect in DIALECTS.items()}
@@ -71,14 +71,13 @@ def admit(turn: Turn, decision: Decision) -> Decision:
             retry_after_s=1 + turn.draw("come back"),
         )
     health, now = turn.fleet.health, turn.context.clock.monotonic()
-    if not is_outage(decision.targets, health.conditions, now):
+    attempts = attempts_left(decision.targets, health.conditions, now, turn.draw)
+    if attempts is None:
         return decision
-    conditions = [health.conditions[target.id] for target in decision.targets]
-    allowed = attempts_allowed(conditions, now, turn.draw)
-    if allowed:
-        limits = msgspec.structs.replace(turn.route.limits, max_attempts=min(allowed, turn.route.limits.max_attempts))
-        turn.route = msgspec.structs.replace(turn.route, limits=limits)  # neither is the one target tried again
-        return msgspec.structs.replace(decision, targets=decision.targets[:allowed])
+    if attempts:
+        decision, limits = narrowed(decision, turn.route.limits, attempts)
+        turn.route = msgspec.structs.replace(turn.route, limits=limits)
+        return decision
     health.refused(decision.targets[0].id, now)
     turn.decision = decision
     raise Capacity(

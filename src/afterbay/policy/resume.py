@@ -136,6 +136,33 @@ def _forms(checkpoint: Checkpoint, wish: Wish, target: Target, first: Target, mo
     return list(dict.fromkeys(found))
 
 
+class Forms:
+    """The forms of one request: which one a target is asked in next. What was tried is forgotten when output comes."""
+
+    def __init__(self, mode: Mode) -> None:
+        self._mode = mode
+        self._tried: set[tuple[str, Form]] = set()
+
+    def of(
+        self, checkpoint: Checkpoint, wish: Wish, target: Target, first: Target, *, refuses_prefill: bool = False
+    ) -> Form | None:
+        """See `continuation`. An answer that came to its end is not gone on with."""
+        if checkpoint.finish is not None:
+            return None
+        tried = [form for name, form in self._tried if name == target.id]
+        if refuses_prefill:
+            tried.append("prefill")
+        return continuation(checkpoint, wish, target, first, self._mode, tried)
+
+    def asked(self, target: Target, form: Form) -> None:
+        """A target is asked in a form."""
+        self._tried.add((target.id, form))
+
+    def begin(self) -> None:
+        """Output goes out."""
+        self._tried.clear()
+
+
 def continued(request: ChatRequest, text: str, form: Form) -> ChatRequest:
     """The request in this form, after `text` was sent. `again` and `replay` ask as before.
 

@@ -17,8 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from afterbay.core.decision import Target
+import msgspec
+
+from afterbay.core.decision import Decision, Target
 from afterbay.policy.condition import Condition
+from afterbay.policy.plan import Limits
 
 K = 2.0
 LEAST_REQUESTS = 10
@@ -52,3 +55,18 @@ def attempts_allowed(conditions: Sequence[Condition], now: float, draw: Callable
     if now - tried_s < LOOK_EVERY_S and draw("throttle") < refusal_share(conditions, now):
         return 0
     return min(2 if draw("second try") < SECOND_TRY else 1, len(conditions))
+
+
+def attempts_left(
+    targets: Sequence[Target], conditions: Mapping[str, Condition], now: float, draw: Callable[[str], float]
+) -> int | None:
+    """How many attempts an outage of all these targets leaves a request, 0: it is refused; None: it is no outage."""
+    if not is_outage(targets, conditions, now):
+        return None
+    return attempts_allowed([conditions[target.id] for target in targets], now, draw)
+
+
+def narrowed(decision: Decision, limits: Limits, attempts: int) -> tuple[Decision, Limits]:
+    """The decision and the limits of a request that has so many attempts left: none is made twice at one target."""
+    fewer = msgspec.structs.replace(limits, max_attempts=min(attempts, limits.max_attempts))
+    return msgspec.structs.replace(decision, targets=decision.targets[:attempts]), fewer
