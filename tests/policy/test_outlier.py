@@ -55,6 +55,7 @@ def test_only_a_providers_own_failures_count_against_it(kind: ErrorKind, evidenc
         ("connection", "no_credentials"),
         ("connection", "no_sockets"),
         ("cut", "answer_too_large"),
+        ("server", "continuation_doubtful"),
     ],
 )
 def test_what_the_gateway_itself_ended_says_nothing(kind: ErrorKind, code: str) -> None:

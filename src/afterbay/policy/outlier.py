@@ -31,6 +31,7 @@ from typing import Literal, TypeAlias
 from afterbay.core.errors import ErrorKind, ProviderError
 from afterbay.policy.plan import HealthRules
 from afterbay.policy.quantile import Histogram
+from afterbay.policy.resume import DOUBTFUL
 from afterbay.policy.slices import Slices
 
 Evidence: TypeAlias = Literal["ok", "failed", "unreached", "slow", "nothing", "left"]
@@ -61,10 +62,22 @@ _EVIDENCE: dict[ErrorKind, Evidence] = {
 }
 
 SAYS_NOTHING = frozenset(
-    {"timeout_total", "starting", "queue_full", "no_credentials", "no_sockets", "answer_too_large", "not_recorded"}
+    {
+        "timeout_total",
+        "starting",
+        "queue_full",
+        "no_credentials",
+        "no_sockets",
+        "answer_too_large",
+        "not_recorded",
+        DOUBTFUL,
+    }
 )
 """Codes of our own: the client's time was over, a local model loads, the request never left, the answer is too long."""
 TOO_SLOW = "timeout_min_tokens_per_s"
+"""Codes of our own: the client's time was over, a local model loads, the request never left, the answer is too long, or
+is a good one but none to a question that asked to go on with another's. When one provider breaks all its streams at
+once, the other is asked to go on with all of them, and five that it does not go on with must not eject it, too."""
 _REACHED = "connection_broken"
 """There was a connection, but no answer on it."""
 
