@@ -159,6 +159,8 @@ class Place:
         if kind in REFUSALS:
             return Course(NEVER, NEVER, gap_s, 0, one.rtt_s, error=REFUSALS[kind], fault=kind)
         if kind == "empty":
+            if asked.form is not None:
+                return Course(first_s / 2, NEVER, gap_s, 0, first_s, error=_NOT_GONE_ON, fault=kind)
             return Course(first_s / 2, NEVER, gap_s, 0, first_s, is_empty=True, fault=kind)
         error = ANSWERS[kind]
         if fault.retry_after_s is not None:

@@ -72,7 +72,7 @@ BREAKS: Mapping[FaultKind, ProviderError] = MappingProxyType(
     {
         "cut": ProviderError("cut", "the connection broke while reading: reset by peer", code="connection_broken"),
         "truncated": ProviderError("cut", "the stream ended before the answer did"),
-        "error_event": ProviderError("overloaded", "overloaded"),
+        "error_event": ProviderError("server", "the server had an error while processing the request"),
         "bad_event": ProviderError("server", "an event is not JSON", code="bad_answer"),
     }
 )

@@ -39,16 +39,14 @@ class Times(msgspec.Struct):
 
     def add(self, other: Times) -> None:
         """All of another one."""
-        self.count, self.total_s, self.zero = (
-            self.count + other.count,
-            self.total_s + other.total_s,
-            self.zero + other.zero,
-        )
+        self.count += other.count
+        self.total_s += other.total_s
+        self.zero += other.zero
         _add(self.steps, other.steps)
 
     def quantile(self, share: float) -> float:
         """What this share of them stays under; 0 where there are none."""
-        rank, seen = share * self.count, self.zero
+        rank, seen = max(share * self.count, 1), self.zero
         if seen >= rank:
             return 0.0
         for step in sorted(self.steps):

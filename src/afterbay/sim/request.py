@@ -221,6 +221,8 @@ class SimulatedRequest:
         next_s = run.next_s
         if next_s != NEVER:
             world.at(next_s, self._go_on, run)
+        if course.headers_s != NEVER and lease.of > 1:
+            world.at(now + course.headers_s, self._hear, run)
 
     def _go_on(self, now: float, run: Run) -> None:
         """Something happens to an attempt."""
@@ -232,6 +234,11 @@ class SimulatedRequest:
                 self._finish(now, run)
         else:
             self._finish(now, run)
+
+    def _hear(self, now: float, run: Run) -> None:
+        """The headers come: they say that the key is taken, which matters where there are several."""
+        if not run.is_over:
+            self._note_headers(now, run)
 
     def _show(self, now: float, run: Run) -> None:
         """The first output goes to the client: for a whole answer, all of it."""

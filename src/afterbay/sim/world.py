@@ -86,7 +86,7 @@ class Simulation:
         self._ejections: dict[str, int] = {}
         self._targets: dict[str, Target] = {}
         self._log_tokens = math.log(max(scenario.traffic.tokens, 1.0))
-        self._next_s: float | None = None
+        self._next_s = 0.0
         self.at(LOOK_S, self._probe, None)
 
     def run(self, requests: int | None = None, until_s: float = math.inf) -> Report:
@@ -95,9 +95,7 @@ class Simulation:
             raise ValueError("a simulation needs an end: a number of requests, or a time")
         self._wanted = self._arrived + requests if requests is not None else 1 << 62
         self._until_s = until_s
-        if self._next_s is None:
-            self._next_s = self.now_s
-        self._expect(self._next_s)
+        self._expect(max(self._next_s, self.now_s))
         queue, pop = self._queue, heapq.heappop
         while queue and (self._open or self._is_coming):
             now, _, happen, what = pop(queue)
