@@ -60,14 +60,15 @@ class Told:
         self.client = client
         self.asked: dict[str, int] = {}
         self.sent = 0
-        self.last: tuple[Course, float] | None = None
+        self.answers: list[tuple[Course, Sent]] = []
 
     def settle(self, now: float) -> None:
-        """The attempt before is over: the client has what it showed until now."""
-        if self.last is not None:
-            course, began_s = self.last
-            self.sent += course.shown_at(now - began_s)
-            self.last = None
+        """Another attempt begins: the client has what the one before has shown, if there was output at all."""
+        for course, sent in self.answers:
+            passed_s = (sent.closed_at_s if sent.closed_at_s is not None else now) - sent.at_s
+            if passed_s >= course.first_s - 1e-9:
+                self.sent += course.shown_at(passed_s)
+                self.answers = []
 
 
 class CourseUpstream:
@@ -93,7 +94,6 @@ class CourseUpstream:
             Asked(now, chances, client.tokens, client.stream, connect_s, client.is_cursed, form, told.sent, key + 1)
         )
         script = script_of(course, told, form, quote)
-        told.last = (course, now) if client.stream else None
         await asyncio.sleep(min(script.connect_takes_s, connect_s))
         if script.connect_takes_s > connect_s:
             raise TransportError("no connection", connected=False, code="connect_timeout")
@@ -105,6 +105,8 @@ class CourseUpstream:
         if script.status not in (401, 403):
             self.keys.served(key)
         sent = Sent(now, path, body, dict(headers), connect_s)
+        if client.stream:
+            told.answers.append((course, sent))
         return ScriptedResponse(script, sent, self.keys.leases[key])
 
     async def close(self) -> None:

@@ -8,6 +8,7 @@ import pytest
 from tests.sim.engine_side import records_of
 
 from afterbay.core.decision import Attempt, Record
+from afterbay.policy.hedge import Hedging
 from afterbay.policy.plan import HealthRules, Limits
 from afterbay.sim.faults import PUBLISHED, Fault
 from afterbay.sim.request import Client, SimulatedRequest
@@ -29,9 +30,10 @@ def scenario(
     mix: tuple[Fault, ...] = PUBLISHED,
     keys: int = 1,
     shared: float = 0.0,
+    hedge: Hedging | None = None,
 ) -> Scenario:
     one = Provider(first_s=0.4, failures=failures, mix=mix, keys=keys, slow=0.05)
-    plan = plan_of(providers, limits=LIMITS, health=UNPROBED)
+    plan = plan_of(providers, limits=LIMITS, health=UNPROBED, hedge=hedge)
     return Scenario(plan, "m", dict.fromkeys(providers, one), traffic, episodes, shared=shared)
 
 
@@ -55,6 +57,11 @@ SCENARIOS = {
     "a storm of rate limits": scenario(0.02, rate_limit_storm("a", 5.0, 25.0)),
     "rate limits everywhere": scenario(0.0, rate_limit_storm((), 5.0, 25.0, 0.9)),
     "a key of two is revoked": scenario(0.02, key_revoked("a", 5.0, 30.0), keys=2),
+    "hedges after a time": scenario(0.1, hedge=Hedging(after_s=0.7, max_share=1.0, max_extra_cost=9.0)),
+    "hedges after what was learned": scenario(0.05, hedge=Hedging(percentile=0.9, max_share=0.2, max_extra_cost=9.0)),
+    "a race of three": scenario(
+        0.2, providers=("a", "b", "c"), hedge=Hedging(after_s=0.0, width=3, max_share=1.0, max_extra_cost=9.0)
+    ),
     "drop by drop": scenario(0.0, Episode(5.0, 25.0, ("a",), slower_gap=400.0)),
 }
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 
 from afterbay.core.decision import Attempt
+from afterbay.policy.hedge import Hedging
 from afterbay.policy.plan import Limits
 from afterbay.sim.invariants import InvariantBroken, check
 from afterbay.sim.report import Report, Times, detection_s
@@ -94,6 +95,7 @@ def test_until_a_time_clients_come_and_then_no_more() -> None:
     streams=st.floats(0, 1),
     providers=st.integers(1, 4),
     attempts=st.integers(1, 6),
+    hedge=st.sampled_from([None, Hedging(after_s=0.0, width=3, max_share=1.0), Hedging(percentile=0.8)]),
     episode=st.sampled_from(
         [
             outage("a", 2.0, 8.0, "silent"),
@@ -113,11 +115,12 @@ def test_every_request_ends_once_and_breaks_no_rule(
     streams: float,
     providers: int,
     attempts: int,
+    hedge: Hedging | None,
     episode: Episode,
 ) -> None:
     names = tuple("abcd"[:providers])
     scenario = Scenario(
-        plan_of(names, limits=msgspec.structs.replace(TIGHT, max_attempts=attempts)),
+        plan_of(names, limits=msgspec.structs.replace(TIGHT, max_attempts=attempts), hedge=hedge),
         "m",
         dict.fromkeys(names, Provider(failures=failures)),
         Traffic(per_s=15.0, streams=streams, leaves=0.1, json=0.1, tools=0.1),

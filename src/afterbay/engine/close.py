@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from afterbay.core.usage import Usage
 from afterbay.engine.circumstances import circumstances_of
 from afterbay.engine.context import Turn
-from afterbay.engine.hedging import assumed_usage, learn
+from afterbay.engine.hedging import assumed_usage
 
 if TYPE_CHECKING:
     from afterbay.engine.attempt import Driver
@@ -47,7 +47,7 @@ def _settle(turn: Turn, driver: Driver) -> None:
             attempt.cost_picousd = 0  # providers do not bill an error
         known = known and attempt.cost_picousd is not None
     if driver.hedge is not None:
-        learn(turn, driver.hedge, attempts)
+        driver.hedge.learn(turn.context.clock.monotonic(), attempts)
     if not driver.exchanges:
         return
     last = driver.machine.current.number

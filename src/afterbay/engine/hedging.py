@@ -1,4 +1,4 @@
-"""A request's part in hedging: from its route's wish to `afterbay.policy.hedge`, and what is learned at its end."""
+"""A request's part in hedging: from its route's wish to `afterbay.policy.hedge`, and the cost of who was called off."""
 
 from __future__ import annotations
 
@@ -23,9 +23,8 @@ def hedge_of(turn: Turn) -> Hedge | None:
         return None
 
     def is_well(target: Target) -> bool:
-        now, condition, gate = clock.monotonic(), fleet.health.conditions.get(target.id), fleet.gate(target)
-        well = condition is None or condition.state(now) == "closed"
-        return well and fleet.cooling.get(target.id, 0.0) <= now and (gate is None or gate.has_room)
+        gate = fleet.gate(target)
+        return fleet.world().is_well(target.id, clock.monotonic()) and (gate is None or gate.has_room)
 
     return Hedge(rules, ledger, turn.context.hedges, turn.stream, is_well)
 
@@ -40,22 +39,3 @@ def assumed_usage(turn: Turn, attempt: Attempt) -> Usage | None:
         return None
     turn.warnings.append(CALLED_OFF)
     return Usage(input_tokens=tokens, estimated=True)
-
-
-def learn(turn: Turn, hedge: Hedge, attempts: list[Attempt]) -> None:
-    """Takes the times of the attempts and their costs."""
-    spent = extra = 0
-    for attempt in attempts:
-        cost = attempt.cost_picousd or 0
-        spent += cost
-        if attempt.outcome == "cancelled":
-            extra += cost
-        until_s = attempt.first_token_s
-        if until_s is None and attempt.outcome in ("cancelled", "timeout"):
-            until_s = attempt.ended_s
-        if until_s is not None and attempt.why not in ("resume", "repair"):
-            hedge.waited(attempt.target, until_s - attempt.started_s)
-    now = turn.context.clock.monotonic()
-    hedge.settled(now, spent, extra)
-    if hedge.denied is not None:
-        turn.context.hedges.denied[hedge.denied] += 1

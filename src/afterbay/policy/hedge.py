@@ -21,12 +21,12 @@ gRPC A6 for the delay, and for errors that end all attempts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal, TypeAlias, get_args
 
 import msgspec
 
-from afterbay.core.decision import Target
+from afterbay.core.decision import Attempt, Target
 from afterbay.policy.quantile import Histogram
 from afterbay.policy.slices import Slices
 
@@ -184,3 +184,20 @@ class Hedge:
     def settled(self, now: float, spent: int, extra: int) -> None:
         """See `Ledger.settled`."""
         self._ledger.settled(now, spent, extra)
+
+    def learn(self, now: float, attempts: Iterable[Attempt]) -> None:
+        """The request is over: takes the times of its attempts and their costs."""
+        spent = extra = 0
+        for attempt in attempts:
+            cost = attempt.cost_picousd or 0
+            spent += cost
+            if attempt.outcome == "cancelled":
+                extra += cost
+            until_s = attempt.first_token_s
+            if until_s is None and attempt.outcome in ("cancelled", "timeout"):
+                until_s = attempt.ended_s
+            if until_s is not None and attempt.why not in ("resume", "repair"):
+                self.waited(attempt.target, until_s - attempt.started_s)
+        self.settled(now, spent, extra)
+        if self.denied is not None:
+            self._hedges.denied[self.denied] += 1

@@ -72,6 +72,11 @@ class World(msgspec.Struct, frozen=True):
     conditions: Mapping[str, Condition] = {}
     here: Here | None = None
 
+    def is_well(self, target: str, now: float) -> bool:
+        """Whether a target may be asked without need: it is not ejected, and did not ask to be left alone."""
+        condition = self.conditions.get(target)
+        return (condition is None or condition.state(now) == "closed") and self.cooling_until.get(target, 0.0) <= now
+
 
 def route_of(plan: Plan, found: Found, defaults: Route) -> Route:
     """The route whose rules hold: the named one, or the defaults."""

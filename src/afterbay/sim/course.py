@@ -51,6 +51,11 @@ class Course(msgspec.Struct, gc=False):
     is_empty: bool = False
     fault: str = ""
 
+    @property
+    def is_billed(self) -> bool:
+        """Whether the provider counts the prompt: it got it, and did not refuse it."""
+        return self.status == 200 and (self.error is None or self.error.kind != "connection")
+
     def shown_at(self, passed_s: float) -> int:
         """Tokens that were shown when so much time had passed."""
         if passed_s < self.first_s:
@@ -158,11 +163,11 @@ class Place:
             return Course(NEVER, NEVER, gap_s, 0, asked.connect_s, error=CONNECT_TIMEOUT, fault=kind)
         if kind in REFUSALS:
             return Course(NEVER, NEVER, gap_s, 0, one.rtt_s, error=REFUSALS[kind], fault=kind)
+        goes_on = asked.form is not None  # then whatever is no stream of more text does not go on with the old one
         if kind == "empty":
-            if asked.form is not None:
-                return Course(first_s / 2, NEVER, gap_s, 0, first_s, error=_NOT_GONE_ON, fault=kind)
-            return Course(first_s / 2, NEVER, gap_s, 0, first_s, is_empty=True, fault=kind)
-        error = ANSWERS[kind]
+            error = _NOT_GONE_ON if goes_on else None
+            return Course(first_s / 2, NEVER, gap_s, 0, first_s, error=error, is_empty=not goes_on, fault=kind)
+        error = _NOT_GONE_ON if goes_on and kind == "malformed" else ANSWERS[kind]
         if fault.retry_after_s is not None:
             error = msgspec.structs.replace(error, retry_after_s=fault.retry_after_s)
         return Course(one.error_s, NEVER, gap_s, 0, one.error_s, error.status or 200, error, fault=kind)

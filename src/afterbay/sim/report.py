@@ -98,6 +98,7 @@ class Report(msgspec.Struct):
     pause        from a break of a stream to the first output of its continuation
     tokens       by target; with the prices of the plan they are the cost
     ejections    the first `MOST_EJECTIONS`; `ejected` counts all
+    hedges       attempts made beside one that was silent; `lost_picousd`: what those cost that another was quicker than
     denied       retries for which the budget had no room
     seconds      of simulated time; `trace` the hashes of the parts, joined
     """
@@ -118,6 +119,8 @@ class Report(msgspec.Struct):
     denied: int = 0
     seconds: float = 0.0
     cost_picousd: int = 0
+    hedges: int = 0
+    lost_picousd: int = 0
     trace: str = ""
 
     @property
@@ -161,6 +164,8 @@ class Report(msgspec.Struct):
         self.denied += other.denied
         self.seconds += other.seconds
         self.cost_picousd += other.cost_picousd
+        self.hedges += other.hedges
+        self.lost_picousd += other.lost_picousd
         self.trace = f"{self.trace}+{other.trace}" if self.trace else other.trace
 
 

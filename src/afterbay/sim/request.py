@@ -17,6 +17,7 @@ from afterbay.core.event import TextDelta, ToolCallStarted
 from afterbay.engine.credential import judge, place_of
 from afterbay.policy.attempts import Action, Attempts, Cancel, Deliver, Fail, Finish, SetAlarm, Start
 from afterbay.policy.condition import Trial
+from afterbay.policy.hedge import Hedge
 from afterbay.policy.outlier import evidence_of
 from afterbay.policy.plan import Limits
 from afterbay.policy.resume import Forms, Wish
@@ -74,6 +75,7 @@ class SimulatedRequest:
         "_deadline_s",
         "_first",
         "_forms",
+        "_hedge",
         "_runs",
         "_sent",
         "_share",
@@ -107,6 +109,7 @@ class SimulatedRequest:
         self._sent = 0
         self._first: Target | None = None
         self._forms: Forms | None = None
+        self._hedge: Hedge | None = None
         self._share = world.retries.share()
 
     def draw(self, purpose: str) -> float:
@@ -150,11 +153,26 @@ class SimulatedRequest:
             self.draw,
             self._share,
             self._can if resumes else lambda _: False,
+            self._hedge_of(now, decision),
         )
         self._share.__enter__()
         if self.client.leaves_s != NEVER:
             world.at(now + self.client.leaves_s, self.leave, None)
         self._act(now, self.machine.begin(now))
+
+    def _hedge_of(self, now: float, decision: Decision) -> Hedge | None:
+        world = self._world
+        rules = world.route.hedge
+        if rules is None:
+            return None
+        ledger = world.hedges.ledger(world.route.name)
+        ledger.began(now)
+        if len(decision.targets) > 1:
+            self._hedge = Hedge(rules, ledger, world.hedges, self.client.stream, self._is_well)
+        return self._hedge
+
+    def _is_well(self, target: Target) -> bool:
+        return self._world.known.is_well(target.id, self._world.now_s)
 
     # What `engine.attempt.Driver` does
 
@@ -216,6 +234,8 @@ class SimulatedRequest:
                 f"{now:.6f} {self.number} start {start.number} {target.id} {machine.attempts[start.number].why} "
                 f"{course.fault or '-'}"
             )
+        if len(self._runs) >= (self._hedge.width if self._hedge is not None else 1):
+            raise InvariantBroken(f"attempt {start.number} is one too many at once")
         run = Run(start.number, target, place, course, now, world.health.began(target.id, now), lease)
         self._runs.append(run)
         next_s = run.next_s
@@ -252,8 +272,9 @@ class SimulatedRequest:
             self._forms.begin()
         run.trial.answered(now, whole=not self.client.stream)
         self._world.look(run.target.id, now)
-        actions = machine.first_output(now)
+        actions = machine.first_output(now, run.number)
         if not self.client.stream:
+            self._act(now, actions)
             return
         if self._world.trace is not None:
             self._world.trace.add(f"{now:.6f} {self.number} output {run.number}")
@@ -272,7 +293,7 @@ class SimulatedRequest:
         error = course.error
         if course.is_empty:
             run.trial.ended(now, "nothing")
-            self._act(now, machine.unusable(now, "empty", "the stream ended without any output"))
+            self._act(now, machine.unusable(now, "empty", "the stream ended without any output", run.number))
             return
         if error is None:
             run.trial.ended(now, "ok")
@@ -283,19 +304,18 @@ class SimulatedRequest:
         judged = judge(error, run.lease if course.headers_s != NEVER else None, world.longest_wait_s)
         if judged.cools_s is not None:
             world.cool(run.target.id, now + judged.cools_s)
-        self._act(now, machine.failed(now, judged.error, another_key=judged.another_key))
+        self._act(now, machine.failed(now, judged.error, another_key=judged.another_key, number=run.number))
 
     def _ring(self, now: float, due_s: float) -> None:
         """The alarm, if it is still the one that was set."""
         if self.ending is not None or due_s != self._alarm_s:
             return
         self._armed_s = NEVER
-        run = self._runs[-1] if self._runs else None
         last = None
-        if run is not None and run.is_shown:
-            last = run.began_s + run.course.last_output_s(now - run.began_s)
-        if run is not None:
+        for run in self._runs:
             self._note_headers(now, run)
+            if run.is_shown:
+                last = run.began_s + run.course.last_output_s(now - run.began_s)
         self._act(now, self._machine.alarm(now, last))
 
     def _cancel(self, now: float, number: int) -> None:
@@ -303,7 +323,8 @@ class SimulatedRequest:
         for run in self._runs:
             if run.number == number:
                 self._close(now, run)
-                run.trial.ended(now, "left" if now >= self._deadline_s else "failed")
+                is_late = self._machine.attempts[number].outcome == "timeout" and now < self._deadline_s
+                run.trial.ended(now, "failed" if is_late else "left")
                 self._world.look(run.target.id, now)
                 return
 
@@ -320,7 +341,7 @@ class SimulatedRequest:
         came_s = run.began_s + run.course.headers_s
         if came_s <= now and not run.noted:
             run.noted = True
-            self._machine.headers(came_s, run.course.status, place_of(run.lease))
+            self._machine.headers(came_s, run.course.status, place_of(run.lease), run.number)
             if run.course.status not in (401, 403):
                 self._world.keys[run.place.number].served(run.lease)
 
@@ -332,7 +353,9 @@ class SimulatedRequest:
         shown = run.course.shown_at(now - run.began_s)
         if run.is_shown:
             self._sent += shown
-        self._world.used(run.target, shown if run.course.status == 200 else None)
+        cost = self._world.used(run.target, shown if run.course.is_billed else None)
+        if self._hedge is not None:
+            self._machine.attempts[run.number].cost_picousd = cost
 
     @property
     def _machine(self) -> Attempts:
@@ -363,6 +386,8 @@ class SimulatedRequest:
         machine, decision = self.machine, self.decision
         if machine is not None:
             self._share.__exit__()
+            if self._hedge is not None:
+                self._hedge.learn(now, machine.attempts)
         if machine is not None and decision is not None:
             check(
                 machine.attempts,

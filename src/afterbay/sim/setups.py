@@ -11,6 +11,7 @@ from afterbay.config.snapshot import Provider as PlanProvider
 from afterbay.config.snapshot import Snapshot
 from afterbay.core.decision import Target
 from afterbay.core.usage import Price
+from afterbay.policy.hedge import Hedging
 from afterbay.policy.plan import Alias, HealthRules, Limits, Route
 from afterbay.policy.resume import Mode
 from afterbay.sim.draws import Draws
@@ -20,6 +21,9 @@ from afterbay.sim.scenario import EVERYTHING, Episode, Mechanism, Provider, Scen
 MODEL = "m"
 PRICE = Price(input=2_500_000, output=10_000_000, cached_input=1_250_000, cache_write=2_500_000)
 """$2.50 a million tokens read, $10 a million written."""
+
+HEDGE = Hedging(percentile=0.95)
+"""After the 95th percentile of the time to the first output, within the caps that are the defaults."""
 
 UNAVAILABLE = 0.005
 SHARED = 0.005
@@ -33,6 +37,7 @@ def plan_of(
     resume: Mode = "safe",
     health: HealthRules | None = None,
     in_turn: bool = False,
+    hedge: Hedging | None = None,
 ) -> Snapshot:
     """A configuration of one alias, `m`, with a deployment at each provider.
 
@@ -49,7 +54,7 @@ def plan_of(
         providers={name: PlanProvider(name, "openai", "http://simulated", "openai.chat", None) for name in providers},
         aliases={MODEL: Alias(MODEL, targets)},
         routes={},
-        defaults=Route("defaults", limits=limits or Limits(), resume=resume),
+        defaults=Route("defaults", limits=limits or Limits(), resume=resume, hedge=hedge),
         by_upstream_name={},
         unknown_model="error",
         limits=LimitsConfig(),
@@ -76,7 +81,7 @@ def availability(
     if fits is not None:
         one = msgspec.structs.replace(one, fits=dict.fromkeys(one.fits, fits) | {"again": 1.0})
     return Scenario(
-        plan_of(),
+        plan_of(hedge=HEDGE),
         MODEL,
         {"a": one, "b": one},
         traffic or Traffic(per_s=50.0),

@@ -18,6 +18,7 @@ from afterbay.core.decision import Decision, Target
 from afterbay.core.usage import Usage
 from afterbay.engine.health import LOOK_S, Health
 from afterbay.policy.condition import Condition
+from afterbay.policy.hedge import Hedges
 from afterbay.policy.names import look_up
 from afterbay.policy.outlier import Illness
 from afterbay.policy.plan import Route
@@ -59,6 +60,7 @@ class Simulation:
         self.scenario, self.plan, self.seed, self.trace = scenario, plan, seed, trace
         self.draws = Draws(seed)
         self.retries = RetryBudget()
+        self.hedges = Hedges()
         self.report = Report(scenario.name)
         self.health = Health(plan.health, seed) if "ejection" in on else Unejecting(plan.health, seed)
         self.falls_back = "fallback" in on
@@ -148,6 +150,10 @@ class Simulation:
         for attempt in attempts:
             word = f"{attempt.target} {attempt.why} {attempt.outcome}"
             report.attempts[word] = report.attempts.get(word, 0) + 1
+            if attempt.why == "hedge":
+                report.hedges += 1
+            if attempt.outcome == "cancelled":
+                report.lost_picousd += attempt.cost_picousd or 0
         self._note_times(request)
         if self.trace is not None:
             self.trace.add(f"{now:.6f} {request.number} {ending} {len(attempts)} {request.error or '-'}")
@@ -184,16 +190,22 @@ class Simulation:
         """A target wants to be left alone."""
         self._cooling_until[target] = until_s
 
-    def used(self, target: Target, output: int | None) -> None:
-        """An attempt used so many tokens; None: it came to no answer."""
+    def used(self, target: Target, output: int | None) -> int:
+        """An attempt used so many tokens, and its prompt; None: it came to no answer. What that cost, in picodollars
+        where routes hedge."""
         used = self.report.tokens.get(target.id)
         if used is None:
             used = self.report.tokens[target.id] = Tokens()
             self._targets[target.id] = target
         used.attempts += 1
-        if output is not None:
-            used.input += self.scenario.traffic.input_tokens
-            used.output += output
+        if output is None:
+            return 0
+        prompt = self.scenario.traffic.input_tokens
+        used.input += prompt
+        used.output += output
+        if self.route.hedge is None:
+            return 0
+        return target.cost_picousd(Usage(input_tokens=prompt, output_tokens=output)) or 0
 
     def look(self, target: str, now: float) -> None:
         """Notes an ejection, if the target was just ejected."""
@@ -226,7 +238,8 @@ def _switched(route: Route, scenario: Scenario) -> Route:
     on, limits = scenario.mechanisms, route.limits
     if "retry" not in on and "fallback" not in on and "resume" not in on:
         limits = msgspec.structs.replace(limits, max_attempts=1)
-    return msgspec.structs.replace(route, limits=limits, resume=route.resume if "resume" in on else "off")
+    resume: Mode = route.resume if "resume" in on else "off"
+    return msgspec.structs.replace(route, limits=limits, resume=resume, hedge=route.hedge if "hedge" in on else None)
 
 
 class Unejecting(Health):
