@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 CLIENTS := .venv-clients
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-clients conformance faults cuts demo bench coverage lock lock-clients clean
+.PHONY: help setup check format test test-clients conformance faults cuts availability demo bench coverage lock lock-clients clean
 
 help:           ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -46,6 +46,9 @@ faults: setup   ## every fault of the catalogue, simulated and on sockets; write
 
 cuts: setup     ## every recorded stream cut at every byte, with a second provider that goes on (needs the recordings)
 	PYTHONPATH=tests $(BIN)/python -m cuts
+
+availability: setup ## ten million simulated requests and what each mechanism contributes; writes docs/availability.md (an hour)
+	$(BIN)/python benchmarks/availability.py
 
 lock:           ## write requirements.lock anew from pyproject.toml
 	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv

@@ -94,7 +94,7 @@ def test_the_simulator_does_what_the_engine_does(name: str) -> None:
     records = records_of(one, SEED, clients)
     requests = simulated(one, 300, [record.id for record in records])
     for request, record in zip(requests, records, strict=True):
-        attempts = request.machine.attempts if request.machine is not None else []
+        attempts = request.attempts
         shown = f"{name}: request {request.number}\nsimulated {attempts}\nreal {record.attempts} {record.warnings}"
         assert [told(attempt) for attempt in attempts] == [told(attempt) for attempt in record.attempts], shown
         assert is_alike(request, record), shown

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from afterbay.core.chance import draw
 from afterbay.core.checkpoint import Checkpoint, Form
-from afterbay.core.decision import Decision, Target
+from afterbay.core.decision import Attempt, Decision, Target
 from afterbay.core.errors import ClientMistake, PolicyRefusal
 from afterbay.core.event import TextDelta, ToolCallStarted
 from afterbay.engine.credential import judge, place_of
@@ -67,7 +67,10 @@ class Run:
 
 
 class SimulatedRequest:
-    """One request on its way. `machine` is None until it was routed; `ending` is None until it ended."""
+    """One request on its way. `ending` is None until it ended; `attempts` is the machine's log.
+
+    What ended lets go of its machine: the two hold each other, and a million such pairs are much for the collector.
+    """
 
     __slots__ = (
         "_alarm_s",
@@ -76,11 +79,13 @@ class SimulatedRequest:
         "_first",
         "_forms",
         "_hedge",
+        "_machine",
         "_runs",
         "_sent",
         "_share",
         "_world",
         "arrived_s",
+        "attempts",
         "client",
         "commits",
         "decision",
@@ -88,14 +93,13 @@ class SimulatedRequest:
         "error",
         "id",
         "limits",
-        "machine",
         "number",
         "took_s",
     )
 
     def __init__(self, world: Simulation, number: int, name: str, arrived_s: float, client: Client) -> None:
         self.number, self.id, self.arrived_s, self.client = number, name, arrived_s, client
-        self.machine: Attempts | None = None
+        self.attempts: list[Attempt] = []
         self.decision: Decision | None = None
         self.limits: Limits = world.route.limits
         self.ending: Ending | None = None
@@ -110,6 +114,7 @@ class SimulatedRequest:
         self._first: Target | None = None
         self._forms: Forms | None = None
         self._hedge: Hedge | None = None
+        self._machine: Attempts | None = None
         self._share = world.retries.share()
 
     def draw(self, purpose: str) -> float:
@@ -143,7 +148,7 @@ class SimulatedRequest:
         world, limits = self._world, self.limits
         resumes = self.client.stream and world.resume != "off"
         self._forms = Forms(world.resume) if resumes else None
-        self.machine = Attempts(
+        machine = self._machine = Attempts(
             decision.targets,
             limits,
             world.route.fallback_on,
@@ -155,10 +160,11 @@ class SimulatedRequest:
             self._can if resumes else lambda _: False,
             self._hedge_of(now, decision),
         )
+        self.attempts = machine.attempts
         self._share.__enter__()
         if self.client.leaves_s != NEVER:
             world.at(now + self.client.leaves_s, self.leave, None)
-        self._act(now, self.machine.begin(now))
+        self._act(now, machine.begin(now))
 
     def _hedge_of(self, now: float, decision: Decision) -> Hedge | None:
         world = self._world
@@ -203,7 +209,7 @@ class SimulatedRequest:
 
     def _start(self, now: float, start: Start) -> None:
         world, client, target = self._world, self.client, start.target
-        machine = self._machine
+        machine = self._running
         place = world.place_of(target)
         lease = world.keys[place.number].choose(now)
         form = None
@@ -262,7 +268,7 @@ class SimulatedRequest:
 
     def _show(self, now: float, run: Run) -> None:
         """The first output goes to the client: for a whole answer, all of it."""
-        machine, course = self._machine, run.course
+        machine, course = self._running, run.course
         self._note_headers(now, run)
         run.is_shown = True
         self.commits += 1
@@ -288,7 +294,7 @@ class SimulatedRequest:
 
     def _finish(self, now: float, run: Run) -> None:
         """An attempt ended by itself."""
-        machine, course, world = self._machine, run.course, self._world
+        machine, course, world = self._running, run.course, self._world
         self._close(now, run)
         error = course.error
         if course.is_empty:
@@ -316,22 +322,22 @@ class SimulatedRequest:
             self._note_headers(now, run)
             if run.is_shown:
                 last = run.began_s + run.course.last_output_s(now - run.began_s)
-        self._act(now, self._machine.alarm(now, last))
+        self._act(now, self._running.alarm(now, last))
 
     def _cancel(self, now: float, number: int) -> None:
         """An attempt is called off: it was too late, or another one was quicker."""
         for run in self._runs:
             if run.number == number:
                 self._close(now, run)
-                is_late = self._machine.attempts[number].outcome == "timeout" and now < self._deadline_s
+                is_late = self.attempts[number].outcome == "timeout" and now < self._deadline_s
                 run.trial.ended(now, "failed" if is_late else "left")
                 self._world.look(run.target.id, now)
                 return
 
     def leave(self, now: float, _: None) -> None:
         """The client hangs up."""
-        if self.ending is None and self.machine is not None:
-            self.machine.client_left(now)
+        if self.ending is None and self._machine is not None:
+            self._machine.client_left(now)
             for run in list(self._runs):
                 self._close(now, run)
                 run.trial.ended(now, "left")
@@ -341,7 +347,7 @@ class SimulatedRequest:
         came_s = run.began_s + run.course.headers_s
         if came_s <= now and not run.noted:
             run.noted = True
-            self._machine.headers(came_s, run.course.status, place_of(run.lease), run.number)
+            self._running.headers(came_s, run.course.status, place_of(run.lease), run.number)
             if run.course.status not in (401, 403):
                 self._world.keys[run.place.number].served(run.lease)
 
@@ -355,13 +361,13 @@ class SimulatedRequest:
             self._sent += shown
         cost = self._world.used(run.target, shown if run.course.is_billed else None)
         if self._hedge is not None:
-            self._machine.attempts[run.number].cost_picousd = cost
+            self.attempts[run.number].cost_picousd = cost
 
     @property
-    def _machine(self) -> Attempts:
-        if self.machine is None:
+    def _running(self) -> Attempts:
+        if self._machine is None:
             raise InvariantBroken("it was not routed")
-        return self.machine
+        return self._machine
 
     # What `engine.resume.Resumption` does
 
@@ -383,14 +389,15 @@ class SimulatedRequest:
 
     def _end(self, now: float, ending: Ending, error: str) -> None:
         self.ending, self.error, self.took_s = ending, error, now - self.arrived_s
-        machine, decision = self.machine, self.decision
+        machine, decision = self._machine, self.decision
         if machine is not None:
             self._share.__exit__()
             if self._hedge is not None:
-                self._hedge.learn(now, machine.attempts)
+                self._hedge.learn(now, self.attempts)
+            self._machine = self._hedge = self._forms = None
         if machine is not None and decision is not None:
             check(
-                machine.attempts,
+                self.attempts,
                 decision.targets,
                 self.limits,
                 self.took_s,

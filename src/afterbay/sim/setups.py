@@ -107,15 +107,24 @@ def incidents(
     return tuple(sorted(found, key=lambda one: one.from_s))
 
 
-def one_down(kind: FaultKind = "server_error", per_s: float = 200.0, *, cuts: float = 1.0) -> Scenario:
-    """One of two providers is down from 300 s to 900 s. `cuts`: the share of its streams that break when it begins."""
-    episode = outage("a", 300.0, 900.0, kind, cuts=cuts)
+def one_down(
+    kind: FaultKind = "server_error",
+    per_s: float = 200.0,
+    *,
+    cuts: float = 1.0,
+    from_s: float = 300.0,
+    to_s: float = 900.0,
+) -> Scenario:
+    """One of two providers is down for ten minutes. `cuts`: the share of its streams that break when it begins."""
+    episode = outage("a", from_s, to_s, kind, cuts=cuts)
     return Scenario(plan_of(), MODEL, {}, Traffic(per_s=per_s), (episode,), name=f"one provider down: {kind}")
 
 
-def all_down(kind: FaultKind = "server_error", per_s: float = 200.0) -> Scenario:
-    """Both providers are down from 300 s to 900 s."""
-    episode = outage((), 300.0, 900.0, kind)
+def all_down(
+    kind: FaultKind = "server_error", per_s: float = 200.0, *, from_s: float = 300.0, to_s: float = 900.0
+) -> Scenario:
+    """Both providers are down for ten minutes, and all streams break when it begins."""
+    episode = outage((), from_s, to_s, kind)
     return Scenario(plan_of(), MODEL, {}, Traffic(per_s=per_s), (episode,), name=f"all providers down: {kind}")
 
 

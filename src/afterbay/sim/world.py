@@ -144,7 +144,7 @@ class Simulation:
         self._open -= 1
         ending, report = request.ending or "failed", self.report
         report.endings[ending] = report.endings.get(ending, 0) + 1
-        attempts = request.machine.attempts if request.machine is not None else []
+        attempts = request.attempts
         if request.error:
             report.errors[request.error] = report.errors.get(request.error, 0) + 1
         for attempt in attempts:
@@ -161,7 +161,7 @@ class Simulation:
             self._observe(request)
 
     def _note_times(self, request: SimulatedRequest) -> None:
-        report, attempts = self.report, request.machine.attempts if request.machine is not None else []
+        report, attempts = self.report, request.attempts
         broke_s: float | None = None
         for attempt in attempts:
             if attempt.first_token_s is None:
