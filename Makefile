@@ -47,7 +47,7 @@ faults: setup   ## every fault of the catalogue, simulated and on sockets; write
 cuts: setup     ## every recorded stream cut at every byte, with a second provider that goes on (needs the recordings)
 	PYTHONPATH=tests $(BIN)/python -m cuts
 
-availability: setup ## ten million simulated requests and what each mechanism contributes; writes docs/availability.md (an hour)
+availability: setup ## ten million simulated requests and what each mechanism contributes; writes docs/availability.md
 	$(BIN)/python benchmarks/availability.py
 
 lock:           ## write requirements.lock anew from pyproject.toml
