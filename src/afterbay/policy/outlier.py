@@ -73,11 +73,10 @@ SAYS_NOTHING = frozenset(
         DOUBTFUL,
     }
 )
-"""Codes of our own: the client's time was over, a local model loads, the request never left, the answer is too long."""
-TOO_SLOW = "timeout_min_tokens_per_s"
 """Codes of our own: the client's time was over, a local model loads, the request never left, the answer is too long, or
 is a good one but none to a question that asked to go on with another's. When one provider breaks all its streams at
 once, the other is asked to go on with all of them, and five that it does not go on with must not eject it, too."""
+TOO_SLOW = "timeout_min_tokens_per_s"
 _REACHED = "connection_broken"
 """There was a connection, but no answer on it."""
 

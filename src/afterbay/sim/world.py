@@ -17,6 +17,7 @@ from afterbay.core.chance import draw
 from afterbay.core.decision import Decision, Target
 from afterbay.core.usage import Usage
 from afterbay.engine.health import LOOK_S, Health
+from afterbay.policy.balance import Here
 from afterbay.policy.condition import Condition
 from afterbay.policy.hedge import Hedges
 from afterbay.policy.names import look_up
@@ -71,7 +72,8 @@ class Simulation:
         self.cannot = _CANNOT
         self.longest_wait_s = float(plan.limits.retry_after)
         self._cooling_until: dict[str, float] = {}
-        self.known = World(self._cooling_until, self.health.conditions)
+        here = Here(plan.region) if plan.region is not None else None
+        self.known = World(self._cooling_until, self.health.conditions, here)
         self.now_s = 0.0
         self.places = [
             Place(number, name, scenario.providers.get(name, _NEW_PROVIDER), scenario.episodes)
