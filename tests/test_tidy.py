@@ -55,7 +55,7 @@ def test_sql_stands_in_the_store_only() -> None:
 
 
 def test_tasks_are_made_where_an_owner_ends_them() -> None:
-    owners = {"app", "http", "engine", "local", "emulate", "testing", "cli"}
+    owners = {"app", "http", "engine", "local", "emulate", "testing", "cli", "drill"}
     for source in SOURCES:
         text = source.read_text("utf-8")
         if "create_task(" in text or "ensure_future(" in text:

@@ -217,6 +217,45 @@ def emulate(
     run_emulate(profile, host, port)
 
 
+@app.command(
+    epilog=_examples(
+        "afterbay drill outage",
+        "afterbay drill key-revoked -c afterbay.yaml --model gpt --provider openai",
+        "afterbay drill provider-rotation --real --json",
+        "afterbay drill region-loss --allow 0.001 && echo 'fit for it'",
+    )
+)
+def drill(
+    scenario: Annotated[
+        str,
+        typer.Argument(
+            help="outage, brown-out, rate-limit-storm, region-loss, key-revoked, provider-rotation or slow-drip."
+        ),
+    ],
+    config: Config = None,
+    model: Annotated[str, typer.Option("-m", "--model", help="Alias, route or provider/model.")] = "auto",
+    provider: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Who is hit; the one that most requests go to first.")
+    ] = None,
+    requests: Annotated[int | None, typer.Option(help="How many clients come: 36000, with --real 300.", min=1)] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="How many of them a second: 5, with --real 20.", min=0.001, max=10_000)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Changes every draw.")] = 1,
+    allow: Annotated[
+        float, typer.Option(help="Share of requests that may fail; more, and the exit code is 1.", min=0, max=1)
+    ] = 0.0,
+    real: Annotated[
+        bool, typer.Option("--real", help="Over real sockets, with emulated providers, in under a minute.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Drill a failure against the configured policies. In simulated time; no provider is asked, no key is needed."""
+    from afterbay.cli.drill import run_drill
+
+    run_drill(scenario, config, model, provider, requests, rate, seed, allow, real, as_json)
+
+
 @keys.command("create", epilog=_examples("KEY=$(afterbay keys create me)", "afterbay keys create app -m gpt -m auto"))
 def keys_create(
     name: Annotated[str, typer.Argument(help="Who it is for.")],

@@ -64,7 +64,7 @@ class Exchange:
     def _admit(self, clock: Clock) -> None:
         """Key and rate limit, before anything of the request counts."""
         key = self._call.protocol.find_key(self._headers, self._query)
-        if key is None or key == BAD_KEY:
+        if key is None or key == BAD_KEY or key in self._provider.profile.revoked:
             raise self._call.protocol.key_error(key is not None)
         fits, self._allowance = self._provider.allow(clock.monotonic())
         if not fits and self._allowance is not None:

@@ -54,6 +54,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     empty_rate            a proper answer with no output
     no_usage_rate         the usage is missing
     refuse_connections    every request's connection is reset without an answer
+    revoked               keys that it does not take
     """
 
     name: str = "custom"
@@ -88,6 +89,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     empty_rate: Rate = 0.0
     no_usage_rate: Rate = 0.0
     refuse_connections: bool = False
+    revoked: tuple[str, ...] = ()
 
 
 class ProfileFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -5,8 +5,9 @@
     /gemini/v1beta/models[/{model}], /models/{model}:generateContent, :streamGenerateContent, :countTokens,
                                      :embedContent, :batchEmbedContents; the same under /v1
 
-A provider may be there several times: `/openai-b/v1/...` is another one with a profile and numbers of its own. Without
-a prefix the path decides, and for `/v1/models` the header `anthropic-version`.
+A provider may be there several times: `/openai-b/v1/...` is another one with a profile and numbers of its own. One
+called `any` (`/any-b/v1/...`) speaks all three protocols, as some clouds do. There, and without a prefix, the path
+decides, and for `/v1/models` the header `anthropic-version`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from afterbay.emulate.protocols import PROTOCOLS, RESPONSES, Protocol
 
 Operation: TypeAlias = Literal["chat", "embeddings", "batch_embeddings", "count", "models", "model"]
 
-_PREFIX = re.compile(r"/((openai|anthropic|gemini)(?:-[a-z0-9]{1,20})?)(/v.*)")
+_PREFIX = re.compile(r"/((openai|anthropic|gemini|any)(?:-[a-z0-9]{1,20})?)(/v.*)")
 _GOOGLE = re.compile(r"/(?:v1beta|v1)/models/(.+):([A-Za-z]+)")
 _MODELS = re.compile(r"/(v1beta|v1)/models(?:/(.+))?")
 _PLAIN: Mapping[str, tuple[Protocol, Operation]] = MappingProxyType(
@@ -57,16 +58,15 @@ class Call(msgspec.Struct, frozen=True):
     stream: bool | None = None
 
 
-def provider_of(name: str) -> Protocol | None:
-    """The protocol that a provider of this name speaks: `openai`, `openai-b`, ..."""
-    match = _PREFIX.fullmatch(f"/{name}/v")
-    return PROTOCOLS[match[2]] if match else None
+def is_provider(name: str) -> bool:
+    """Whether a provider may have this name: `openai`, `openai-b`, `any-b`, ..."""
+    return _PREFIX.fullmatch(f"/{name}/v") is not None
 
 
 def find(path: str, headers: Mapping[str, str]) -> Call | None:
     """The call that a path (as it came, percent-encoded) means; None: there is nothing."""
     match = _PREFIX.fullmatch(path)
-    provider, protocol = (match[1], match[2]) if match else (None, None)
+    provider, protocol = (match[1], match[2] if match[2] in PROTOCOLS else None) if match else (None, None)
     rest = match[3] if match else path
     call = _rest(rest, protocol, headers)
     if call is None or (protocol is not None and call.protocol.name != protocol):

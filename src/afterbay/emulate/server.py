@@ -26,7 +26,7 @@ from afterbay.emulate.exchange import Exchange
 from afterbay.emulate.line import Gone, Line, Receive, Scope, Send
 from afterbay.emulate.profile import ProfileError, ProfileFile, plain, read_profile
 from afterbay.emulate.provider import Provider
-from afterbay.emulate.routing import Call, find, provider_of
+from afterbay.emulate.routing import Call, find, is_provider
 from afterbay.ports import Clock
 
 PROVIDERS = 64
@@ -140,8 +140,10 @@ class Emulator:
             for one in self._providers.values():
                 one.use(profile)
             return sorted(self._providers)
-        if not isinstance(name, str) or provider_of(name) is None or not self._has_room(name):
-            raise ProfileError(f"{name!r} is no provider: openai, anthropic or gemini, with or without a suffix (-b)")
+        if not isinstance(name, str) or not is_provider(name) or not self._has_room(name):
+            raise ProfileError(
+                f"{name!r} is no provider: openai, anthropic, gemini or any, with or without a suffix (-b)"
+            )
         self.provider(name).use(profile)
         return [name]
 
