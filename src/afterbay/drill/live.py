@@ -109,14 +109,7 @@ async def _drill(asked: Asked, loaded: Loaded, said: Say) -> Report:
         for name in names:
             await change(name, well)
         failing, bare = await _run(asked, loaded, emulator, change, asked.scene.episodes)
-    remarks = [
-        "all providers are emulated alike: a median of 0.25 s to the first word, 12 ms from word to word, 24 words",
-        "policy draws by the ids of requests, which are new in each run",
-    ]
-    played = [name for name in asked.reach.providers if asked.reach.plan.providers[name].kind in ("bedrock", "cohere")]
-    if played:
-        remarks.append(f"played in chat completions, for the emulator speaks no other of theirs: {', '.join(played)}")
-    return compare(asked, "real", healthy, failing, bare, remarks)
+    return compare(asked, "real", healthy, failing, bare, _remarks(asked, failing))
 
 
 def _served(run: Run) -> str:
@@ -289,12 +282,30 @@ def _records(database: str, most: int) -> dict[str, Record]:
 
 def _joined(told: list[Told], records: Mapping[str, Record], ejected: tuple[Ejected, ...]) -> Run:
     """What clients saw, with what the gateway logged of it."""
-    seen, costs = list[Seen](), list[int | None]()
+    seen: list[Seen] = []
     for one in sorted(told, key=lambda one: one.seen.at_s):
         record = records.get(one.request_id)
-        attempts = tuple(record.attempts) if record is not None else ()
-        seen.append(msgspec.structs.replace(one.seen, attempts=attempts))
-        if record is not None and attempts:
-            costs.append(record.cost_picousd)
-    known = [cost for cost in costs if cost is not None]
-    return Run(tuple(seen), sum(known) if len(known) == len(costs) else None, ejected)
+        seen.append(msgspec.structs.replace(one.seen, attempts=tuple(record.attempts) if record is not None else ()))
+    return Run(tuple(seen), sum(_costs(seen)), ejected)
+
+
+def _costs(seen: list[Seen]) -> list[int]:
+    """What attempts cost, of which that is known."""
+    return [attempt.cost_picousd for one in seen for attempt in one.attempts if attempt.cost_picousd is not None]
+
+
+def _remarks(asked: Asked, run: Run) -> list[str]:
+    """What to bear in mind of a run with the failure."""
+    found = [
+        "all providers are emulated alike: a median of 0.25 s to the first word, 12 ms from word to word, 24 words",
+        "policy draws by the ids of requests, which are new in each run",
+    ]
+    known = asked.reach.plan.providers
+    played = [name for name in asked.reach.providers if known[name].kind in ("bedrock", "cohere")]
+    if played:
+        found.append(f"played in chat completions, for the emulator does not speak theirs: {', '.join(played)}")
+    attempts = [attempt for one in run.seen for attempt in one.attempts]
+    untold = sum(one.status == 200 and one.cost_picousd is None for one in attempts)
+    if untold and all(target.price is not None for target in asked.reach.targets):
+        found.append(f"attempts that broke off before they said what they used, and are not in the cost: {untold}")
+    return found

@@ -51,7 +51,7 @@ class Ejected(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """One run, in the order of its requests. `cost_picousd` None: a price is not known, or it was not counted."""
+    """One run, in the order of its requests. `cost_picousd` None: it was not counted."""
 
     seen: tuple[Seen, ...]
     cost_picousd: int | None = None
@@ -152,6 +152,9 @@ def compare(asked: Asked, mode: Mode, healthy: Run, failing: Run, bare: Run, rem
     scene = asked.scene
     before, after, without = (figures(run, scene) for run in (healthy, failing, bare))
     saved = [seen for seen in failing.seen if seen.is_saved]
+    priced, unpriced = _priced(asked.reach, healthy, failing)
+    said = [*remarks, *([f"the cost is unknown, for no price is known of {unpriced}"] if unpriced else [])]
+    before, after = (one if priced else msgspec.structs.replace(one, cost_picousd=None) for one in (before, after))
     costs = before.cost_picousd, after.cost_picousd
     return Report(
         scenario=scene.name,
@@ -171,8 +174,15 @@ def compare(asked: Asked, mode: Mode, healthy: Run, failing: Run, bare: Run, rem
         extra_cost_picousd=costs[1] - costs[0] if costs[0] is not None and costs[1] is not None else None,
         targets=tuple(recoveries(asked, failing)),
         allow=asked.allow,
-        remarks=tuple(remarks),
+        remarks=tuple(said),
     )
+
+
+def _priced(reach: Reach, *runs: Run) -> tuple[bool, str]:
+    """Whether the price of every target is known that had part in these runs, and those of which it is not."""
+    used = {attempt.target for run in runs for one in run.seen for attempt in one.attempts}
+    unpriced = [target.id for target in reach.targets if target.id in used and target.price is None]
+    return not unpriced, ", ".join(unpriced)
 
 
 def figures(run: Run, scene: Scene) -> Figures:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from afterbay.core.decision import Target
 from afterbay.core.errors import ProviderError
 from afterbay.drill.report import Asked, Ejected, Report, Run, Seen, compare
 from afterbay.sim.keys import Keys
@@ -19,14 +18,9 @@ _NOTHING: frozenset[Mechanism] = frozenset()
 
 def run_simulated(asked: Asked) -> Report:
     """Runs it three times: without the failure, with it, and with it while everything that helps is switched off."""
-    healthy, _ = simulate(asked, failing=False)
-    failing, targets = simulate(asked)
-    bare, _ = simulate(asked, mechanisms=_NOTHING, world=_Alone)
-    remarks = [ALIKE]
-    unpriced = sorted(target.id for target in targets if target.price is None)
-    if unpriced:
-        remarks.append(f"the extra cost is unknown, for so is the price of {', '.join(unpriced)}")
-    return compare(asked, "simulated", healthy, failing, bare, remarks)
+    healthy, failing = simulate(asked, failing=False), simulate(asked)
+    bare = simulate(asked, mechanisms=_NOTHING, world=_Alone)
+    return compare(asked, "simulated", healthy, failing, bare, [ALIKE])
 
 
 def simulate(
@@ -35,8 +29,8 @@ def simulate(
     failing: bool = True,
     mechanisms: frozenset[Mechanism] = EVERYTHING,
     world: type[Simulation] = Simulation,
-) -> tuple[Run, list[Target]]:
-    """One run, and the targets that had part in it."""
+) -> Run:
+    """One run."""
     seen: list[tuple[int, Seen]] = []
     simulation = world(
         scenario_of(asked, failing=failing, mechanisms=mechanisms),
@@ -46,11 +40,9 @@ def simulate(
     )
     simulation.ask = asked.reach.ask  # with the prompt, which the rules of a route read
     report = simulation.run(asked.requests)
-    used = [target for target in asked.reach.targets if target.id in report.tokens]
-    known = all(target.price is not None for target in used)
     ejected = tuple(Ejected(one.target, one.at_s, one.illness) for one in report.ejections)
     seen.sort(key=lambda pair: pair[0])
-    return Run(tuple(one for _, one in seen), report.cost_picousd if known else None, ejected), used
+    return Run(tuple(one for _, one in seen), report.cost_picousd, ejected)
 
 
 class _Alone(Simulation):
