@@ -23,7 +23,7 @@ SIMULATED = (36_000, 5.0)
 """Requests, and requests a second: two hours."""
 REAL = (300, 20.0)
 """A quarter of a minute, twice."""
-MOST_SIMULATED, MOST_REAL = 2_000_000, 20_000
+MOST_SIMULATED, MOST_REAL = 300_000, 10_000
 LONGEST_REAL_S = 600.0
 
 
