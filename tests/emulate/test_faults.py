@@ -262,6 +262,45 @@ async def test_one_provider_can_be_broken_while_it_runs() -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/v1/chat/completions", "chat.completion"),
+        ("/v1/responses", "response"),
+        ("/v1/messages", "message"),
+        ("/v1beta/models/m:generateContent", "candidates"),
+    ],
+)
+async def test_a_provider_called_any_speaks_every_protocol_and_is_one_provider(
+    emulator: Running, path: str, kind: str
+) -> None:
+    body = {
+        "model": "m",
+        "max_tokens": 5,
+        "messages": [{"role": "user", "content": "Hi"}],
+        "input": "Hi",
+        "contents": [{"role": "user", "parts": [{"text": "Hi"}]}],
+    }
+    async with emulator.http.post(f"{emulator.url}/any-c{path}", json=body, headers=KEY) as response:
+        assert response.status == 200
+        assert kind in await response.text()
+    async with emulator.http.get(f"{emulator.url}/emulate/stats") as response:
+        assert (await response.json())["any-c"]["requests"] > 0
+
+
+@pytest.mark.parametrize(("name", "status"), [("openai", 401), ("anthropic", 401), ("gemini", 400)])
+async def test_a_revoked_key_is_refused_and_another_one_is_not(name: str, status: int) -> None:
+    path = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages", "gemini": "/v1/models/m:generateContent"}
+    async with running(Profile(revoked=("gone",))) as emulator:
+        for key, expected in (("gone", {status}), ("kept", {200})):
+            url, headers = f"{emulator.url}/{name}{path[name]}", {"authorization": f"Bearer {key}"}
+            body = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]}
+            if name == "gemini":
+                body = {"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]}
+            async with emulator.http.post(url, json=body, headers=headers) as response:
+                assert {response.status} == expected
+
+
+@pytest.mark.parametrize(
     ("order", "says"),
     [
         ({"provider": "openai", "profile": {"error_rate": 7}}, "$.error_rate"),
