@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import aiohttp
 import pytest
@@ -29,7 +28,7 @@ VERSIONS = {"openai.chat": "/v1", "anthropic.messages": "", "gemini": ""}
 
 
 @pytest.fixture(scope="module")
-def answers() -> Iterator[dict[str, Told]]:
+def answers() -> dict[str, Told]:
     """What a client says of each emulated provider; the emulator runs once."""
 
     async def ask_all() -> dict[str, Told]:
@@ -43,7 +42,7 @@ def answers() -> Iterator[dict[str, Told]]:
             told = await asyncio.gather(*(ask(session, one, 0.0, 3.0) for one in asked.values()))
             return {f"{name} {dialect}": one for (name, dialect), one in zip(asked, told, strict=True)}
 
-    yield asyncio.run(ask_all())
+    return asyncio.run(ask_all())
 
 
 def profile(fields: object) -> Profile:

@@ -35,7 +35,7 @@ def test_a_default_in_the_file_wins_over_a_stand_in(tmp_path: Path) -> None:
 
 
 def test_addresses_and_regions_that_are_not_set_are_stood_in_for(tmp_path: Path) -> None:
-    text = CONFIG.replace("http://10.0.0.5:8000/v1", "${MINE_URL}")
+    text = CONFIG.replace('"http://10.0.0.5:8000/v1"', '"${MINE}/v1"')
     text = text.replace("models:\n", "  bed: {kind: bedrock}\nmodels:\n", 1)
     found = staged(tmp_path, text)
     assert "drill.invalid" in found.loaded.snapshot.providers["mine"].base_url

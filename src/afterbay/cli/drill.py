@@ -25,6 +25,7 @@ REAL = (300, 20.0)
 """A quarter of a minute, twice."""
 MOST_SIMULATED, MOST_REAL = 300_000, 10_000
 LONGEST_REAL_S = 600.0
+AT_ONCE_S = 0.001
 
 
 def run_drill(
@@ -229,6 +230,7 @@ def _extra(report: Report) -> str:
 def _recovery(one: Recovery) -> tuple[str, str, str, str]:
     out = "no"
     if one.ejected_after_s is not None:
-        out = f"after {seconds(one.ejected_after_s)} ({one.illness})"
+        when = "at once" if one.ejected_after_s < AT_ONCE_S else f"after {seconds(one.ejected_after_s)}"
+        out = f"{when} ({one.illness})"
     back = "not in this run" if one.back_after_s is None else f"{seconds(one.back_after_s)} after the end"
     return one.target, str(one.attempts), out, back

@@ -48,10 +48,6 @@ class Reach(msgspec.Struct, frozen=True):
         """Whom a request would be sent to, were all well."""
         return _order(self.plan, self.ask, seed, request)[0]
 
-    def targets_at(self, provider: str) -> tuple[Target, ...]:
-        """The targets at a provider."""
-        return tuple(target for target in self.targets if target.provider == provider)
-
 
 def reach_of(plan: Snapshot, model: str) -> Reach:
     """What a request for `model` (alias, route or provider/model) can come to.

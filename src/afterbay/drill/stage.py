@@ -21,18 +21,21 @@ from afterbay.core.decision import Target
 from afterbay.core.secret import Secret
 
 _NAMED = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_ADDRESS = "http://drill.invalid"
+"""`.invalid` is never resolved (RFC 2606), and a drill does not even try."""
+_BEGINS_ADDRESS = r"(?:base_url|proxy)[\"']?\s*:\s*[\"']?\$\{"
 _STAND_INS = (
     (re.compile(r"KEY|TOKEN|SECRET", re.IGNORECASE), ""),
     (re.compile(r"REGION|LOCATION", re.IGNORECASE), "us-east-1"),
-    (re.compile(r"URL|ENDPOINT|BASE|HOST|PROXY", re.IGNORECASE), "http://drill.invalid/v1"),
+    (re.compile(r"URL|ENDPOINT", re.IGNORECASE), _ADDRESS),
 )
 """What a variable that is not set is taken to hold, by its name; the first that fits, else (empty) a text of its own,
-so that two keys stay two. `.invalid` is never resolved (RFC 2606), and a drill does not even try."""
+so that two keys stay two."""
 
 _CLOUD: Mapping[str, str] = MappingProxyType(
     {
         "AWS_REGION": "us-east-1",
-        "AZURE_OPENAI_ENDPOINT": "http://drill.invalid",
+        "AZURE_OPENAI_ENDPOINT": _ADDRESS,
         "GOOGLE_CLOUD_PROJECT": "drill",
     }
 )
@@ -70,16 +73,21 @@ def load_for_drill(path: Path | None, environ: Mapping[str, str], folder: Path |
     path = path if path is not None else find_config(environ, folder if folder is not None else Path())
     if path is None:
         return Staged(load_snapshot(None, environ, folder))
-    wanted = dict.fromkeys(_NAMED.findall(read_text(path)))
+    text = read_text(path)
+    wanted = dict.fromkeys(_NAMED.findall(text))
     given = {name: value for name, value in environ.items() if value}
     missing = tuple(name for name in wanted if name not in given)
     keys = [name for row in catalog().provider for name in row.key_variables]
-    stand_ins = {name: _stand_in(name) for name in (*keys, *missing)}
+    stand_ins = {name: _stand_in(name, text) for name in (*keys, *missing)}
     return Staged(load_snapshot(path, {**_CLOUD, **stand_ins, **given}), missing)
 
 
-def _stand_in(name: str) -> str:
-    return next((value for pattern, value in _STAND_INS if pattern.search(name)), "") or f"stands-in-for-{name.lower()}"
+def _stand_in(name: str, text: str) -> str:
+    """What a variable is taken to hold: an address if it begins one in the file, else by its name."""
+    if re.search(_BEGINS_ADDRESS + re.escape(name) + r"\}", text):
+        return _ADDRESS
+    own = f"stands-in-for-{name.lower()}"
+    return next((value for pattern, value in _STAND_INS if pattern.search(name)), "") or own
 
 
 def emulated_name(place: int) -> str:
