@@ -89,3 +89,14 @@ def test_requests_are_told_of_in_the_order_in_which_they_came(tmp_path: Path) ->
     run = simulate(asked(reach(tmp_path), "outage", requests=300))
     assert [one.at_s for one in run.seen] == sorted(one.at_s for one in run.seen)
     assert len(run.seen) == 300
+
+
+def test_hedges_of_the_route_are_drilled_with_it_and_cost_what_they_cost(tmp_path: Path) -> None:
+    hedged = CONFIG.replace("complexity: {low: a}", "hedge: {after: 1s, max_share: 1, max_extra_cost: 1}")
+    plain = CONFIG.replace("complexity: {low: a}", "")
+    without = drill(tmp_path, "brown-out", text=plain, requests=1000)
+    told = drill(tmp_path, "brown-out", text=hedged, requests=1000)
+    assert told.healthy.attempts > without.healthy.attempts
+    assert told.failing.ttft_p99_during_s is not None
+    assert without.failing.ttft_p99_during_s is not None
+    assert told.failing.ttft_p99_during_s < without.failing.ttft_p99_during_s
