@@ -80,7 +80,7 @@ def scenario_of(asked: Asked, *, failing: bool, mechanisms: frozenset[Mechanism]
 
 
 def _seen(request: SimulatedRequest) -> Seen:
-    attempts = tuple(request.machine.attempts) if request.machine is not None else ()
+    attempts = tuple(request.attempts)
     ending = request.ending or "failed"
     error = "" if ending in GOOD else f"{ending}: {request.error}" if request.error else ending
     ttft_s = next((one.first_token_s for one in attempts if one.first_token_s is not None), None)
