@@ -74,6 +74,7 @@ bench: setup    ## start time, memory, token estimates; the rest is in docs/benc
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/estimates.py
 	$(BIN)/python benchmarks/translation.py
+	$(BIN)/python benchmarks/engine.py
 
 coverage: setup ## branch coverage of the pure core and the engine, at least 90 %
 	$(BIN)/coverage run -m pytest

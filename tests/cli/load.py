@@ -89,7 +89,11 @@ class Client:
                 self.close()
                 self._streams = await asyncio.open_connection(self._host, self._port)
             got = await self._once(kind, asked)
-            if not (used and got.broke and not got.status):
+            if not got.broke or got.status:
+                return got
+            if not used:  # nobody took it up: right only if the socket was closed meanwhile, which shows now
+                self.close()
+                self._streams = await asyncio.open_connection(self._host, self._port)
                 return got
             self.stale += 1
 

@@ -22,7 +22,9 @@ from afterbay.core.request import ChatRequest, Sampling
 from afterbay.core.shape import filled, filler
 from afterbay.core.usage import Usage
 from afterbay.engine.circumstances import MODEL
+from afterbay.policy.outlier import TOO_SLOW
 from afterbay.policy.plan import Rules
+from afterbay.policy.speed import SLICE_S
 from afterbay.testing.incident.vectors import Vectors, errors_of, named, plain_body
 from afterbay.testing.incident.wording import is_own, kind_of, message_of
 from afterbay.testing.recorded import Content, Recorded, content
@@ -43,6 +45,7 @@ _LIMIT: Final = re.compile(r"= ([0-9.e+-]+) s$")
 """How a timeout of the gateway's ends: with the limit that was passed."""
 _FINISHES: Final = frozenset({"stop", "stop_sequence", "length", "tool_calls", "content_filter", "pause", "error"})
 _NO_SHAPE: Final = "the request is one text: no shape of it was kept"
+_LEARNED_FLOOR: Final = "what the gateway had learned of its target's speed was not kept: it may be waited for longer"
 _ENVELOPE_CHARS: Final = 160
 _SHAPE_BYTES: Final = 4 * 1024 * 1024
 
@@ -105,7 +108,8 @@ def answer_of(record: Record, attempt: Attempt, name: str, *, with_words: bool, 
     if (attempt.status or 200) >= 400 and attempt.first_token_s is None:
         return _refused(plain, attempt, dialect, took, message)
     if record.stream:
-        return Made(_streamed(plain, record, attempt, dialect, took))
+        notes = (_LEARNED_FLOOR,) if attempt.code == TOO_SLOW and "learned" in (attempt.error or "") else ()
+        return Made(_streamed(plain, record, attempt, dialect, took), notes)
     if vectors is not None and attempt.outcome in ("ok", "client_closed", None) and took.first_s is not None:
         body = vectors.answer(name, attempt.target.partition("/")[2], _usage_of(attempt))
         return Made(_at_once(plain, body, took))
@@ -241,7 +245,7 @@ def _streamed(plain: Recorded, record: Record, attempt: Attempt, dialect: Dialec
     begun = renderer.render([Started("answer-1", attempt.target.partition("/")[2])])
     chunks: list[Content] = [content(begun, took.headers_s)] if begun else []
     if took.first_s is not None and attempt.outcome != "empty":
-        moments = _moments(took.first_s, took.last_s)
+        moments = _moments(took.first_s, took.last_s, SLICE_S / 2 if attempt.code == TOO_SLOW else _GAP_S)
         least = _QUOTE_WORDS if attempt.why == "resume" else 1
         words, at = max(_words_of(attempt), len(moments), least), 1
         for i, moment_s in enumerate(moments):
@@ -278,11 +282,12 @@ def _said_inside(dialect: Dialect, fail: object, attempt: Attempt) -> bytes:
     return said if isinstance(said, bytes) else b""
 
 
-def _moments(first_s: float, last_s: float) -> list[float]:
-    """When the pieces of a stream come: so close together that none of them is late."""
+def _moments(first_s: float, last_s: float, gap_s: float) -> list[float]:
+    """When the pieces of a stream come: so close together that none of them is late; one that trickled has two in
+    each slice that its speed was looked at."""
     if last_s <= first_s:
         return [first_s]
-    count = min(max(int((last_s - first_s) / _GAP_S), 1), _PIECES)
+    count = min(max(int((last_s - first_s) / gap_s), 1), _PIECES)
     return [round(first_s + (last_s - first_s) * i / count, 6) for i in range(count + 1)]
 
 
