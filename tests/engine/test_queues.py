@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.engine.cases import LIMITS, OPENAI
+from tests.engine.cases import LIMITS, OPENAI, gateway
 
 from afterbay.engine.gate import QUEUE_S, Gate, QueueFull
-from afterbay.policy.lanes import SHORTEST, Priority
+from afterbay.policy.lanes import PRIORITIES, SHORTEST, Priority
 from afterbay.testing.answers import answered, ask
 from afterbay.testing.fakes import MemoryReply, Script, ScriptedUpstream
 from afterbay.testing.memory_gateway import MemoryGateway, alias, snapshot, target
@@ -151,3 +151,21 @@ def test_an_unknown_priority_is_the_clients_mistake() -> None:
     (reply,) = run(crowd(one, "urgent"))
     assert reply.status == 400
     assert b"Say low, normal or high." in reply.body
+
+
+def test_low_priority_is_shed_first_when_the_gateway_has_no_means_left() -> None:
+    one = gateway([answered(OPENAI, "hi")] * 9, limits=LIMITS)
+
+    def asked() -> dict[str, int]:
+        return {name: run(one.chat(ask("m"), headers={"x-afterbay-priority": name})).status for name in PRIORITIES}
+
+    one.context.pressure.note(0.9, 0.0)
+    assert asked() == {"low": 503, "normal": 200, "high": 200}
+    one.context.pressure.note(0.93, 0.0)
+    assert asked() == {"low": 503, "normal": 503, "high": 200}
+    one.context.pressure.note(0.99, 0.0)
+    reply = run(one.chat(ask("m"), headers={"x-afterbay-priority": "high"}))
+    assert (reply.status, one.records[-1].outcome, one.records[-1].attempts) == (503, "overloaded", [])
+    assert 2000 <= int(reply.headers["retry-after-ms"]) < 4000
+    one.context.pressure.note(0.1, 0.0)
+    assert set(asked().values()) == {200}

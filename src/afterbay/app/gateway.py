@@ -36,11 +36,13 @@ from afterbay.store.keys import SqliteKeys
 from afterbay.store.lookup import one_request
 from afterbay.store.request_log import SqliteRequestLog
 from afterbay.store.responses import SqliteResponses
+from afterbay.telemetry.memory import memory_reader
 from afterbay.telemetry.metrics import Metrics
 from afterbay.telemetry.otel import open_tracer
 
 logger = logging.getLogger("afterbay.app")
 
+PRESSURE_S = 0.5
 KEYS_REFRESH_S = 1.0
 
 
@@ -103,6 +105,8 @@ class RunningGateway:
         )
         streams = self.context.streams
         self.metrics.watch_streams(lambda: streams.detached, lambda: streams.size)
+        pressure = self.context.pressure
+        self.metrics.watch_pressure(lambda: pressure.late_s, lambda: pressure.memory or 0.0, lambda: pressure.refused)
         self.metrics.watch_health(self._states, lambda: self.context.fleet.queues)
         pages = Pages(self.context, self.why_not_ready, self.metrics.render, self._find_record)
         admin_key = environ.get("AFTERBAY_ADMIN_KEY")
@@ -113,6 +117,7 @@ class RunningGateway:
         self.log.start()
         self._keep_configuration(self.snapshot)
         self._own(self._watch_keys(), "watch keys")
+        self._own(self._watch_pressure(), "watch memory and lateness")
         if self._wrap is None:
             self._own(watch(lambda: self.context.fleet, self.context.clock), "probe idle targets")
         if local_models and not self._replays:
@@ -221,6 +226,14 @@ class RunningGateway:
                 self.keys.refresh_if_changed()
             except Exception:
                 logger.exception("the keys could not be read again; those known so far stay")
+
+    async def _watch_pressure(self) -> None:
+        """Notes how late the loop is, by how late this is woken, and how much memory is in use."""
+        loop, memory, pressure = asyncio.get_running_loop(), memory_reader(), self.context.pressure
+        while True:
+            due_s = loop.time() + PRESSURE_S
+            await asyncio.sleep(PRESSURE_S)
+            pressure.note(memory(), loop.time() - due_s)
 
     def _allow(self, snapshot: Snapshot) -> None:
         targets = [target.id for alias in snapshot.aliases.values() for target in alias.targets]

@@ -21,6 +21,7 @@ from afterbay.engine.lasting_streams import LastingStreams
 from afterbay.policy.hedge import Hedges
 from afterbay.policy.lanes import Priority
 from afterbay.policy.plan import Route
+from afterbay.policy.pressure import Pressure
 from afterbay.policy.quantity import estimate_text
 from afterbay.policy.retry import RetryBudget
 from afterbay.ports import Clock, Entropy, Guard, Key, RequestLog, Responses
@@ -55,6 +56,7 @@ class Context:
         self.retries = RetryBudget()
         self.hedges = Hedges()
         self.alerts = Alerts()
+        self.pressure = Pressure()
         self.guards: tuple[Guard, ...] = ()
         """Who must allow an answer before it goes to a client."""
         self.shaped_s = float("-inf")

@@ -33,7 +33,7 @@ from afterbay.engine.delivery import Delivery, base_headers, header_text
 from afterbay.engine.drain import shutting_down
 from afterbay.engine.pipeline import MODEL_CHARS, fail
 from afterbay.engine.purse import HEADER
-from afterbay.engine.routing import shortened
+from afterbay.engine.routing import let_in, shortened
 from afterbay.engine.tap import Tap, priced
 from afterbay.engine.watchdog import Watchdog
 from afterbay.policy import passage as rules
@@ -133,7 +133,9 @@ def _check_policies(turn: Turn, provider: Provider) -> None:
 
     Raises:
         PolicyRefusal: the provider does not meet it.
+        Capacity: the gateway is overloaded.
     """
+    let_in(turn)
     target = Target(provider.name, "", provider.name, "", "", region=provider.region, compliance=provider.compliance)
     gaps = [compliance_gap(target, wanted) for wanted in turn.snapshot.defaults.compliance]
     residency = turn.call.headers.get("x-afterbay-residency")

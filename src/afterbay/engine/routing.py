@@ -16,6 +16,7 @@ from afterbay.policy.facts import prompt_text, read_facts
 from afterbay.policy.lanes import PRIORITIES, Priority
 from afterbay.policy.names import Found, look_up
 from afterbay.policy.plan import Limits, Route
+from afterbay.policy.pressure import COME_BACK_S as SHED_S
 from afterbay.policy.route import CONTEXT, Ask, decide, route_of
 from afterbay.policy.sight import sights
 from afterbay.policy.throttle import COME_BACK_S, attempts_left, narrowed
@@ -56,14 +57,15 @@ def admit(turn: Turn, decision: Decision) -> Decision:
     """The decision with the attempts that an outage of all its targets leaves; usually as it is.
 
     Raises:
-        Capacity: 503 `all_targets_down`: others are finding out whether the outage is over. 503 `queue_full`: no
-            provider has room, nor room to wait, for a request of this priority.
+        Capacity: 503 `overloaded`: the gateway itself can do no more. 503 `all_targets_down`: others are finding out
+            whether the outage is over. 503 `queue_full`: no provider has room, nor room to wait, for a request of this
+            priority.
         ClientMistake: the header of the priority is wrong.
     """
-    turn.priority = priority_of(turn.call.headers.get("x-afterbay-priority"))
+    turn.decision = decision  # for the record, should it be refused here
+    let_in(turn)
     gates = [turn.fleet.gate(target) for target in decision.targets]
     if all(gate is not None and gate.is_full(turn.priority) for gate in gates):
-        turn.decision = decision
         raise Capacity(
             f"Every provider of '{turn.model}' works on as many requests as it may, and so many more wait that "
             f"there is no room for one of {turn.priority} priority.",
@@ -79,13 +81,30 @@ def admit(turn: Turn, decision: Decision) -> Decision:
         turn.route = msgspec.structs.replace(turn.route, limits=limits)
         return decision
     health.refused(decision.targets[0].id, now)
-    turn.decision = decision
     raise Capacity(
         f"Every target of '{turn.model}' is down, so this request was not sent.",
         code="all_targets_down",
         retry_after_s=COME_BACK_S * (1 + turn.draw("come back")),
         retryable=False,  # not by an SDK by itself: all of them together would be the next storm
     )
+
+
+def let_in(turn: Turn) -> None:
+    """Notes the request's priority, and turns it away if the gateway has no means left for such.
+
+    Raises:
+        Capacity: 503 `overloaded`.
+        ClientMistake: the header of the priority is wrong.
+    """
+    turn.priority = priority_of(turn.call.headers.get("x-afterbay-priority"))
+    pressure = turn.context.pressure
+    if pressure.sheds(turn.priority):
+        pressure.refused += 1
+        raise Capacity(
+            f"The gateway is overloaded: {pressure.why}. New requests of {turn.priority} priority are refused.",
+            code="overloaded",
+            retry_after_s=SHED_S * (1 + turn.draw("come back")),
+        )
 
 
 def _ask(turn: Turn, found: Found, route: Route) -> Ask:

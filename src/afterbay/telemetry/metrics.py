@@ -146,6 +146,9 @@ class Metrics:
         self._unhedged = gauge(
             "afterbay_hedges_denied", "Hedges that were due since the start and not made, by reason.", ("reason",)
         )
+        self._late = gauge("afterbay_loop_lateness_seconds", "How late the event loop is, smoothed.")
+        self._memory = gauge("afterbay_memory_share", "Memory in use of what the control group may; 0: no limit.")
+        self._shed = gauge("afterbay_shed_requests", "Requests refused since the start for want of means.")
         self._alerts = gauge(
             "afterbay_alerts", "Lines in the log since the start that an operator must see to.", ("cause",)
         )
@@ -198,6 +201,14 @@ class Metrics:
         """Where to read the figures of streams that a client may come back to, at each rendering."""
         self._detached.set_function(detached)
         self._kept_bytes.set_function(kept_bytes)
+
+    def watch_pressure(
+        self, late_s: Callable[[], float], memory: Callable[[], float], refused: Callable[[], float]
+    ) -> None:
+        """Where to read how near the gateway is to the end of its means, at each rendering."""
+        self._late.set_function(late_s)
+        self._memory.set_function(memory)
+        self._shed.set_function(refused)
 
     def watch_health(
         self, targets: Callable[[], Iterable[TargetHealth]], queues: Callable[[], Mapping[str, int]]
