@@ -131,7 +131,7 @@ class Upstream(GatewayError):
     """No target gave an answer."""
 
     status, kind = 502, "server"
-    remedy = "Every configured target was tried; see the request log, and try again later."
+    remedy = "No other target is left that may be tried now; see the request log, and try again later."
 
 
 class NotBuilt(GatewayError):

@@ -12,6 +12,7 @@ from afterbay.sim.request import SimulatedRequest
 from afterbay.sim.scenario import EVERYTHING, Mechanism, Provider, Scenario, Traffic
 from afterbay.sim.world import Simulation
 
+NO_FLOOR = "the floor of speed (timeouts.min_tokens_per_s, or a learned one) is not simulated: --real shows it"
 ALIKE = "all providers are taken to be alike: a median of 0.6 s to the first output, 12 ms from word to word, no faults"
 _NOTHING: frozenset[Mechanism] = frozenset()
 
@@ -20,7 +21,9 @@ def run_simulated(asked: Asked) -> Report:
     """Runs it three times: without the failure, with it, and with it while everything that helps is switched off."""
     healthy, failing = simulate(asked, failing=False), simulate(asked)
     bare = simulate(asked, mechanisms=_NOTHING, world=_Alone)
-    return compare(asked, "simulated", healthy, failing, bare, [ALIKE])
+    return compare(
+        asked, "simulated", healthy, failing, bare, [ALIKE, *([NO_FLOOR] if asked.scene.name == "slow-drip" else [])]
+    )
 
 
 def simulate(

@@ -140,7 +140,7 @@ class Driver:
                 if self.is_served:
                     self.machine.ended(self._clock.monotonic())
                 elif not self.delivery.reply.gone:
-                    self.machine.broke(self._clock.monotonic(), SHUTTING_DOWN)
+                    self.machine.broke(self._clock.monotonic(), SHUTTING_DOWN, "cancelled")
                 else:
                     self.machine.client_left(self._clock.monotonic())
                 raise

@@ -22,6 +22,7 @@ from afterbay.wire.registry import EMBED_DIALECTS, EMBEDS_AS
 HEADERS: Final = (
     "x-afterbay-timeout-ms",
     "x-afterbay-priority",
+    "x-afterbay-max-cost-usd",
     "x-afterbay-task",
     "x-afterbay-residency",
     "anthropic-version",

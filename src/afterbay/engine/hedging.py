@@ -8,7 +8,10 @@ from afterbay.core.usage import Usage
 from afterbay.engine.context import Turn
 from afterbay.policy.hedge import Hedge
 
-CALLED_OFF = "estimated: an attempt was called off, and its provider may count its prompt"
+CALLED_OFF = "estimated: an attempt was given up, and its provider may count its prompt"
+
+_GIVEN_UP = frozenset({"cancelled", "cut", "timeout", "client_closed", "empty"})
+"""Outcomes after which a provider that told no usage may have read the prompt all the same."""
 
 
 def hedge_of(turn: Turn) -> Hedge | None:
@@ -30,8 +33,8 @@ def hedge_of(turn: Turn) -> Hedge | None:
 
 
 def assumed_usage(turn: Turn, attempt: Attempt) -> Usage | None:
-    """What an attempt used that was called off before it said anything: its prompt was sent, and providers count it."""
-    if attempt.outcome != "cancelled":
+    """What an attempt used that was given up before it said anything: its prompt was sent, and providers count it."""
+    if attempt.outcome not in _GIVEN_UP or turn.record.operation != "chat":
         return None
     try:
         tokens = turn.measure()

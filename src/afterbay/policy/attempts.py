@@ -266,9 +266,9 @@ class Attempts:
         self.state = "done"
         return cancels
 
-    def broke(self, now: float, why: str) -> list[Action]:
-        """The driver itself failed, or found the request to be wrong: nothing more is tried."""
-        self._close_all(now, "error", ProviderError("server", why))
+    def broke(self, now: float, why: str, outcome: Literal["error", "cancelled"] = "error") -> list[Action]:
+        """The driver itself failed, or found the request to be wrong, or ends (`cancelled`): nothing more is tried."""
+        self._close_all(now, outcome, ProviderError("server", why))
         self.state = "done"
         return []
 

@@ -18,6 +18,7 @@ from afterbay.config.snapshot import Snapshot
 from afterbay.core.decision import Record, Target
 from afterbay.core.errors import ClientMistake
 from afterbay.engine.context import Call, Context
+from afterbay.engine.delivery import RECONNECT
 from afterbay.engine.embed import serve_embeddings
 from afterbay.engine.health import Health
 from afterbay.engine.pipeline import serve_chat
@@ -148,7 +149,7 @@ async def _rerun(incident: Incident, snapshot: Snapshot, *, is_same: bool) -> Re
 
 def _call(incident: Incident, clock: _Clock) -> Call:
     record = incident.record
-    headers: Mapping[str, str] = incident.request.headers
+    headers: Mapping[str, str] = {**incident.request.headers, RECONNECT: "0"}  # nobody comes back to a replay
     key = Key(record.key_id, record.key_name or "") if record.key_id is not None else None
     more: dict[str, Any] = {}
     if record.protocol == "gemini":
