@@ -21,9 +21,8 @@ def run_simulated(asked: Asked) -> Report:
     """Runs it three times: without the failure, with it, and with it while everything that helps is switched off."""
     healthy, failing = simulate(asked, failing=False), simulate(asked)
     bare = simulate(asked, mechanisms=_NOTHING, world=_Alone)
-    return compare(
-        asked, "simulated", healthy, failing, bare, [ALIKE, *([NO_FLOOR] if asked.scene.name == "slow-drip" else [])]
-    )
+    remarks = [ALIKE, NO_FLOOR] if asked.scene.name == "slow-drip" else [ALIKE]
+    return compare(asked, "simulated", healthy, failing, bare, remarks)
 
 
 def simulate(
