@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from afterbay.config import schema
+from afterbay.emulate import directives
+from afterbay.emulate.profile import Profile
 from afterbay.http import paths
 from afterbay.telemetry.metrics import Metrics, names
 from afterbay.wire.openai_chat.request import HINTS
@@ -66,3 +68,11 @@ def test_links_between_pages_lead_somewhere(page: str) -> None:
     here = ROOT / page
     for target in re.findall(r"\]\(([^)#:]+)\)", here.read_text("utf-8")):
         assert (here.parent / target).exists(), f"{page} -> {target}"
+
+
+def test_every_order_to_the_emulator_is_told_of() -> None:
+    text = (ROOT / "docs/emulator.md").read_text("utf-8")
+    orders = [line.strip() for line in (directives.__doc__ or "").splitlines() if line.startswith("    [[")]
+    assert len(orders) > 20
+    assert [line for line in orders if line not in text] == []
+    assert [name for name in Profile.__struct_fields__ if name not in text] == []

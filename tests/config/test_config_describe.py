@@ -149,3 +149,25 @@ def test_a_region_that_no_deployment_is_near_is_told_of() -> None:
     assert never_matching(near) == []
     assert loaded(text, {}).snapshot.hash != near.snapshot.hash
     assert loaded(f"{text}region: ' '", {}).snapshot.region is None
+
+
+@pytest.mark.parametrize(
+    ("keys_of_route", "said"),
+    [
+        ("hedge: {after: 95}", "95 s are never waited"),
+        ("hedge: {after: 1s, max_share: 5}", "5 is no limit"),
+        ("max_cost_usd: 0", "refuses every request"),
+        ("timeouts: {min_tokens_per_s: 1e9}", "no model is so fast"),
+        ("fallback: [a]", "`a` has a fallback of its own (b), which is not followed"),
+        ("fallback: [a, b], hedge: {after: p95}, max_cost_usd: 1, timeouts: {min_tokens_per_s: 5}", None),
+    ],
+)
+def test_values_that_nobody_can_mean_are_told_of(keys_of_route: str, said: str | None) -> None:
+    text = (
+        "providers: {p: {kind: openai, base_url: 'http://h'}}\n"
+        "models: {a: {provider: p, name: x, fallback: [b]}, b: {provider: p, name: y}}\n"
+        f"routes: {{auto: {{{keys_of_route}}}}}\n"
+    )
+    found = never_matching(loaded(text, {}))
+    assert [one for one in found if said is not None and said in one] == found
+    assert len(found) == (said is not None)

@@ -126,6 +126,9 @@ def never_matching(loaded: Loaded) -> list[str]:
             found.append(f"{path}: no provider meets it ({_needs((needs,))}): whoever asks for it gets no answer.")
     for name, route in snapshot.routes.items():
         found += _route_dead_ends(snapshot, child("routes", name), route)
+        found += _hardly_meant(child("routes", name), route)
+        found += _unfollowed(snapshot, f"{child('routes', name)}.fallback", route)
+    found += _hardly_meant("defaults", snapshot.defaults)
     found += _repeats(config)
     targets = [target for alias in snapshot.aliases.values() for target in alias.targets]
     home = snapshot.region
@@ -147,6 +150,43 @@ def meets(target: Target, wanted: tuple[Compliance, ...]) -> bool:
 def _needs(wanted: tuple[Compliance, ...]) -> str:
     words = sorted({word for one in wanted for word in one.require})
     return ", ".join(words + [f"residency {one.residency}" for one in wanted if one.residency is not None])
+
+
+def _hardly_meant(path: str, route: Route) -> list[str]:
+    """Values that can have no effect, or none that anybody wants."""
+    found: list[str] = []
+    hedge, limits = route.hedge, route.limits
+    if hedge is not None and hedge.after_s is not None and hedge.after_s >= limits.first_token_s:
+        found.append(
+            f"{path}.hedge.after: {hedge.after_s:g} s are never waited: an attempt is given up after "
+            f"timeouts.first_token = {limits.first_token_s:g} s. (A percentile is written p95.)"
+        )
+    if hedge is not None and hedge.max_share > hedge.width - 1:
+        most = hedge.width - 1
+        found.append(
+            f"{path}.hedge.max_share: {hedge.max_share:g} is no limit: there are {most} hedges a request at most."
+        )
+    if route.max_cost_picousd == 0:
+        found.append(f"{path}.max_cost_usd: 0 refuses every request to a target that has a price.")
+    if limits.min_tokens_per_s is not None and limits.min_tokens_per_s > _FASTEST:
+        found.append(
+            f"{path}.timeouts.min_tokens_per_s: no model is so fast, so every longer stream counts as stalled."
+        )
+    return found
+
+
+_FASTEST = 3000
+"""Tokens a second: more than any provider gives a single stream (November 2026)."""
+
+
+def _unfollowed(snapshot: Snapshot, path: str, route: Route) -> list[str]:
+    """Names in a route's fallback list whose own lists somebody might expect to be followed."""
+    listed = route.fallback or ()
+    return [
+        f"{path}: `{name}` has a fallback of its own ({', '.join(missing)}), which is not followed: add it here."
+        for name in listed
+        if (missing := [one for one in snapshot.aliases[name].fallback if one not in listed])
+    ]
 
 
 def _route_dead_ends(snapshot: Snapshot, path: str, route: Route) -> list[str]:

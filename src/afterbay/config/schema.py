@@ -296,7 +296,10 @@ class RouteConfig(Section, frozen=True):
         None
     )
     slo: Annotated[dict[str, str] | None, Doc(description="Service level to hold, such as `ttft_p95: 200ms`.")] = None
-    hedge: Annotated[HedgeConfig | None, Doc(description="When to race a second attempt.")] = None
+    hedge: Annotated[
+        HedgeConfig | None,
+        Doc(description="When to race a second attempt. `max_share: 0` switches an inherited one off."),
+    ] = None
     resume: Annotated[
         Literal["off", "safe", "on"] | None, Doc(description="Whether a cut stream is continued. Default: safe.")
     ] = None
