@@ -105,6 +105,10 @@ def test_a_body_without_a_model_is_a_mistake_of_the_caller() -> None:
 def test_a_body_of_megabytes_with_a_nested_model_does_not_stop_the_loop(filler: str) -> None:
     long = filler * (4_000_000 // len(filler))
     body = b'{"x":{"model":"m"},"long":"' + long.encode() + b'","model":"m"}'
-    began = time.process_time()
-    assert replace_model(body, "up").endswith(b'"model":"up"}')
-    assert time.process_time() - began < 0.5
+
+    def took_s() -> float:
+        began = time.thread_time()
+        assert replace_model(body, "up").endswith(b'"model":"up"}')
+        return time.thread_time() - began
+
+    assert min(took_s() for _ in range(3)) < 0.5  # usually a quarter of it; the least, for machines are shared
