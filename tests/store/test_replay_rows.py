@@ -36,6 +36,11 @@ def test_a_record_comes_back_with_what_it_is_replayed_from(database: Database) -
         attempts=[Attempt(0, "a/m", "primary", 0.0, outcome="rate_limit", code="slow_down", asked_s=1.5)],
         seed=(1 << 63) - 1,
         circumstances=Circumstances({"x-afterbay-priority": "low"}, ("a/m", "b/m"), sights, b"\x00\xff", ("prompt",)),
+        organisation="acme",
+        team="search",
+        user="ada",
+        agent="planner",
+        task="code",
     )
     write(database, record)
     assert one_request(database, "req_1") == record

@@ -154,6 +154,11 @@ class Record(msgspec.Struct):
     `tool_calls` counts the calls that were looked at by what became of them (`wire.toolcalls.filter.Outcome`): it
     feeds a metric; what the log's table keeps are the warnings, a line a call. `seed`: with the id, what every draw of
     this request came from. `circumstances` are kept of requests that did not go well.
+
+    `organisation`, `team` and `user` are the names of whom the key belongs to; `agent` and `task` are what the client
+    or the classifier called it. `accounts` are the ledger's accounts that the cost is charged to (`key:ID`,
+    `team:ID`, `tag:NAME=VALUE`, ...), `charged_picousd` what they are charged: the cost, or where it is not known the
+    most that it may have been. These two are the ledger's, and not in the log's table.
     """
 
     id: str
@@ -189,3 +194,10 @@ class Record(msgspec.Struct):
     tool_calls: dict[str, int] = {}
     seed: int | None = None
     circumstances: Circumstances | None = None
+    organisation: str | None = None
+    team: str | None = None
+    user: str | None = None
+    agent: str | None = None
+    task: str | None = None
+    accounts: tuple[str, ...] = ()
+    charged_picousd: int = 0

@@ -55,6 +55,10 @@ def redact_record(record: Record) -> None:
         record.traceparent = redact(record.traceparent[:_NAME_CHARS])
     if record.tags:
         record.tags = {_name(key): _name(value) for key, value in record.tags.items()}
+    if record.agent:
+        record.agent = _name(record.agent)
+    if record.task:
+        record.task = _name(record.task)
     if record.error:
         record.error = redact(record.error)
     if record.warnings:

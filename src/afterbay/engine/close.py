@@ -22,6 +22,8 @@ def close(turn: Turn, driver: Driver | None) -> None:
     if turn.decision is not None:
         record.route, record.rule = turn.decision.route, turn.decision.rule
         record.rejected = list(turn.decision.rejected)
+        if record.task is None and record.rule.startswith("task:"):
+            record.task = record.rule.removeprefix("task:")
         turn.warnings += turn.decision.warnings
     if driver is not None:
         _settle(turn, driver)

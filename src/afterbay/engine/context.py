@@ -139,6 +139,8 @@ class Turn:
             config_hash=self.snapshot.hash,
             traceparent=call.headers.get("traceparent"),
             seed=context.seed,
+            agent=call.headers.get("x-afterbay-agent"),
+            task=call.headers.get("x-afterbay-task"),
         )
         serving.set(call.id)
         tags = call.headers.get("x-afterbay-tags")

@@ -86,6 +86,11 @@ def request_row(record: Record) -> Row:
         _json(record.warnings) if record.warnings else None,
         record.seed,
         _json(record.circumstances) if record.circumstances is not None else None,
+        record.organisation,
+        record.team,
+        record.user,
+        record.agent[:NAME_CHARS] if record.agent else record.agent,
+        record.task[:NAME_CHARS] if record.task else record.task,
     )
 
 
@@ -157,6 +162,11 @@ def record_of(row: Named, attempts: Iterable[Named]) -> Record:
         config_hash=row["config_hash"],
         seed=row["seed"],
         circumstances=_from_json(row["circumstances"], Circumstances, None),
+        organisation=row["organisation"],
+        team=row["team"],
+        user=row["user_name"],
+        agent=row["agent"],
+        task=row["task"],
     )
 
 

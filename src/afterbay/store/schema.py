@@ -65,6 +65,11 @@ requests = sa.Table(
     sa.Column("warnings", sa.Text),
     sa.Column("seed", _Big),
     sa.Column("circumstances", sa.Text),
+    sa.Column("organisation", sa.Text),
+    sa.Column("team", sa.Text),
+    sa.Column("user_name", sa.Text),
+    sa.Column("agent", sa.Text),
+    sa.Column("task", sa.Text),
 )
 """One row a request. Key and route names are copied, not referenced: the log must outlive what it names."""
 

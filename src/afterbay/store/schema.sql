@@ -67,6 +67,11 @@ CREATE TABLE requests (
     warnings TEXT,
     seed INTEGER,
     circumstances TEXT,
+    organisation TEXT,
+    team TEXT,
+    user_name TEXT,
+    agent TEXT,
+    task TEXT,
     PRIMARY KEY (seq),
     UNIQUE (id)
 );
