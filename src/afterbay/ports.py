@@ -9,6 +9,7 @@ import msgspec
 
 from afterbay.core.decision import Record
 from afterbay.core.errors import ProviderError
+from afterbay.policy.allowance import Allowance
 
 
 class Clock(Protocol):
@@ -239,6 +240,67 @@ class RequestLog(Protocol):
 
     def put(self, record: Record) -> None:
         """Takes a record without waiting; a full buffer drops nothing but blocks nobody (see the store's notes)."""
+
+
+class Exceeded(Exception):
+    """An allowance has less left than is wanted.
+
+    `left` can still be had, in the allowance's unit and never below 0. `back_s` is when to come again, in seconds: when
+    enough leaves the minute, or when the next day or month begins. Infinite: more was wanted than there ever is.
+    """
+
+    def __init__(self, allowance: Allowance, left: int, back_s: float) -> None:
+        super().__init__(f"{allowance.account}: {left} {allowance.unit} left for this {allowance.period}")
+        self.allowance, self.left, self.back_s = allowance, left, back_s
+
+
+class LedgerUnavailable(Exception):
+    """Nobody can tell now whether an allowance has enough left: what was leased of it is used up, and the database does
+    not answer. `retry_s`: when it is asked again."""
+
+    def __init__(self, allowance: Allowance, why: str, retry_s: float) -> None:
+        super().__init__(f"{allowance.account}: {why}")
+        self.allowance, self.why, self.retry_s = allowance, why, retry_s
+
+
+class Hold(Protocol):
+    """What one request has set aside. It is settled or released once; `is_open` until then."""
+
+    is_open: bool
+
+
+class Ledger(Protocol):
+    """What accounts may still use. Amounts are integers of at least 0, in the unit of their allowance.
+
+    At the end of a request comes `settle`, then `RequestLog.put`. The log charges the accounts of the record for good,
+    with what `afterbay.policy.charge.charge_of` says; the same amounts have to be settled.
+    """
+
+    def left(self, allowance: Allowance) -> int | None:
+        """About what is left of it, what others have leased included; below 0: more was used than was allowed.
+
+        No I/O. None: nothing is known here yet; it is being asked for.
+        """
+
+    async def reserve(self, wants: Sequence[tuple[Allowance, int]], wait_s: float, at_s: float | None = None) -> Hold:
+        """Sets aside so much of each, all or nothing. Without I/O where what this process leased is enough.
+
+        `at_s` is when the request was received (UTC seconds; None: now): it says which day and month are meant, and
+        has to be the `received_at` of its record.
+
+        Raises:
+            Exceeded: one has less left.
+            LedgerUnavailable: of one of them nobody can tell, or not within `wait_s` seconds.
+        """
+
+    def settle(self, hold: Hold, amounts: Sequence[int]) -> None:
+        """Ends what was set aside: these amounts were used, in the order of `wants`. The rest is free at once.
+
+        More may have been used than was set aside. A hold that is not open any more is left alone.
+        """
+
+    def release(self, hold: Hold) -> None:
+        """Ends what was set aside: nothing was used."""
 
 
 class KeptResponse(msgspec.Struct, frozen=True):

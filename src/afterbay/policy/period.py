@@ -1,0 +1,41 @@
+"""Days and months of the calendar, in UTC: which one a time lies in, and when the next one begins. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Literal, TypeAlias
+
+import msgspec
+
+Calendar: TypeAlias = Literal["day", "month"]
+CALENDARS: tuple[Calendar, ...] = ("day", "month")
+
+
+class Span(msgspec.Struct, frozen=True):
+    """One day or month. Its days are text (`2026-01-31`), in which order is time order; `end_day` is not in it."""
+
+    begin_day: str
+    end_day: str
+    begin_s: float
+    end_s: float
+
+
+def day_of(utc_s: float) -> str:
+    """The day that a time lies in."""
+    return datetime.fromtimestamp(utc_s, UTC).date().isoformat()
+
+
+def begin_of(period: Calendar, day: str) -> str:
+    """The first day of the period that a day lies in."""
+    return day if period == "day" else f"{day[:7]}-01"
+
+
+def span_of(period: Calendar, utc_s: float) -> Span:
+    """The day or month that a time lies in."""
+    begin = datetime.fromtimestamp(utc_s, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    if period == "month":
+        begin = begin.replace(day=1)
+        end = (begin + timedelta(days=32)).replace(day=1)
+    else:
+        end = begin + timedelta(days=1)
+    return Span(begin.date().isoformat(), end.date().isoformat(), begin.timestamp(), end.timestamp())
