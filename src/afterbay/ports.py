@@ -285,6 +285,9 @@ class Ledger(Protocol):
     async def reserve(self, wants: Sequence[tuple[Allowance, int]], wait_s: float, at_s: float | None = None) -> Hold:
         """Sets aside so much of each, all or nothing. Without I/O where what this process leased is enough.
 
+        All allowances of all accounts that the record will be charged to have to be wanted. 0 of one is never refused:
+        that is how it is overdrawn, where its operator lets that happen, or nothing is expected to be used.
+
         `at_s` is when the request was received (UTC seconds; None: now): it says which day and month are meant, and
         has to be the `received_at` of its record.
 

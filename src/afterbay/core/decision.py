@@ -158,7 +158,8 @@ class Record(msgspec.Struct):
     `organisation`, `team` and `user` are the names of whom the key belongs to; `agent` and `task` are what the client
     or the classifier called it. `accounts` are the ledger's accounts that the cost is charged to (`key:ID`,
     `team:ID`, `tag:NAME=VALUE`, ...), `charged_picousd` what they are charged: the cost, or where it is not known the
-    most that it may have been. These two are the ledger's, and not in the log's table.
+    most that it may have been, `charged_by` the holder (one process) whose leases it is taken from; empty: nobody's.
+    These three are the ledger's, and not in the log's table.
     """
 
     id: str
@@ -201,3 +202,4 @@ class Record(msgspec.Struct):
     task: str | None = None
     accounts: tuple[str, ...] = ()
     charged_picousd: int = 0
+    charged_by: str = ""

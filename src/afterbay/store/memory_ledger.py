@@ -97,7 +97,7 @@ class MemoryLedger:
     def _check(self, allowance: Allowance, amount: int, found: Sum, at_s: float) -> None:
         """Raises `Exceeded` if so much is not left."""
         left = allowance.limit - self._used(found)
-        if left >= amount:
+        if left >= amount or not amount:
             return
         if amount > allowance.limit:
             back_s = math.inf

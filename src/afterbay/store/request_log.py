@@ -85,9 +85,12 @@ class SqliteRequestLog:
         sinks: Sequence[Sink] = (),
         limits: LogLimits | None = None,
         now: Callable[[], float] = time.time,
+        holder: str = "",
     ) -> None:
+        """`holder`: the name of this process in the ledger; empty: it leases nothing."""
         self._limits = limits or LogLimits()
         self._retention_s, self._sinks, self._now = retention_s, tuple(sinks), now
+        self._holder = holder
         self._queue: deque[Record] = deque()
         self._pending: list[Record] = []
         self._writer = Writer(database, self._limits.busy_s)
@@ -119,6 +122,7 @@ class SqliteRequestLog:
         if waiting >= self._memory_records or self._closing:
             self._drop(1, "the log is closed" if self._closing else "its writer does not follow")
             return
+        record.charged_by = self._holder
         queue.append(record)
         if not self._wake.is_set():
             self._wake.set()

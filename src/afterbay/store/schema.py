@@ -149,6 +149,44 @@ counters = sa.Table(
 )
 """Small numbers that processes watch: `keys` goes up with every change of a key."""
 
+spending = sa.Table(
+    "spending",
+    metadata,
+    sa.Column("account", sa.Text, primary_key=True),
+    sa.Column("day", sa.Text, primary_key=True),
+    sa.Column("picousd", _Big, nullable=False),
+    sa.Column("requests", _Big, nullable=False),
+    sa.Column("tokens", _Big, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What was charged to each account of the ledger on each day (UTC): written with the rows of its requests."""
+
+leases = sa.Table(
+    "leases",
+    metadata,
+    sa.Column("account", sa.Text, primary_key=True),
+    sa.Column("unit", sa.Text, primary_key=True),
+    sa.Column("period", sa.Text, primary_key=True),
+    sa.Column("begin_day", sa.Text, primary_key=True),
+    sa.Column("holder", sa.Text, primary_key=True),
+    sa.Column("amount", _Big, nullable=False),
+    sa.Column("wanted", _Big, nullable=False),
+    sa.Column("called", _Big, nullable=False),
+    sa.Column("answered", _Big, nullable=False),
+    sa.Column("until_s", sa.REAL),
+    sqlite_with_rowid=False,
+)
+"""What a holder (one process) may use of an allowance without asking: see `policy.lease`. `begin_day` is empty for a
+minute. A holder that lacks `wanted` calls the others with a number, `called`; they note it in `answered` when they have
+returned what they can. `until_s` (UTC seconds): the holder is gone, and its minute counts until then."""
+
+sa.Index(
+    "leases_wanted",
+    leases.c.wanted,
+    sqlite_where=leases.c.wanted > 0,
+    postgresql_where=leases.c.wanted > 0,
+)
+
 configurations = sa.Table(
     "configurations",
     metadata,

@@ -29,6 +29,22 @@ CREATE TABLE keys (
 
 CREATE UNIQUE INDEX keys_live_name ON keys (name) WHERE revoked_at IS NULL;
 
+CREATE TABLE leases (
+    account TEXT NOT NULL,
+    unit TEXT NOT NULL,
+    period TEXT NOT NULL,
+    begin_day TEXT NOT NULL,
+    holder TEXT NOT NULL,
+    amount INTEGER NOT NULL,
+    wanted INTEGER NOT NULL,
+    called INTEGER NOT NULL,
+    answered INTEGER NOT NULL,
+    until_s REAL,
+    PRIMARY KEY (account, unit, period, begin_day, holder)
+) WITHOUT ROWID;
+
+CREATE INDEX leases_wanted ON leases (wanted) WHERE wanted > 0;
+
 CREATE TABLE requests (
     seq INTEGER NOT NULL,
     id TEXT NOT NULL,
@@ -97,6 +113,15 @@ CREATE TABLE secrets (
     value BLOB NOT NULL,
     PRIMARY KEY (name)
 );
+
+CREATE TABLE spending (
+    account TEXT NOT NULL,
+    day TEXT NOT NULL,
+    picousd INTEGER NOT NULL,
+    requests INTEGER NOT NULL,
+    tokens INTEGER NOT NULL,
+    PRIMARY KEY (account, day)
+) WITHOUT ROWID;
 
 CREATE TABLE attempts (
     request_id TEXT NOT NULL,

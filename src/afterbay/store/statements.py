@@ -75,4 +75,50 @@ OLDEST_RESPONSES = "SELECT id, LENGTH(input) + LENGTH(answer) FROM responses WHE
 OLDEST_RESPONSES_OF_KEY = (
     "SELECT id, LENGTH(input) + LENGTH(answer) FROM responses WHERE key_id IS ? AND id != ? ORDER BY created_at LIMIT ?"
 )
+THOSE_THERE = "SELECT id FROM requests WHERE id IN ({})"
+"""Takes as many placeholders as there are ids."""
+CHARGE = "INSERT INTO spending (account, day, picousd, requests, tokens) VALUES "
+ADD_TO_SPENDING = (
+    " ON CONFLICT (account, day) DO UPDATE SET picousd = picousd + excluded.picousd,"
+    " requests = requests + excluded.requests, tokens = tokens + excluded.tokens"
+)
+"""Follows the rows of `CHARGE`."""
+LOWER_LEASES = (
+    "WITH used (account, unit, period, begin_day, holder, amount) AS (VALUES {})"
+    " UPDATE leases SET amount = amount - (SELECT used.amount FROM used WHERE used.account = leases.account"
+    " AND used.unit = leases.unit AND used.period = leases.period AND used.begin_day = leases.begin_day"
+    " AND used.holder = leases.holder)"
+    " WHERE (account, unit, period, begin_day, holder) IN"
+    " (SELECT account, unit, period, begin_day, holder FROM used)"
+)
+"""Takes groups of placeholders, a row each; no two of the same lease."""
+SPENT = "SELECT COALESCE(SUM({}), 0) FROM spending WHERE account = ? AND day BETWEEN ? AND ?"
+"""Takes the column of the unit."""
+SPENDING = "SELECT account, day, picousd, requests, tokens FROM spending ORDER BY account, day"
+SELECT_LEASES = (
+    "SELECT holder, amount, wanted, called, answered, until_s FROM leases"
+    " WHERE account = ? AND unit = ? AND period = ? AND begin_day = ? AND (until_s IS NULL OR until_s > ?)"
+)
+WRITE_LEASE = (
+    "INSERT INTO leases (account, unit, period, begin_day, holder, amount, wanted, called, answered)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (account, unit, period, begin_day, holder) DO UPDATE SET"
+    " amount = excluded.amount, wanted = excluded.wanted, called = excluded.called, answered = excluded.answered,"
+    " until_s = NULL"
+)
+SELECT_CALLS = (
+    "SELECT theirs.account, theirs.unit, theirs.period, theirs.begin_day, SUM(theirs.wanted)"
+    " FROM leases AS theirs INDEXED BY leases_wanted JOIN leases AS mine ON mine.account = theirs.account AND mine.unit = theirs.unit"
+    " AND mine.period = theirs.period AND mine.begin_day = theirs.begin_day AND mine.holder = ?1"
+    " WHERE theirs.wanted > 0 AND theirs.holder != ?1 AND theirs.called > mine.answered AND mine.amount > 0"
+    " GROUP BY theirs.account, theirs.unit, theirs.period, theirs.begin_day"
+)
+SELECT_HOLDERS = "SELECT DISTINCT holder FROM leases WHERE until_s IS NULL ORDER BY holder"
+LEAVE_MINUTES = "UPDATE leases SET until_s = ?, wanted = 0 WHERE holder = ? AND period = 'minute' AND until_s IS NULL"
+LEAVE_RETURNED = "DELETE FROM leases WHERE holder = ? AND amount <= 0"
+RETIRE_HOLDER = "DELETE FROM leases WHERE holder = ? AND period != 'minute'"
+DELETE_OLD_LEASES = (
+    "DELETE FROM leases WHERE (period = 'day' AND begin_day < ?) OR (period = 'month' AND begin_day < ?)"
+    " OR until_s <= ?"
+)
+DELETE_OLD_SPENDING = "DELETE FROM spending WHERE day < ?"
 DATA_VERSION = "PRAGMA data_version"

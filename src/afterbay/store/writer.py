@@ -15,6 +15,7 @@ from typing import Final
 
 from afterbay.core.decision import Record
 from afterbay.store import statements
+from afterbay.store.charges import charge
 from afterbay.store.database import Database, transaction
 from afterbay.store.rows import Row, attempt_rows, request_row, rfc3339, storable
 
@@ -43,7 +44,9 @@ class Writer:
         self._connection: sqlite3.Connection | None = None
 
     def insert(self, records: Sequence[Record], slice_records: int, pause: Callable[[], None]) -> int:
-        """Writes records with their attempts, all in one transaction. How many could not be stored whatever we do.
+        """Writes records with their attempts and charges their accounts, all in one transaction.
+
+        Returns how many could not be stored whatever we do.
 
         `pause` is called between slices of the work that needs the interpreter lock.
 
@@ -58,7 +61,7 @@ class Writer:
                     requests.append(request_row(record))
                     attempts += attempt_rows(record)
                 pause()
-            self._write(requests, attempts)
+            self._write(records, requests, attempts)
         except _BAD_ROW:
             return sum(not self._insert_alone(record) for record in records)
         return 0
@@ -85,9 +88,10 @@ class Writer:
             self._connection = self._database.connect(self._busy_s)
         return self._connection
 
-    def _write(self, requests: Sequence[Row], attempts: Sequence[Row]) -> None:
+    def _write(self, records: Sequence[Record], requests: Sequence[Row], attempts: Sequence[Row]) -> None:
         connection = self._connected()
         with transaction(connection):
+            charge(connection, records)  # before the rows are there: those that are were charged
             _insert_rows(connection, statements.INSERT_REQUESTS, requests)
             _insert_rows(connection, statements.INSERT_ATTEMPTS, attempts)
 
@@ -96,9 +100,9 @@ class Writer:
         try:
             requests, attempts = [request_row(record)], attempt_rows(record)
             try:
-                self._write(requests, attempts)
+                self._write([record], requests, attempts)
             except _BAD_ROW:
-                self._write([storable(row) for row in requests], [storable(row) for row in attempts])
+                self._write([record], [storable(row) for row in requests], [storable(row) for row in attempts])
         except _BAD_ROW as bad:
             _log.error("request %s cannot be stored: %s", record.id, bad)
             return False

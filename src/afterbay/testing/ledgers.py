@@ -86,6 +86,14 @@ class LedgerContract:
             _expect(opened.ledger.left(day) == -30, "what is left goes below 0")
             await _expect_exceeded(opened, (day, 1), left=0)
 
+    async def test_nothing_of_an_allowance_is_never_refused(self) -> None:
+        day = an_allowance(100)
+        async with self.opened_ledger() as opened:
+            opened.ledger.settle(await _take(opened, (day, 0)), [130])
+            opened.ledger.settle(await _take(opened, (day, 0), (an_allowance(5, account="key:2"), 5)), [10, 5])
+            await _expect_exceeded(opened, (day, 1), left=0)
+            _expect(opened.ledger.left(day) == -40, "what was used of it counts")
+
     async def test_what_is_released_was_not_used(self) -> None:
         day = an_allowance(100)
         async with self.opened_ledger() as opened:

@@ -1,0 +1,94 @@
+"""Requests are charged to accounts: table `spending`, and the leases that they were set aside from.
+
+It happens in the transaction that writes the request, and only for requests that are not there yet: so a request that
+is written again, after trouble or out of a journal, is charged once, and none is charged without being written.
+
+Sums go into few statements, as in `writer.py` and for its reason.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Final, TypeAlias
+
+from afterbay.core.decision import Record
+from afterbay.policy.charge import charge_of
+from afterbay.policy.period import CALENDARS, begin_of, day_of
+from afterbay.store import statements
+from afterbay.store.rows import Row, storable
+
+UNITS: Final = ("picousd", "requests", "tokens")
+"""The columns of `spending`, each a unit of `policy.allowance`."""
+STEP_ROWS: Final = 256
+STEP_LEASES: Final = 32
+"""SQLite compares each lease with each row of the statement: it is a square, and small ones are cheaper."""
+
+_Sums: TypeAlias = dict[tuple[str, ...], list[int]]
+
+
+def charge(connection: sqlite3.Connection, records: Sequence[Record]) -> None:
+    """Charges those of the records that are not in the log yet. Call it before they are, in the same transaction.
+
+    Raises:
+        ValueError, OverflowError: a time of day is none.
+    """
+    spent: _Sums = {}
+    used: _Sums = {}
+    for record in _not_there(connection, [record for record in records if record.accounts]):
+        _add(record, spent, used)
+    for part in _parts([(*key, *sums) for key, sums in spent.items()]):
+        groups = ", ".join(["(?, ?, ?, ?, ?)"] * len(part))
+        statement = statements.CHARGE + groups + statements.ADD_TO_SPENDING
+        connection.execute(statement, tuple(chain.from_iterable(part)))
+    for part in _parts([(*key, *sums) for key, sums in used.items()], STEP_LEASES):
+        groups = ", ".join(["(?, ?, ?, ?, ?, ?)"] * len(part))
+        connection.execute(statements.LOWER_LEASES.format(groups), tuple(chain.from_iterable(part)))
+
+
+def account_text(account: str) -> str:
+    """An account as the tables can hold it: what a client sends as a tag may have characters that they can't."""
+    return account if account.isascii() else account.encode("utf-8", "replace").decode()
+
+
+def _add(record: Record, spent: _Sums, used: _Sums) -> None:
+    """Adds one request to the sums of its accounts, and to those of the leases that it was taken from."""
+    charged, day = charge_of(record), day_of(record.received_at)
+    amounts = [charged.of("picousd"), charged.of("requests"), charged.of("tokens")]
+    for account in dict.fromkeys(map(account_text, record.accounts)):
+        _plus(spent, (account, day), amounts)
+        if not record.charged_by:
+            continue
+        for unit, amount in zip(UNITS, amounts, strict=True):
+            for period in CALENDARS:
+                if amount:
+                    _plus(used, (account, unit, period, begin_of(period, day), record.charged_by), [amount])
+
+
+def _plus(sums: _Sums, key: tuple[str, ...], amounts: Sequence[int]) -> None:
+    found = sums.get(key)
+    if found is None:
+        sums[key] = list(amounts)
+    else:
+        for place, amount in enumerate(amounts):
+            found[place] += amount
+
+
+def _not_there(connection: sqlite3.Connection, records: Sequence[Record]) -> Iterable[Record]:
+    """Those that are not in the log yet, each once."""
+    by_id = {str(storable((record.id,))[0]): record for record in reversed(records)}  # of twins the first is written
+    for part in _parts(list(by_id)):
+        there = connection.execute(statements.THOSE_THERE.format(", ".join("?" * len(part))), tuple(part))
+        for row in there.fetchall():
+            del by_id[row[0]]
+    return by_id.values()
+
+
+def _parts(rows: Sequence[Row] | Sequence[str], step_rows: int = STEP_ROWS) -> Iterator[Sequence[Row] | Sequence[str]]:
+    """Parts whose lengths are powers of two, so that the same few statements stay prepared."""
+    done, left = 0, len(rows)
+    while left:
+        size = min(step_rows, 1 << (left.bit_length() - 1))
+        yield rows[done : done + size]
+        done, left = done + size, left - size
