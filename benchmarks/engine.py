@@ -23,9 +23,12 @@ import uvloop
 
 from afterbay.app.world import LoopClock
 from afterbay.engine.pipeline import serve_chat
+from afterbay.policy.allowance import Rule
 from afterbay.policy.hedge import Hedging
 from afterbay.policy.plan import Route
+from afterbay.ports import Key
 from afterbay.store.memory import MemoryRequestLog
+from afterbay.store.memory_ledger import MemoryLedger
 from afterbay.testing.answers import answered, ask, streamed
 from afterbay.testing.fakes import MemoryReply, Script, ScriptedUpstream
 from afterbay.testing.memory_gateway import MemoryGateway, alias, snapshot, target
@@ -37,7 +40,15 @@ ROUTES = {
     "plain": Route("defaults", resume="off"),
     "resume: safe": Route("defaults", resume="safe"),
     "resume: safe, hedge: p95": Route("defaults", resume="safe", hedge=Hedging(percentile=0.95)),
+    "resume: safe, budgets": Route("defaults", resume="safe"),
 }
+BUDGETS = (
+    Rule("a", "key", "picousd", "month", 1 << 60),
+    Rule("b", "team", "picousd", "day", 1 << 60),
+    Rule("c", "key", "requests", "minute", 1 << 40),
+    Rule("d", "key", "tokens", "minute", 1 << 40),
+)
+KEY = Key("k", "k", accounts=("team:t", "key:k"))
 
 
 class Endless(ScriptedUpstream):
@@ -60,9 +71,10 @@ class Forgetful(MemoryRequestLog):
         """Lets it go."""
 
 
-def gateway(spoken: str, script: Script, route: Route) -> MemoryGateway:
-    """Two deployments that give this answer."""
-    plan = snapshot(alias("m", target("a/up", spoken), target("b/up", spoken)), defaults=route)
+def gateway(spoken: str, script: Script, name: str) -> MemoryGateway:
+    """Two deployments that give this answer, asked by the route of this name."""
+    plan = snapshot(alias("m", target("a/up", spoken), target("b/up", spoken)), defaults=ROUTES[name])
+    plan = msgspec.structs.replace(plan, budgets=BUDGETS if "budgets" in name else ())
     one = MemoryGateway(plan, a=Endless(script), b=Endless(script))
     one.watch = lambda upstream, _: upstream  # type: ignore[assignment]  # no grammar is checked here
     one.context.log = Forgetful()
@@ -115,10 +127,11 @@ async def _alone(script: Script) -> Cost:
 
 async def _served(one: MemoryGateway, client: str, stream: bool) -> Cost:
     one.context.clock = LoopClock(asyncio.get_running_loop())  # as `serve` has it
+    one.context.ledger = MemoryLedger(one.context.clock)
     body = ask("m", stream=stream) if client == "openai.chat" else ask("m", stream=stream, max_tokens=64)
 
     async def asks(reply: Clocked) -> None:
-        await serve_chat(one.context, one.call(body, client), reply)
+        await serve_chat(one.context, one.call(body, client, key=KEY), reply)
 
     return await _timed(asks)
 
@@ -139,10 +152,8 @@ def measure() -> list[dict[str, Any]]:
             if stream:  # as from a socket: the whole short answer in two reads
                 script = msgspec.structs.replace(script, steps=(script.steps[0], b"".join(script.steps[1:])))  # type: ignore[arg-type]
             alone = _least(uvloop.run(_alone(script)) for _ in range(ROUNDS))
-            for name, route in ROUTES.items():
-                cost = _least(
-                    uvloop.run(_served(gateway(spoken, script, route), client, stream)) for _ in range(ROUNDS)
-                )
+            for name in ROUTES:
+                cost = _least(uvloop.run(_served(gateway(spoken, script, name), client, stream)) for _ in range(ROUNDS))
                 rows.append(
                     {
                         "client": client,

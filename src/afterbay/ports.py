@@ -360,12 +360,18 @@ class Guard(Protocol):
 
 
 class Key(msgspec.Struct, frozen=True):
-    """A virtual key as the data plane sees it. `models` empty: every model. `admin`: it may use the admin API too."""
+    """A virtual key as the data plane sees it. `models` empty: every model. `admin`: it may use the admin API too.
+
+    `accounts`: whom its requests are charged to, itself among them; `allowances`: what they may use beside what the
+    configuration says.
+    """
 
     id: str
     name: str
     models: frozenset[str] = frozenset()
     admin: bool = False
+    accounts: tuple[str, ...] = ()
+    allowances: tuple[Allowance, ...] = ()
 
 
 class Keys(Protocol):

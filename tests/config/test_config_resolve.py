@@ -20,6 +20,7 @@ from afterbay.config.snapshot import Snapshot
 from afterbay.config.targets import ENGINE_CANNOT, LACKING
 from afterbay.config.watch import load_snapshot
 from afterbay.core.usage import Price
+from afterbay.policy.allowance import Rule
 from afterbay.policy.plan import Compliance, Limits, Rules
 
 Build = Callable[..., Snapshot]
@@ -67,8 +68,30 @@ def test_what_this_release_does_not_honour_is_said_once_each(example: str, snaps
         "providers.groq.limits.rpm",
         "providers.groq.limits.tpm",
         *(f"routes.auto.{key}" for key in NOT_BUILT if key not in unset),
-        "policies.budgets",
     ]
+
+
+def test_a_budget_is_a_rule_for_each_of_its_units(snapshot_of: Build) -> None:
+    made = snapshot_of("policies: {budgets: {a: {usd: 0.1, tokens: 500, per: day, scope: 'tag:project'}}}")
+    assert made.budgets == (
+        Rule("policies.budgets.a", "tag:project", "picousd", "day", 100_000_000_000),
+        Rule("policies.budgets.a", "tag:project", "tokens", "day", 500),
+    )
+
+
+@pytest.mark.parametrize(
+    ("budget", "told"),
+    [
+        ("{per: day}", "it limits nothing"),
+        ("{usd: 1, scope: teams}", "Did you mean `team`"),
+        ("{usd: 1, scope: 'tag:'}", "there is no scope `tag:`"),
+        ("{requests: 0}", "requests"),
+        ("{usd: -1}", "usd"),
+    ],
+)
+def test_a_budget_that_cannot_be_meant_is_refused(snapshot_of: Build, budget: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        snapshot_of(f"policies: {{budgets: {{a: {budget}}}}}")
 
 
 def test_who_takes_a_prefill_is_known_and_the_configuration_knows_better(snapshot_of: Build) -> None:

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from afterbay.app.ledger import holder_name, retire_dead
 from afterbay.app.local_models import LocalModels, Progress, Wanted
 from afterbay.app.snapshots import direct_target, price_later
 from afterbay.app.world import LoopClock, SystemEntropy
@@ -33,6 +34,8 @@ from afterbay.providers.upstream import HttpUpstream
 from afterbay.store.configurations import keep_configuration
 from afterbay.store.database import open_database
 from afterbay.store.keys import SqliteKeys
+from afterbay.store.leases import SqliteLeases
+from afterbay.store.ledger import LeasedLedger
 from afterbay.store.lookup import one_request
 from afterbay.store.request_log import SqliteRequestLog
 from afterbay.store.responses import SqliteResponses
@@ -87,14 +90,20 @@ class RunningGateway:
         tracer = open_tracer(snapshot.telemetry)
         sinks = [self.metrics.observe_all] + ([tracer.observe_all] if tracer is not None else [])
         self._tracer = tracer
-        self.log = SqliteRequestLog(self._database, retention_s=float(snapshot.state.retention), sinks=sinks)
+        self._holder = holder_name()
+        self.log = SqliteRequestLog(
+            self._database, retention_s=float(snapshot.state.retention), sinks=sinks, holder=self._holder
+        )
         self._responses = SqliteResponses(self._database, retention_s=float(snapshot.state.retention))
         self.metrics.watch_log(lambda: self.log.depth, lambda: self.log.spilled, lambda: self.log.dropped)
         self.local = LocalModels(said, progress)
         clock = LoopClock(asyncio.get_running_loop())
         seed = secrets.randbits(63) if seed is None else seed
         self.health = Health(snapshot.health, seed)
-        self.context = Context(self._fleet(snapshot), clock, SystemEntropy(), self.log, self._responses, seed)
+        self.ledger = LeasedLedger(SqliteLeases(self._database, self._holder), clock)
+        self.context = Context(
+            self._fleet(snapshot), clock, SystemEntropy(), self.log, self._responses, seed, self.ledger
+        )
         self.metrics.open_streams.set_function(lambda: self.context.open_streams)
         retries, hedges, alerts = self.context.retries, self.context.hedges, self.context.alerts
         self.metrics.watch_attempts(
@@ -115,6 +124,8 @@ class RunningGateway:
     def start(self, *, local_models: bool = True) -> None:
         """Starts the log's thread, the look-out for changed keys, the probes, and the local models."""
         self.log.start()
+        retire_dead(self._database, self._holder, self.context.clock.utc())
+        self.ledger.start()
         self._keep_configuration(self.snapshot)
         self._own(self._watch_keys(), "watch keys")
         self._own(self._watch_pressure(), "watch memory and lateness")
@@ -183,6 +194,7 @@ class RunningGateway:
             await fleet.close()
         await self.local.close()
         await asyncio.to_thread(self.log.close)
+        await self.ledger.close()
         if self._tracer is not None:
             await asyncio.to_thread(self._tracer.close)
         await asyncio.to_thread(self._responses.close)

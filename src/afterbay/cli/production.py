@@ -24,7 +24,6 @@ from afterbay.store.database import Database
 from afterbay.store.keys import SqliteKeys
 
 Status: TypeAlias = Literal["ok", "warn", "fail"]
-_MONEY = ("budgets",)
 _NOT_HONOURED = " is not honoured by this release."
 
 
@@ -49,6 +48,7 @@ def checklist(loaded: Loaded) -> list[Finding]:
         _prices,
         _timeouts,
         _compliance,
+        _money,
         _ignored,
         _telemetry,
         _unknown_names,
@@ -252,18 +252,23 @@ def _compliance(snapshot: Snapshot) -> Iterator[Finding]:
         yield Finding("ok", "compliance", "no route requires anything")
 
 
-def _ignored(snapshot: Snapshot) -> Iterator[Finding]:
-    """Settings that load and do nothing yet. One that should bound money is worse than none: somebody relies on it."""
-    paths = [text.removesuffix(_NOT_HONOURED) for text in snapshot.warnings if text.endswith(_NOT_HONOURED)]
-    money = [path for path in paths if path.endswith(_MONEY)]
-    if money:
-        remedy = "Remove it, and set a limit at the provider."
-        yield Finding("fail", "limits of money", f"{', '.join(money)}: not honoured by this release", remedy)
-    others = [path for path in paths if path not in money]
-    if others:
-        yield Finding("warn", "settings in force", f"not honoured by this release: {_some(others)}", "Do without them.")
+def _money(snapshot: Snapshot) -> Iterator[Finding]:
+    """A budget counts what a key, a team or a tag spends; without one only the providers' own limits hold."""
+    budgets = [f"{rule.name} (each {rule.scope})" for rule in snapshot.budgets if rule.unit == "picousd"]
+    if budgets:
+        yield Finding("ok", "limits of money", _some(budgets))
     else:
-        yield Finding("ok", "settings in force", "all but those above" if money else "all")
+        remedy = "Set one: `policies: {budgets: {default: {usd: 100, per: month, scope: key}}}`."
+        yield Finding("warn", "limits of money", "no budget: nothing here bounds what is spent in a month", remedy)
+
+
+def _ignored(snapshot: Snapshot) -> Iterator[Finding]:
+    """Settings that load and do nothing yet."""
+    paths = [text.removesuffix(_NOT_HONOURED) for text in snapshot.warnings if text.endswith(_NOT_HONOURED)]
+    if paths:
+        yield Finding("warn", "settings in force", f"not honoured by this release: {_some(paths)}", "Do without them.")
+    else:
+        yield Finding("ok", "settings in force", "all")
 
 
 def _telemetry(snapshot: Snapshot) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
+from afterbay.config.budgets import budget_rules
 from afterbay.config.catalog import catalog, undated
 from afterbay.config.load import Document
 from afterbay.config.prices import Prices, Query, prices_of
@@ -21,6 +22,7 @@ from afterbay.config.snapshot import Provider, Snapshot
 from afterbay.config.targets import Place, alias_of, by_priority, floating, places, price_query
 from afterbay.config.upstreams import Upstream, resolve_upstreams
 from afterbay.core.secret import Secret
+from afterbay.policy.allowance import Rule
 from afterbay.policy.plan import Alias, HealthRules, Route
 
 AUTO = "auto"
@@ -60,13 +62,17 @@ def resolve(
     }
     defaults = resolve_route(document, DEFAULTS, RouteConfig(), (), names.alias, problems, is_defaults=True)
     _check_unknown_model(document, aliases, routes, problems)
+    budgets = budget_rules(document, problems)
     if problems:
         raise ConfigError(problems)
     warnings += _not_honoured(document.config) + _unanswered(aliases)
     if document.file:  # what a bare key brings was chosen here
         warnings += floating(found)
     providers = {name: one.served for name, one in upstreams.items() if one.served is not None}
-    return _snapshot(document, providers, aliases, routes, defaults, by_name, warnings)
+    snapshot = _snapshot(document, providers, aliases, routes, defaults, by_name, budgets)
+    return msgspec.structs.replace(
+        snapshot, hash=fingerprint(snapshot), warnings=tuple(dict.fromkeys(warnings)), source=document.file or None
+    )
 
 
 class _Names:
@@ -180,8 +186,6 @@ def _not_honoured(config: Config) -> list[str]:
     places_: list[tuple[str, RouteConfig]] = [("defaults", config.defaults)]
     places_ += [(child("routes", name), route) for name, route in config.routes.items()]
     paths = [f"{path}.{key}" for path, route in places_ for key in NOT_BUILT if getattr(route, key) is not None]
-    if config.policies.budgets:
-        paths.append("policies.budgets")
     return [f"{path} is not honoured by this release." for path in paths]
 
 
@@ -202,9 +206,9 @@ def _snapshot(
     routes: Mapping[str, Route],
     defaults: Route,
     by_name: Mapping[str, str],
-    warnings: list[str],
+    budgets: tuple[Rule, ...],
 ) -> Snapshot:
-    snapshot = Snapshot(
+    return Snapshot(
         hash="",
         providers=providers,
         aliases=aliases,
@@ -216,11 +220,9 @@ def _snapshot(
         state=document.config.state,
         telemetry=document.config.telemetry,
         compliance=compliance_sets(document),
+        budgets=budgets,
         health=_health(document.config.policies.health),
         region=region_of(document.config),
-    )
-    return msgspec.structs.replace(
-        snapshot, hash=fingerprint(snapshot), warnings=tuple(dict.fromkeys(warnings)), source=document.file or None
     )
 
 

@@ -358,14 +358,23 @@ class HealthConfig(Section, frozen=True):
 
 
 class BudgetConfig(Section, frozen=True):
-    """How much may be spent."""
+    """How much each account of a scope may use: money, requests, tokens, or several of them."""
 
-    usd: Annotated[Dollars, Doc(description="The amount.")]
-    per: Annotated[Literal["day", "month"], Doc(description="The period.")] = "month"
-    scope: Annotated[str, Doc(description="organisation, team, user, key or tag:NAME.")] = "key"
-    on_exceeded: Annotated[Literal["refuse", "downgrade", "cache", "defer"], Doc(description="What happens then.")] = (
-        "refuse"
-    )
+    usd: Annotated[Dollars | None, Doc(description="US dollars.")] = None
+    requests: Annotated[Count | None, Doc(description="Requests.")] = None
+    tokens: Annotated[Count | None, Doc(description="Tokens, of input and output together.")] = None
+    per: Annotated[
+        Literal["minute", "day", "month"],
+        Doc(description="The period: any 60 seconds, or a day or month of the calendar in UTC."),
+    ] = "month"
+    scope: Annotated[
+        str,
+        Doc(description="Each organisation, team, user, key, model or route, or tag:NAME: each value of that tag."),
+    ] = "key"
+    on_exceeded: Annotated[
+        Literal["refuse", "downgrade", "cache", "defer"],
+        Doc(description="What happens to a request when the money is used up: see docs/budgets.md."),
+    ] = "refuse"
 
 
 class PoliciesConfig(Section, frozen=True):

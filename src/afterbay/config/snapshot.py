@@ -10,6 +10,7 @@ import msgspec
 from afterbay.config.addresses import azure_path, check_straight, is_claude, vertex_path
 from afterbay.config.schema import LimitsConfig, Protocol, StateConfig, TelemetryConfig
 from afterbay.core.secret import Secret
+from afterbay.policy.allowance import Rule
 from afterbay.policy.plan import Alias, Compliance, HealthRules, Route
 
 _MAKERS: Mapping[str, str] = MappingProxyType(
@@ -91,7 +92,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     """One configuration, whole. A reload makes a new one; requests in flight keep theirs.
 
     `by_upstream_name` maps the upstream names of deployments, with and without their date, to aliases. `compliance` has
-    the named sets, for keys that ask for one; those of routes are in the routes. `region`: where the gateway itself is.
+    the named sets, for keys that ask for one; those of routes are in the routes. `budgets`: what each account may
+    use. `region`: where the gateway itself is.
     """
 
     hash: str
@@ -105,6 +107,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     state: StateConfig
     telemetry: TelemetryConfig
     compliance: Mapping[str, Compliance] = {}
+    budgets: tuple[Rule, ...] = ()
     health: HealthRules = HealthRules()
     warnings: tuple[str, ...] = ()
     source: str | None = None

@@ -59,14 +59,17 @@ class Price(msgspec.Struct, frozen=True):
     cache_write: int
     tiers: tuple[tuple[int, Price], ...] = ()
 
+    def tier(self, input_tokens: int) -> Price:
+        """The price of an answer whose whole input is so long."""
+        price = self
+        for above, tier in self.tiers:
+            if input_tokens > above:
+                price = tier
+        return price
+
     def cost_picousd(self, usage: Usage) -> int:
         """Cost of one answer in picodollars; reasoning is billed as output."""
-        price = self
-        if self.tiers:
-            read = usage.total_input
-            for above, tier in self.tiers:
-                if read > above:
-                    price = tier
+        price = self.tier(usage.total_input) if self.tiers else self
         return (
             usage.input_tokens * price.input
             + usage.cached_input_tokens * price.cached_input

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from afterbay.core.usage import Usage
+from afterbay.engine.budget import settle
 from afterbay.engine.circumstances import circumstances_of
 from afterbay.engine.context import Turn
 from afterbay.engine.hedging import assumed_usage
@@ -27,6 +28,7 @@ def close(turn: Turn, driver: Driver | None) -> None:
         turn.warnings += turn.decision.warnings
     if driver is not None:
         _settle(turn, driver)
+    settle(turn)
     record.warnings = list(dict.fromkeys(turn.warnings))
     went_well = record.outcome == "ok" and len(record.attempts) < 2
     if not went_well or turn.sights:

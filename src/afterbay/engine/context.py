@@ -24,7 +24,8 @@ from afterbay.policy.plan import Route
 from afterbay.policy.pressure import Pressure
 from afterbay.policy.quantity import estimate_text
 from afterbay.policy.retry import RetryBudget
-from afterbay.ports import Clock, Entropy, Guard, Key, RequestLog, Responses
+from afterbay.policy.spending import Need
+from afterbay.ports import Clock, Entropy, Guard, Key, Ledger, RequestLog, Responses
 from afterbay.wire.decoding import not_json
 from afterbay.wire.dialect import Dialect, Head
 from afterbay.wire.features import features
@@ -32,6 +33,7 @@ from afterbay.wire.proofs import Makers
 from afterbay.wire.registry import EMBED_DIALECTS, EMBEDS_AS
 
 if TYPE_CHECKING:
+    from afterbay.engine.held import Held
     from afterbay.engine.purse import Purse
 
 
@@ -43,13 +45,21 @@ class Context:
     """The engine's surroundings. `fleet` is swapped whole by a reload; a request keeps the one it began with."""
 
     def __init__(
-        self, fleet: Fleet, clock: Clock, entropy: Entropy, log: RequestLog, responses: Responses, seed: int
+        self,
+        fleet: Fleet,
+        clock: Clock,
+        entropy: Entropy,
+        log: RequestLog,
+        responses: Responses,
+        seed: int,
+        ledger: Ledger,
     ) -> None:
         self.fleet = fleet
         self.clock = clock
         self.entropy = entropy
         self.log = log
         self.responses = responses
+        self.ledger = ledger
         self.seed = seed
         self.makers = Makers()
         """Whose proofs were relayed of late."""
@@ -109,6 +119,10 @@ class Turn:
         """What is given up first where there is not room for all."""
         self.lasts_s = 0.0
         """So long its client may be away from its stream; 0: it may not."""
+        self.need: Need | None = None
+        """What it asks of a model, as far as it costs; None: nobody asked yet."""
+        self.held: Held | None = None
+        """What is set aside of its allowances; None: none holds for it."""
         self.purse: Purse | None = None
         """What its attempts may cost; None: no limit of money is set."""
         self.drops = False

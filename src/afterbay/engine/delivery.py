@@ -15,6 +15,7 @@ from afterbay.core.decision import Target
 from afterbay.core.errors import GatewayError
 from afterbay.core.usage import microusd
 from afterbay.engine.context import Turn
+from afterbay.engine.held import limit_headers
 from afterbay.engine.resume import Resumption
 from afterbay.ports import Reply
 from afterbay.wire.dialect import Renderer, Trail
@@ -163,6 +164,8 @@ def base_headers(turn: Turn) -> dict[str, str]:
     warnings = [*turn.warnings, *(decision.warnings if decision is not None else ())]
     if warnings:
         headers["x-afterbay-warnings"] = header_text("; ".join(dict.fromkeys(warnings)))
+    if turn.held is not None:
+        headers |= limit_headers(turn.held, turn.context.ledger)
     return headers
 
 

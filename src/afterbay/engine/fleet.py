@@ -10,6 +10,7 @@ from afterbay.config.snapshot import Provider, Snapshot
 from afterbay.core.decision import Target
 from afterbay.engine.gate import Gate
 from afterbay.engine.health import Health, TargetState
+from afterbay.policy.allowance import Allowance, allowances_of
 from afterbay.policy.balance import Here
 from afterbay.policy.plan import Alias
 from afterbay.policy.route import World
@@ -21,6 +22,7 @@ MakeTarget = Callable[[Snapshot, str, str], Target | None]
 """(snapshot, provider, model) -> a target for a model that is not in the config; None: no such provider."""
 
 _DIRECT_TARGETS = 1024
+_ACCOUNTS = 4096
 _COOLING = 4096
 """So many targets are remembered as cooling: clients name direct ones, and could fill the memory with them."""
 
@@ -50,10 +52,20 @@ class Fleet:
         self._make_target = make_target
         self._cooling_until: dict[str, float] = {}
         self._direct: dict[tuple[str, str], Target | None] = {}
+        self._allowances: dict[tuple[str, ...], list[Allowance]] = {}
         self._may_refuse: dict[tuple[str, str], bool] = {}
         self._refusing_prefill: dict[str, None] = {}
         self._in_flight = 0
         self._retired: asyncio.Event | None = None
+
+    def allowances(self, accounts: tuple[str, ...]) -> list[Allowance]:
+        """What the configuration allows a request that may be charged to these accounts. Not to be changed."""
+        found = self._allowances.get(accounts)
+        if found is None:
+            if len(self._allowances) >= _ACCOUNTS:  # tags are the client's, and could fill the memory
+                self._allowances.clear()
+            found = self._allowances[accounts] = allowances_of(self.snapshot.budgets, accounts)
+        return found
 
     def upstream(self, target: Target) -> Upstream:
         """The connections to a target's provider, made at the first use."""

@@ -26,6 +26,7 @@ from afterbay.core.errors import (
     kind_of_status,
 )
 from afterbay.core.words import closest
+from afterbay.engine.budget import set_aside_raw
 from afterbay.engine.close import close
 from afterbay.engine.context import Call, Context, Turn
 from afterbay.engine.credential import place_of
@@ -157,6 +158,7 @@ async def serve_passthrough(context: Context, call: Call, raw: Raw, body: Reques
     passing: _Passing | None = None
     try:
         admitted = admit(turn, raw)
+        await set_aside_raw(turn)
         with Watchdog(asyncio.get_running_loop()) as dog:
             passing = _Passing(turn, raw, admitted, body, reply, dog)
             await passing.run()

@@ -16,6 +16,7 @@ import msgspec
 
 from afterbay.core.errors import ClientMistake, GatewayError, Internal
 from afterbay.engine.attempt import Driver, GaveUp, MakeTry
+from afterbay.engine.budget import set_aside
 from afterbay.engine.close import close
 from afterbay.engine.context import Call, Context, Turn
 from afterbay.engine.delivery import Delivery
@@ -69,7 +70,7 @@ async def serve(turn: Turn, reply: Reply, make: MakeTry, prepares: Prepare | Non
             prepare(turn)
         else:
             await prepares(turn)
-        turn.decision = admit(turn, affordable(turn, choose(turn)))
+        turn.decision = admit(turn, affordable(turn, await set_aside(turn, choose(turn))))
         if turn.stream and turn.route.reconnect_s:
             lasting = outlast(turn, delivery)
         driver = Driver(turn, delivery, make)

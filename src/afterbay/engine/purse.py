@@ -40,6 +40,7 @@ from afterbay.wire.anthropic_messages.build import DEFAULT_MAX_TOKENS
 
 HEADER = "x-afterbay-max-cost-usd"
 CODE = "max_cost_exceeded"
+NAME = "max_cost_usd"
 
 _UNBILLED = ("error", "rate_limit", "connection")
 """Outcomes of attempts that cost nothing where no usage was told: providers do not bill an error."""
@@ -73,11 +74,14 @@ def opened(turn: Turn) -> Purse | None:
         ClientMistake: the header is no sum of money.
     """
     asked = turn.call.headers.get(HEADER)
-    limit = turn.route.max_cost_picousd
+    limit, name = turn.route.max_cost_picousd, NAME
     if asked is not None:
         wanted = _read(asked)
         limit = wanted if limit is None else min(limit, wanted)
-    return Purse(turn, limit) if limit is not None else None
+    held = turn.held
+    if held is not None and held.picousd is not None and (limit is None or held.picousd < limit):
+        limit, name = held.picousd, held.name
+    return Purse(turn, limit, name) if limit is not None else None
 
 
 def _read(header: str) -> int:
@@ -98,12 +102,12 @@ def _read(header: str) -> int:
 class Purse:
     """What the attempts of one request may cost together: `limit` picodollars."""
 
-    def __init__(self, turn: Turn, limit: int) -> None:
-        self.limit = limit
+    def __init__(self, turn: Turn, limit: int, name: str = NAME) -> None:
+        self.limit, self._name = limit, name
         self._turn = turn
         self._targets: dict[str, Target] = {}
         self._dearest: Price | None = None
-        self._need = _need(turn)
+        self._need = need_of(turn)
         self._attempts: Sequence[Attempt] = ()
         self._spenders: Mapping[int, Spender] = {}
         self._reserved: dict[int, int] = {}
@@ -121,7 +125,7 @@ class Purse:
         self._dearest = max(known, key=lambda price: least_cost(price, self._need), default=None)
         costs = {target.id: self._least(target) for target in decision.targets}
         if turn.kept_by:
-            turn.warnings.append(f"max_cost_usd: what {turn.kept_by} keeps of the conversation is not counted")
+            turn.warnings.append(f"{self._name}: what {turn.kept_by} keeps of the conversation is not counted")
         if all(cost <= self.limit for cost in costs.values()):
             return decision
         dear = [Rejected(name, self._reason(cost)) for name, cost in costs.items() if cost > self.limit]
@@ -155,10 +159,10 @@ class Purse:
         attempt = next((one for one in reversed(self._attempts) if self._is_new(one, target)), None)
         price = self._price(target)
         if price is None:
-            self._warn(f"max_cost_usd: the price of {target.id} is not known, so nothing limits what it costs")
+            self._warn(f"{self._name}: the price of {target.id} is not known, so nothing limits what it costs")
             return None
         if target.price is None:
-            self._warn(f"max_cost_usd: the price of {target.id} is not known; it counts as the dearest that is")
+            self._warn(f"{self._name}: the price of {target.id} is not known; it counts as the dearest that is")
         rest = self.limit - self._held(attempt)
         bought = output_for(price, need, rest)
         most = longest_output(need, self._most(target, need, translated=translated), target.context_tokens)
@@ -168,14 +172,14 @@ class Purse:
             self._reserved[attempt.number] = most_cost(price, need, (bought if binds else most) or 0)
         if not binds or bought is None or (most is None and bought > SURE_OUTPUT):
             return None
-        self._warn(f"max_cost_usd: {target.id} may write {bought} tokens, for {dollars(max(0, rest))}")
+        self._warn(f"{self._name}: {target.id} may write {bought} tokens, for {dollars(max(0, rest))}")
         return bought
 
     def told(self, cost_picousd: int | None) -> list[str]:
         """What the record of a request that cost so much has to say beside."""
         if cost_picousd is None or cost_picousd <= self.limit:
             return []
-        return [f"max_cost_usd: it cost {dollars(cost_picousd)}, the limit was {dollars(self.limit)}"]
+        return [f"{self._name}: it cost {dollars(cost_picousd)}, the limit was {dollars(self.limit)}"]
 
     def _held(self, but: Attempt | None = None) -> int:
         """What the attempts have cost, or may still cost."""
@@ -236,8 +240,14 @@ class Purse:
             self._turn.warnings.append(text)
 
 
-def _need(turn: Turn) -> Need:
+def need_of(turn: Turn) -> Need:
     """What the client's request needs. Of one that can only be relayed, no more than its length is known."""
+    if turn.need is None:
+        turn.need = _need_of(turn)
+    return turn.need
+
+
+def _need_of(turn: Turn) -> Need:
     operation = turn.record.operation
     if operation == "moderations":
         return Need(0, writes=False)

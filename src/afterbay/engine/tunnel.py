@@ -16,6 +16,7 @@ import msgspec
 
 from afterbay.core.decision import Attempt, Outcome
 from afterbay.core.errors import GatewayError, Internal, Upstream, kind_of_status
+from afterbay.engine.budget import set_aside_raw
 from afterbay.engine.close import close
 from afterbay.engine.context import Call, Context, Turn
 from afterbay.engine.delivery import base_headers, error_headers, header_text
@@ -50,6 +51,7 @@ async def serve_tunnel(
     turn = Turn(context, call, OPERATION)
     try:
         admitted = admit(turn, raw)
+        await set_aside_raw(turn)
         await _Tunnel(turn, admitted, client).run(subprotocols)
     except asyncio.CancelledError:
         turn.record.outcome = turn.record.outcome or "shutting_down"

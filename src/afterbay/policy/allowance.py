@@ -3,10 +3,14 @@
 An account is whatever something is charged to: `organisation:ID`, `team:ID`, `user:ID`, `key:ID`, `model:ALIAS`,
 `route:NAME`, `tag:NAME=VALUE`. Its amounts are integers: picodollars (1e-12 USD), requests, or tokens. A budget says
 what happens to a request that would pass it (`afterbay.policy.budget`); a limit makes it come back later.
+
+A rule of the configuration gives every account of its scope an allowance of its own: `scope: key` is that much for each
+key, not for all of them together.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -15,6 +19,11 @@ from afterbay.policy.budget import OnExceeded
 
 Unit: TypeAlias = Literal["picousd", "requests", "tokens"]
 Period: TypeAlias = Literal["minute", "day", "month"]
+
+SCOPES: tuple[str, ...] = ("organisation", "team", "user", "key", "model", "route")
+"""Kinds of accounts; beside them `tag:NAME`."""
+
+TAG = "tag:"
 
 
 class Allowance(msgspec.Struct, frozen=True):
@@ -31,3 +40,28 @@ class Allowance(msgspec.Struct, frozen=True):
     limit: int
     on_exceeded: OnExceeded = "refuse"
     name: str = ""
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """An allowance for each account of a scope: one of `SCOPES`, or `tag:NAME` for each value of a tag."""
+
+    name: str
+    scope: str
+    unit: Unit
+    period: Period
+    limit: int
+    on_exceeded: OnExceeded = "refuse"
+
+    def begins(self) -> str:
+        """How the accounts of the scope begin."""
+        return f"{self.scope}=" if self.scope.startswith(TAG) else f"{self.scope}:"
+
+
+def allowances_of(rules: Iterable[Rule], accounts: Sequence[str]) -> list[Allowance]:
+    """What the rules allow a request that is charged to these accounts."""
+    return [
+        Allowance(account, rule.unit, rule.period, rule.limit, rule.on_exceeded, rule.name)
+        for rule in rules
+        for account in accounts
+        if account.startswith(rule.begins())
+    ]

@@ -158,6 +158,14 @@ def spend(
     return Spend(step, tuple(kept), f"{said}, {priority} priority ({step})" if changed else "")
 
 
+def leaves_alone(dearest: int, left: int, amount: int, priority: Priority, ladders: Ladders = LADDERS) -> bool:
+    """Whether `spend` would change nothing for a request whose dearest target costs so much: the usual case, fast."""
+    if left <= 0 or amount <= 0:
+        return False
+    ladder = ladders.of(priority)
+    return dearest <= int(left * ladder.takes) and ladder.step(min(1.0, left / amount)) == "free"
+
+
 def _costs(candidates: Sequence[Candidate]) -> dict[str, int]:
     """The candidates in order, with a cost for each; one that is not known is not nothing."""
     dearest = max((one.cost for one in candidates if one.cost is not None), default=0)

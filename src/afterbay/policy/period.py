@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import msgspec
 
 Calendar: TypeAlias = Literal["day", "month"]
+DAY_S = 86_400
 CALENDARS: tuple[Calendar, ...] = ("day", "month")
 
 
@@ -32,7 +34,13 @@ def begin_of(period: Calendar, day: str) -> str:
 
 def span_of(period: Calendar, utc_s: float) -> Span:
     """The day or month that a time lies in."""
-    begin = datetime.fromtimestamp(utc_s, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return _span(period, int(utc_s // DAY_S))
+
+
+@lru_cache(maxsize=64)
+def _span(period: Calendar, days: int) -> Span:
+    """Cached, since every request asks for the same few: by days since 1970."""
+    begin = datetime.fromtimestamp(days * DAY_S, UTC)
     if period == "month":
         begin = begin.replace(day=1)
         end = (begin + timedelta(days=32)).replace(day=1)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import msgspec
 
-from afterbay.core.usage import Price, Usage
+from afterbay.core.usage import Price
 
 LEAST_OUTPUT = 256
 """Tokens of a short answer. What buys less is not worth the input."""
@@ -52,9 +52,34 @@ class Need(msgspec.Struct, frozen=True):
         return least if self.asked is None else min(least, self.asked)
 
 
+USUAL_OUTPUT = 4_096
+"""Tokens of an answer that is not cut short for want of money while there is enough for it."""
+
+
+class Bill(msgspec.Struct, frozen=True):
+    """What one attempt at one target may cost: its input alone, with a short answer, with one of usual length, and with
+    the longest."""
+
+    read: int
+    least: int
+    usual: int
+    worst: int
+
+
+def bill_of(price: Price, need: Need, max_output: int | None, context_tokens: int | None) -> Bill:
+    """What an attempt may cost; an answer whose length nobody knows has as many tokens as is sure."""
+    read, each = input_cost(price, need), _output_price(price, need)
+    aside = _with_margin(read)
+    longest = longest_output(need, max_output, context_tokens) or SURE_OUTPUT + 1
+    if not need.writes:
+        longest = 0
+    least = read + need.least_output * each
+    return Bill(read, least, aside + min(longest, USUAL_OUTPUT) * each, aside + longest * each)
+
+
 def input_cost(price: Price, need: Need) -> int:
     """What reading costs, at the full price: what a provider's cache holds of it is not known before."""
-    return price.cost_picousd(Usage(input_tokens=need.input_tokens))
+    return need.input_tokens * price.tier(need.input_tokens).input
 
 
 def least_cost(price: Price, need: Need) -> int:
@@ -84,11 +109,13 @@ def longest_output(need: Need, max_output: int | None, context_tokens: int | Non
 
 
 def _input_set_aside(price: Price, need: Need) -> int:
-    return -(-input_cost(price, need) * (100 + MARGIN_PERCENT) // 100)
+    return _with_margin(input_cost(price, need))
+
+
+def _with_margin(cost: int) -> int:
+    return -(-cost * (100 + MARGIN_PERCENT) // 100)
 
 
 def _output_price(price: Price, need: Need) -> int:
     """Of a token in every choice; long prompts make output dearer, too."""
-    read = Usage(input_tokens=need.input_tokens)
-    one = msgspec.structs.replace(read, output_tokens=1)
-    return (price.cost_picousd(one) - price.cost_picousd(read)) * need.choices
+    return price.tier(need.input_tokens).output * need.choices

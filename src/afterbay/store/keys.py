@@ -156,7 +156,10 @@ class SqliteKeys:
         rows = self._connection.execute(statements.SELECT_KEYS).fetchall()
         self._any = bool(rows)
         self._by_digest = {
-            bytes(row[2]): (bytes(row[2]), Key(row[0], row[1], frozenset(_models(row[4])), bool(row[5])))
+            bytes(row[2]): (
+                bytes(row[2]),
+                Key(row[0], row[1], frozenset(_models(row[4])), bool(row[5]), (f"key:{row[0]}",)),
+            )
             for row in rows
             if row[7] is None
         }

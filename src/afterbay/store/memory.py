@@ -97,7 +97,9 @@ class MemoryKeys:
     def find(self, secret: str) -> Key | None:
         """The live key of a secret, or None. Not constant in time: a test double."""
         info = self._infos.get(self._by_secret.get(secret, ""))
-        return None if info is None else Key(info.id, info.name, frozenset(info.models), info.admin)
+        return (
+            None if info is None else Key(info.id, info.name, frozenset(info.models), info.admin, (f"key:{info.id}",))
+        )
 
     def any_exist(self) -> bool:
         """Whether any key was ever created."""

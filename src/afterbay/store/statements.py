@@ -107,7 +107,8 @@ WRITE_LEASE = (
 )
 SELECT_CALLS = (
     "SELECT theirs.account, theirs.unit, theirs.period, theirs.begin_day, SUM(theirs.wanted)"
-    " FROM leases AS theirs INDEXED BY leases_wanted JOIN leases AS mine ON mine.account = theirs.account AND mine.unit = theirs.unit"
+    " FROM leases AS theirs INDEXED BY leases_wanted"
+    " JOIN leases AS mine ON mine.account = theirs.account AND mine.unit = theirs.unit"
     " AND mine.period = theirs.period AND mine.begin_day = theirs.begin_day AND mine.holder = ?1"
     " WHERE theirs.wanted > 0 AND theirs.holder != ?1 AND theirs.called > mine.answered AND mine.amount > 0"
     " GROUP BY theirs.account, theirs.unit, theirs.period, theirs.begin_day"

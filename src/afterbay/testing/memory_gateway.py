@@ -35,6 +35,7 @@ from afterbay.http.paths import Endpoint, dialect_of, find
 from afterbay.policy.plan import Alias, Limits, Route
 from afterbay.ports import Key
 from afterbay.store.memory import MemoryRequestLog, MemoryResponses
+from afterbay.store.memory_ledger import MemoryLedger
 from afterbay.testing.fakes import MemoryReply, ScriptedUpstream
 from afterbay.testing.stream_watch import StreamWatch, WatchedReply
 from afterbay.wire.proofs import NATIVE
@@ -141,7 +142,8 @@ class MemoryGateway:
         fleet = Fleet(plan, lambda provider, _: self.watch(upstreams[provider.name], provider.name), self._direct)
         clock = VirtualClock()
         self.responses = MemoryResponses(now=clock.utc)
-        self.context = Context(fleet, clock, self.entropy, self.log, self.responses, seed)
+        self.ledger = MemoryLedger(clock)
+        self.context = Context(fleet, clock, self.entropy, self.log, self.responses, seed, self.ledger)
 
     @property
     def records(self) -> list[Record]:

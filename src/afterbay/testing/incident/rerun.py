@@ -27,6 +27,7 @@ from afterbay.policy.condition import Condition
 from afterbay.policy.plan import Alias
 from afterbay.ports import Key
 from afterbay.store.memory import MemoryRequestLog, MemoryResponses
+from afterbay.store.memory_ledger import MemoryLedger
 from afterbay.testing.fakes import MemoryReply
 from afterbay.testing.incident.form import Incident
 from afterbay.testing.incident.hedges import ReplayedHedges
@@ -129,7 +130,7 @@ async def _rerun(incident: Incident, snapshot: Snapshot, *, is_same: bool) -> Re
         health,
     )
     fleet.stock, fleet.record = stock, record
-    context = Context(fleet, clock, _NoEntropy(), log, MemoryResponses(now=clock.utc), seed)
+    context = Context(fleet, clock, _NoEntropy(), log, MemoryResponses(now=clock.utc), seed, MemoryLedger(clock))
     context.hedges = ReplayedHedges(record, is_same=is_same)
     _restore(incident, fleet, health, context)
     reply = MemoryReply(gone=record.outcome == "client_closed")
