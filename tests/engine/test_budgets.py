@@ -211,6 +211,7 @@ def test_downgrade_goes_on_with_the_cheapest_even_when_nothing_is_left() -> None
     assert one.record.attempts[0].target == "b/up"
     assert any("downgrade" in warning for warning in one.record.warnings)
     assert one.record.charged_picousd == one.record.cost_picousd > 0  # type: ignore[operator]
+    assert left(one, Allowance("key:k1", "picousd", "month", 0)) == -one.record.charged_picousd
 
 
 def test_low_priority_gets_the_cheapest_first_and_high_priority_what_it_asked_for() -> None:

@@ -93,7 +93,8 @@ async def _try(
             tightest = left if tightest is None else min(tightest, left)
     most = _worst(turn, [bills[target.id] for target in decision.targets], tightest) if known else None
     amounts = {"picousd": most or 0, "requests": 1, "tokens": need.input_tokens + need.least_output}
-    wants = tuple((one, amounts[one.unit]) for one in allowances if one not in overdrawn)
+    # Of what is overdrawn nothing can be set aside; it is among them so that it is charged.
+    wants = tuple((one, amounts[one.unit] if one not in overdrawn else 0) for one in allowances)
     hold = await turn.context.ledger.reserve(wants, WAIT_S, turn.call.received_at)
     turn.held = Held(hold, wants, most, told(next(iter(known))) if known else "")
     turn.decision = decision
