@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 CLIENTS := .venv-clients
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-clients conformance faults cuts availability demo bench coverage lock lock-clients clean
+.PHONY: help setup check format test test-clients conformance faults cuts budgets availability demo bench coverage lock lock-clients clean
 
 help:           ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -46,6 +46,9 @@ faults: setup   ## every fault of the catalogue, simulated and on sockets; write
 
 cuts: setup     ## every recorded stream cut at every byte, with a second provider that goes on (needs the recordings)
 	PYTHONPATH=tests $(BIN)/python -m cuts
+
+budgets: setup  ## processes over one database, killed at random, and whether a limit was passed (AFTERBAY_BUDGETS_S seconds)
+	PYTHONPATH=src:tests $(BIN)/python -m budgets
 
 availability: setup ## ten million simulated requests and what each mechanism contributes; writes docs/availability.md
 	$(BIN)/python benchmarks/availability.py

@@ -112,6 +112,9 @@ class LeaseThread:
                     next_second_s = now_s + 1.0
                     self._tell(self._listener.second)
             self._leave()
+        except Exception:
+            _log.critical("the thread of leases died: requests go on with what is leased already", exc_info=True)
+            raise
         finally:
             self._leases.close()
 
