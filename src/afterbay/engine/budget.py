@@ -23,7 +23,7 @@ from afterbay.engine.context import Turn
 from afterbay.engine.held import Held
 from afterbay.engine.purse import need_of
 from afterbay.engine.routing import priority_of
-from afterbay.policy.allowance import Allowance
+from afterbay.policy.allowance import Allowance, told
 from afterbay.policy.budget import Candidate, Spend, leaves_alone, spend
 from afterbay.policy.charge import charge_of
 from afterbay.policy.spending import Bill, Need, bill_of
@@ -84,19 +84,23 @@ async def _try(
     overdrawn: set[Allowance] = set()
     warnings: list[str] = []
     tightest: int | None = None
+    dearest = max([bill.least for bill in bills.values()], default=0)
     for allowance, left in known.items():
-        left = allowance.limit if left is None else left
-        decision, is_overdrawn = _within(turn, decision, allowance, left, bills, warnings)
-        if is_overdrawn:
-            overdrawn.add(allowance)
-        else:
-            tightest = left if tightest is None else min(tightest, left)
+        if left is None:
+            left = allowance.limit
+        if not leaves_alone(dearest, left, allowance.limit, turn.priority):  # it seldom comes to that
+            decision, is_overdrawn = _within(turn, decision, allowance, left, bills, warnings)
+            if is_overdrawn:
+                overdrawn.add(allowance)
+                continue
+        if tightest is None or left < tightest:
+            tightest = left
     most = _worst(turn, [bills[target.id] for target in decision.targets], tightest) if known else None
     amounts = {"picousd": most or 0, "requests": 1, "tokens": need.input_tokens + need.least_output}
     # Of what is overdrawn nothing can be set aside; it is among them so that it is charged.
     wants = tuple((one, amounts[one.unit] if one not in overdrawn else 0) for one in allowances)
     hold = await turn.context.ledger.reserve(wants, WAIT_S, turn.call.received_at)
-    turn.held = Held(hold, wants, most, told(next(iter(known))) if known else "")
+    turn.held = Held(hold, wants, most, next(iter(known), None))
     turn.decision = decision
     turn.warnings += warnings
     return decision
@@ -125,7 +129,7 @@ async def set_aside_raw(turn: Turn) -> None:
             raise refusal(exceeded.allowance, exceeded.left, exceeded.back_s) from None
         except LedgerUnavailable as trouble:
             raise _unavailable(trouble) from None
-        turn.held = Held(hold, wants, None, "")
+        turn.held = Held(hold, wants, None)
 
 
 def settle(turn: Turn) -> None:
@@ -176,8 +180,6 @@ def _within(
         PolicyRefusal: 429 `insufficient_quota`: none.
     """
     costs = {target.id: bills[target.id].least for target in decision.targets}
-    if leaves_alone(max(costs.values()), left, allowance.limit, turn.priority):
-        return decision, False
     asked = [Candidate(name, cost) for name, cost in costs.items()]
     found = spend(asked, left, allowance.limit, turn.priority, allowance.on_exceeded)
     if not found.targets:
@@ -220,9 +222,11 @@ def _bills(targets: Sequence[Target], need: Need) -> dict[str, Bill]:
 def _worst(turn: Turn, bills: Sequence[Bill], left: int | None) -> int:
     """What is set aside of money. `left`: of the tightest budget; None: of none, its operator lets it be overdrawn."""
     several = turn.route.hedge.width if turn.route.hedge is not None else 1
-    # Twice the input beside: what is given up has been read all the same.
-    worst = max(bill.worst for bill in bills) * several + 2 * max(bill.read for bill in bills)
-    if left is None:
+    worst = max([bill.worst for bill in bills]) * several
+    worst += 2 * max(
+        [bill.read for bill in bills]
+    )  # twice the input beside: what is given up has been read all the same
+    if left is None or worst <= left // SHARE:
         return worst
     usual, least = max(bill.usual for bill in bills), max(bill.least for bill in bills)
     return max(least, min(left, worst, max(usual, left // SHARE)))
@@ -261,8 +265,3 @@ def _unavailable(trouble: LedgerUnavailable) -> Capacity:
         code="ledger_unavailable",
         retry_after_s=trouble.retry_s,
     )
-
-
-def told(allowance: Allowance) -> str:
-    """An allowance as people know it: whose it is, and by which rule."""
-    return f"{allowance.name} ({allowance.account})" if allowance.name else allowance.account

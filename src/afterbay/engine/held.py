@@ -9,12 +9,12 @@ from afterbay.ports import Hold, Ledger
 
 
 class Held(msgspec.Struct):
-    """What a request has set aside. `picousd`: of money, for the budget called `name`; None: none of money holds."""
+    """What a request has set aside. `picousd`: of money, for `budget` among others; None: none of money holds."""
 
     hold: Hold
     wants: tuple[tuple[Allowance, int], ...]
     picousd: int | None
-    name: str
+    budget: Allowance | None = None
 
 
 def limit_headers(held: Held, ledger: Ledger) -> dict[str, str]:

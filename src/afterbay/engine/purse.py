@@ -25,6 +25,7 @@ from afterbay.core.message import Audio, Document, Image, ToolResult
 from afterbay.core.request import ChatRequest
 from afterbay.core.usage import Price, Usage, dollars, picousd
 from afterbay.engine.context import Turn, measured
+from afterbay.policy.allowance import Allowance, told
 from afterbay.policy.quantity import estimate_text
 from afterbay.policy.spending import (
     MEDIA_TOKENS,
@@ -74,14 +75,14 @@ def opened(turn: Turn) -> Purse | None:
         ClientMistake: the header is no sum of money.
     """
     asked = turn.call.headers.get(HEADER)
-    limit, name = turn.route.max_cost_picousd, NAME
+    limit = turn.route.max_cost_picousd
     if asked is not None:
         wanted = _read(asked)
         limit = wanted if limit is None else min(limit, wanted)
     held = turn.held
     if held is not None and held.picousd is not None and (limit is None or held.picousd < limit):
-        limit, name = held.picousd, held.name
-    return Purse(turn, limit, name) if limit is not None else None
+        return Purse(turn, held.picousd, held.budget)
+    return Purse(turn, limit) if limit is not None else None
 
 
 def _read(header: str) -> int:
@@ -102,8 +103,8 @@ def _read(header: str) -> int:
 class Purse:
     """What the attempts of one request may cost together: `limit` picodollars."""
 
-    def __init__(self, turn: Turn, limit: int, name: str = NAME) -> None:
-        self.limit, self._name = limit, name
+    def __init__(self, turn: Turn, limit: int, budget: Allowance | None = None) -> None:
+        self.limit, self._budget = limit, budget
         self._turn = turn
         self._targets: dict[str, Target] = {}
         self._dearest: Price | None = None
@@ -234,6 +235,11 @@ class Purse:
             param=HEADER if has_header else "model",
             remedy=f"Shorten it, ask for a cheaper model, or raise {limits}.",
         )
+
+    @property
+    def _name(self) -> str:
+        """What the limit is known by."""
+        return NAME if self._budget is None else told(self._budget)
 
     def _warn(self, text: str) -> None:
         if text not in self._turn.warnings:

@@ -42,6 +42,11 @@ class Allowance(msgspec.Struct, frozen=True):
     name: str = ""
 
 
+def told(allowance: Allowance) -> str:
+    """An allowance as people know it: whose it is, and by which rule."""
+    return f"{allowance.name} ({allowance.account})" if allowance.name else allowance.account
+
+
 class Rule(msgspec.Struct, frozen=True):
     """An allowance for each account of a scope: one of `SCOPES`, or `tag:NAME` for each value of a tag."""
 
