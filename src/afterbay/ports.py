@@ -10,6 +10,8 @@ import msgspec
 from afterbay.core.decision import Record
 from afterbay.core.errors import ProviderError
 from afterbay.policy.allowance import Allowance
+from afterbay.policy.authority import Role
+from afterbay.policy.rights import EVERYTHING, NO_WISH, Preference, Rights
 
 
 class Clock(Protocol):
@@ -359,17 +361,32 @@ class Guard(Protocol):
         """
 
 
-class Key(msgspec.Struct, frozen=True):
-    """A virtual key as the data plane sees it. `models` empty: every model. `admin`: it may use the admin API too.
+class Owner(msgspec.Struct, frozen=True):
+    """An organisation, a team or a user, by id and name."""
 
-    `accounts`: whom its requests are charged to, itself among them; `allowances`: what they may use beside what the
-    configuration says.
+    id: str
+    name: str
+
+
+class Key(msgspec.Struct, frozen=True):
+    """A virtual key as the data plane sees it.
+
+    `rights`: what it may use, its owners' rights counted in. `preference`: what it and they want of routing; those of
+    its agents hold by themselves. `organisation`, `team`, `user`: whom it belongs to. `role`: what it may do to keys.
+    `admin`: it may see and change everything. `accounts`: whom its use is charged to, from the organisation down to the
+    key (`organisation:ID`, `team:ID`, `user:ID`, `key:ID`), with the keys whose limits hold for it because they made
+    it. `allowances`: the limits of those accounts.
     """
 
     id: str
     name: str
-    models: frozenset[str] = frozenset()
+    rights: Rights = EVERYTHING
+    preference: Preference = NO_WISH
+    role: Role | None = None
     admin: bool = False
+    organisation: Owner | None = None
+    team: Owner | None = None
+    user: Owner | None = None
     accounts: tuple[str, ...] = ()
     allowances: tuple[Allowance, ...] = ()
 
@@ -378,7 +395,10 @@ class Keys(Protocol):
     """Who may ask."""
 
     def find(self, secret: str) -> Key | None:
-        """The key that this secret belongs to, or None. Constant time in the secret."""
+        """The key that this secret belongs to, or None. Constant time in the secret.
+
+        One whose rights have expired is found too: who asks is told so.
+        """
 
     def any_exist(self) -> bool:
         """Whether any virtual key was ever created: while none was, a loopback gateway is open."""

@@ -14,6 +14,7 @@ from afterbay.core.request import ChatRequest
 from afterbay.engine.fleet import Fleet
 from afterbay.engine.watchdog import Watchdog
 from afterbay.policy.plan import Compliance, Route
+from afterbay.policy.rights import Rights
 from afterbay.ports import ClientGone, Key
 from afterbay.testing.answers import JSON, answered, ask, failed, streamed
 from afterbay.testing.fakes import HANG, Cut, MemoryReply, Script, ScriptedUpstream
@@ -140,7 +141,7 @@ def test_a_body_that_cannot_be_translated_is_still_relayed() -> None:
 
 
 def test_a_key_that_may_not_use_a_model_is_refused() -> None:
-    key = Key("k1", "team", models=frozenset({"other"}))
+    key = Key("k1", "team", rights=Rights(models=frozenset({"other"})))
     one = gateway([])
     reply = serve(one, key=key)
     assert (reply.status, one.record.outcome) == (403, "policy_no_candidate")

@@ -8,7 +8,7 @@ import httpx2 as httpx
 import pytest
 
 from afterbay.core.errors import GatewayError
-from afterbay.http.identity import identify, is_loopback, require_local
+from afterbay.http.identity import Client, identify, is_loopback, require_local
 from afterbay.testing.live import LiveGateway
 
 HERE = ["", "localhost", "LOCALHOST:8400", "127.0.0.1:8400", "127.1.2.3", "[::1]:8400", "api.localhost:1", "localhost."]
@@ -104,7 +104,7 @@ def test_an_open_gateway_is_not_for_web_pages() -> None:
 )
 def test_a_key_in_a_place_that_is_not_read_is_told_so_and_not_shown(headers: dict[str, str], says: str) -> None:
     with pytest.raises(GatewayError) as caught:
-        identify(NeedsKey(), headers, "")
+        identify(NeedsKey(), Client("127.0.0.1", 0.0), headers, "")
     assert says in caught.value.message
     assert "x-goog-api-key" in (caught.value.remedy or "")
     assert "ab-secret" not in f"{caught.value.message}{caught.value.remedy}"

@@ -15,6 +15,7 @@ from afterbay.core.errors import ClientMistake, PolicyRefusal
 from afterbay.policy.facts import Facts
 from afterbay.policy.names import look_up
 from afterbay.policy.plan import Alias, Compliance, Route
+from afterbay.policy.rights import Preference, Rights
 from afterbay.policy.route import Ask, World, decide, route_of
 from afterbay.testing.memory_gateway import alias, snapshot, target
 from afterbay.wire.registry import DIALECTS
@@ -82,6 +83,14 @@ def plans(draw: st.DrawFn) -> Snapshot:
 
 asked = st.sampled_from([*ALIASES, "auto", "safe", "defaults", "p/m1", "q/m2", "r/other", "m1", "m3", "unknown", ""])
 allowed_names = st.frozensets(st.sampled_from([*ALIASES, "auto", "safe", "p/m1", "m1", "unknown"]), max_size=3)
+some = st.frozensets(st.sampled_from("pqr"), min_size=1)
+rights_ = st.builds(
+    Rights,
+    st.none() | allowed_names,
+    st.none() | st.frozensets(st.sampled_from(["auto", "safe"])),
+    st.none() | some,
+)
+demanded = st.lists(st.tuples(st.just("set"), st.none() | compliances), max_size=1).map(tuple)
 
 
 def reachable(plan: Snapshot, model: str, decision: Decision) -> Iterator[tuple[Target, set[str]]]:
@@ -94,7 +103,9 @@ def reachable(plan: Snapshot, model: str, decision: Decision) -> Iterator[tuple[
 @given(
     plans(),
     asked,
-    allowed_names,
+    rights_,
+    st.builds(Preference, st.none() | st.sampled_from("pqr"), st.none() | some),
+    demanded,
     st.sampled_from(REGIONS),
     st.none() | st.frozensets(st.sampled_from(FEATURES), max_size=2),
     st.sampled_from([None, "chat"]),
@@ -104,7 +115,9 @@ def reachable(plan: Snapshot, model: str, decision: Decision) -> Iterator[tuple[
 def test_every_target_passes_every_filter(
     plan: Snapshot,
     model: str,
-    allowed: frozenset[str],
+    rights: Rights,
+    wish: Preference,
+    demands: tuple[tuple[str, Compliance | None], ...],
     residency: str | None,
     features: frozenset[str] | None,
     task: str | None,
@@ -117,12 +130,20 @@ def test_every_target_passes_every_filter(
         found = look_up(plan, model, direct)
         route = route_of(plan, found, plan.defaults)
         for wanted in (features, frozenset[str]()):  # the second is how `unsupported: drop` asks again
-            ask = Ask(model, found, "openai.chat", wanted, None, 5, False, Facts(3.0), task, allowed, residency)
+            ask = Ask(model, found, "openai.chat", wanted, None, 5, False, Facts(3.0), task, rights, residency)
+            ask = msgspec.structs.replace(ask, wish=wish, demands=demands)
             world = World(dict.fromkeys(cooling, 100.0))
             decision = decide(ask, plan, route, CANNOT, world, 0.0, lambda purpose: 0.5)
             assert decision.targets
             for one, names in reachable(plan, model, decision):
-                assert not allowed or allowed & (names | {route.name}), f"{one.id} by {model}, allowed {allowed}"
+                assert rights.models is None or rights.models & (names | {route.name}), f"{one.id} by {model}"
+                assert rights.routes is None or found.route is None or found.route.name in rights.routes
+                assert rights.providers is None or one.provider in rights.providers
+                assert wish.allowed_providers is None or one.provider in wish.allowed_providers
+                for _, demand in demands:
+                    assert demand is not None, "a set that is not there lets nobody through"
+                    assert demand.require <= one.compliance
+                    assert demand.residency in (None, one.region)
                 assert residency is None or one.region == residency
                 for rule in route.compliance:
                     assert rule.require <= one.compliance

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from afterbay.core.errors import ClientMistake, PolicyRefusal
 from afterbay.policy import passage
+from afterbay.policy.rights import EVERYTHING, NO_WISH, Preference, Rights
 
 BASES = ["https://api.test", "https://api.test/v1", "https://api.test/openai/v1", "http://user:pw@[::1]:8080/a"]
 HOSTILE = [
@@ -275,20 +276,34 @@ def test_a_path_that_leads_back_leads_to_the_same_place() -> None:
 )
 def test_a_limited_key_may_not_pass(models: frozenset[str]) -> None:
     with pytest.raises(PolicyRefusal) as refused:
-        passage.check_key(models, "openai", ())
+        passage.check_key(Rights(models), NO_WISH, "openai", ())
     assert (refused.value.status, refused.value.code) == (403, "passthrough_not_allowed")
     assert "openai/*" in refused.value.text()
 
 
 def test_a_key_for_a_whole_provider_may_pass() -> None:
-    passage.check_key(frozenset(), "openai", ())
-    passage.check_key(frozenset({"gpt", "openai/*"}), "openai", ("openai",))
-    passage.check_key(frozenset({"openai"}), "openai", ("gpt",))
+    passage.check_key(EVERYTHING, NO_WISH, "openai", ())
+    passage.check_key(Rights(frozenset({"gpt", "openai/*"})), NO_WISH, "openai", ("openai",))
+    passage.check_key(Rights(frozenset({"openai"})), NO_WISH, "openai", ("gpt",))
 
 
 def test_a_key_for_a_model_that_is_called_like_the_provider_may_not() -> None:
     with pytest.raises(PolicyRefusal):
-        passage.check_key(frozenset({"openai"}), "openai", ("openai",))
+        passage.check_key(Rights(frozenset({"openai"})), NO_WISH, "openai", ("openai",))
+
+
+@pytest.mark.parametrize(
+    ("rights", "wish"),
+    [
+        (Rights(providers=frozenset({"google"})), NO_WISH),
+        (EVERYTHING, Preference(allowed_providers=frozenset({"google"}))),
+        (EVERYTHING, Preference(bound_model="gpt")),
+    ],
+)
+def test_a_key_for_other_providers_or_one_model_may_not_pass(rights: Rights, wish: Preference) -> None:
+    with pytest.raises(PolicyRefusal) as refused:
+        passage.check_key(rights, wish, "openai", ())
+    assert refused.value.code == "passthrough_not_allowed"
 
 
 @given(st.text(max_size=20))

@@ -17,6 +17,7 @@ from afterbay.core.request import FEATURES
 from afterbay.policy.facts import Facts, read_facts
 from afterbay.policy.names import Found
 from afterbay.policy.plan import Alias, Compliance, Plan, Route, Rules
+from afterbay.policy.rights import Rights
 from afterbay.policy.route import SOFT, Ask, World, decide, lacks
 from afterbay.testing.memory_gateway import alias, snapshot, target
 
@@ -80,7 +81,7 @@ def forbidden(one: Target, fields: Mapping[str, Any], route: Route) -> bool:
         or (other and any(name not in FEATURES or name in CANNOT.get(one.dialect, {}) for name in needs))
         or (one.context_tokens is not None and (fields["input_tokens"] or 0) > one.context_tokens)
         or one.embeds
-        or (bool(fields["allowed_models"]) and not fields["allowed_models"] & {one.alias, "m", one.id, route.name})
+        or (fields["rights"].models is not None and not fields["rights"].models & {one.alias, "m", one.id, route.name})
     )
 
 
@@ -94,7 +95,7 @@ def forbidden(one: Target, fields: Mapping[str, Any], route: Route) -> bool:
             "features": st.none() | NEEDS,
             "input_tokens": st.none() | st.integers(0, 2000),
             "residency": REGIONS,
-            "allowed_models": st.frozensets(st.sampled_from(["n", "o", "n0/x"]), max_size=2),
+            "rights": st.builds(Rights, st.none() | st.frozensets(st.sampled_from(["n", "o", "n0/x"]), max_size=2)),
         }
     ),
     cooling=st.dictionaries(st.sampled_from(["m0/x", "n0/x", "o0/x"]), st.floats(0, 300), max_size=3),
@@ -205,9 +206,9 @@ def test_a_direct_target_passes_the_same_filters() -> None:
             "cannot compact a conversation",
         ),
         ({"kept_by": "b"}, ClientMistake, "previous_response_not_found", "is kept by b"),
-        ({"kept_by": "b", "allowed_models": frozenset({"z"})}, PolicyRefusal, "policy_no_candidate", "this key"),
+        ({"kept_by": "b", "rights": Rights(frozenset({"z"}))}, PolicyRefusal, "policy_no_candidate", "this key"),
         ({"residency": "eu"}, PolicyRefusal, "policy_no_candidate", "residency"),
-        ({"allowed_models": frozenset({"z"})}, PolicyRefusal, "policy_no_candidate", "this key may not use"),
+        ({"rights": Rights(frozenset({"z"}))}, PolicyRefusal, "policy_no_candidate", "this key may not use"),
         ({"input_tokens": 5000}, ClientMistake, "context_length_exceeded", "its window is 1000"),
         ({"residency": "eu", "features": frozenset({"n"})}, PolicyRefusal, "policy_no_candidate", "residency"),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +14,10 @@ from afterbay.store.memory import MemoryKeys, MemoryRequestLog, MemoryResponses
 from afterbay.store.reading import SqliteReading
 from afterbay.store.request_log import LogLimits, SqliteRequestLog
 from afterbay.store.responses import SqliteResponses
+from afterbay.testing.keyrings import KeysContract, OpenedKeys
 from afterbay.testing.stores import (
     RETENTION_S,
     T0,
-    KeysContract,
-    KeyStore,
     OpenedLog,
     OpenedResponses,
     RequestLogContract,
@@ -34,12 +32,6 @@ class TestMemoryLog(RequestLogContract):
         yield OpenedLog(log, log)
 
 
-class TestMemoryKeys(KeysContract):
-    @contextmanager
-    def opened_keys(self) -> Iterator[KeyStore]:
-        yield MemoryKeys(now=time.time)
-
-
 class Clock:
     def __init__(self) -> None:
         self.now_s = T0
@@ -49,6 +41,13 @@ class Clock:
 
     def advance(self, seconds: float) -> None:
         self.now_s += seconds
+
+
+class TestMemoryKeys(KeysContract):
+    @contextmanager
+    def opened_keys(self) -> Iterator[OpenedKeys]:
+        clock = Clock()
+        yield OpenedKeys(MemoryKeys(now=clock), clock.advance, clock)
 
 
 class TestMemoryResponses(ResponsesContract):
@@ -76,9 +75,10 @@ class TestSqliteLog(OnDisk, RequestLogContract):
 
 class TestSqliteKeys(OnDisk, KeysContract):
     @contextmanager
-    def opened_keys(self) -> Iterator[KeyStore]:
-        keys = SqliteKeys(open_database(self.url))
-        yield keys
+    def opened_keys(self) -> Iterator[OpenedKeys]:
+        clock = Clock()
+        keys = SqliteKeys(open_database(self.url), now=clock)
+        yield OpenedKeys(keys, clock.advance, clock)
         keys.close()
 
 

@@ -24,6 +24,7 @@ from afterbay.policy.plan import Route
 from afterbay.policy.pressure import Pressure
 from afterbay.policy.quantity import estimate_text
 from afterbay.policy.retry import RetryBudget
+from afterbay.policy.rights import NO_WISH
 from afterbay.policy.spending import Need
 from afterbay.ports import Clock, Entropy, Guard, Key, Ledger, RequestLog, Responses
 from afterbay.wire.decoding import not_json
@@ -161,8 +162,19 @@ class Turn:
         if tags is not None:
             self.record.tags = read_tags(tags)
         self.fleet.enter()
+        self.wish = NO_WISH
+        """What its key, or the agent that it names, wants of routing."""
         if call.key is not None:
-            self.record.key_id, self.record.key_name = call.key.id, call.key.name
+            self._belong(call.key)
+
+    def _belong(self, key: Key) -> None:
+        """Notes whose request it is."""
+        record = self.record
+        record.key_id, record.key_name = key.id, key.name
+        record.organisation, record.team, record.user = (
+            owner.name if owner is not None else None for owner in (key.organisation, key.team, key.user)
+        )
+        self.wish = key.preference.of(record.agent)
 
     @property
     def request(self) -> ChatRequest:

@@ -11,13 +11,14 @@ from urllib.parse import parse_qs, quote
 
 import msgspec
 
-from afterbay.core.errors import ClientMistake, Upstream, kind_of_status
+from afterbay.core.errors import ClientMistake, PolicyRefusal, Upstream, kind_of_status
 from afterbay.engine.context import Call, Context, Turn
 from afterbay.engine.delivery import Delivery, base_headers, header_text
 from afterbay.engine.outbound import query_of
 from afterbay.engine.pipeline import answering
 from afterbay.engine.reconnect import read_response
 from afterbay.engine.responses import owned
+from afterbay.policy.route import provider_gap
 from afterbay.ports import KeptResponse, Passage, Reply, TransportError, UpstreamResponse
 
 PREFIX = "/v1/responses/"
@@ -48,12 +49,24 @@ async def serve_kept(context: Context, call: Call, reply: Reply) -> None:
             raise _not_found(response_id)
         turn.model = kept.model
         if kept.provider:
+            _check_provider(turn, kept.provider)
             status = await _ask_keeper(turn, delivery, kept, part)
             turn.record.outcome = "ok" if status < 400 else kind_of_status(status)
         else:
             body = await _own(context, call, kept, part)
             await delivery.send_whole(200, {**base_headers(turn), "content-type": "application/json"}, body)
             turn.record.outcome = "ok"
+
+
+def _check_provider(turn: Turn, provider: str) -> None:
+    """Whether the key may still ask the provider that keeps its response.
+
+    Raises:
+        PolicyRefusal: 403.
+    """
+    gap = provider_gap(turn.call.key.rights, turn.wish, provider) if turn.call.key is not None else None
+    if gap is not None:
+        raise PolicyRefusal(f"What keeps this response may not be asked ({gap}).", code="policy_no_candidate")
 
 
 def _not_found(response_id: str) -> ClientMistake:

@@ -34,11 +34,11 @@ from afterbay.engine.delivery import Delivery, base_headers, header_text
 from afterbay.engine.drain import shutting_down
 from afterbay.engine.pipeline import MODEL_CHARS, fail
 from afterbay.engine.purse import HEADER
-from afterbay.engine.routing import let_in, shortened
+from afterbay.engine.routing import demands_of, let_in, shortened
 from afterbay.engine.tap import Tap, priced
 from afterbay.engine.watchdog import Watchdog
 from afterbay.policy import passage as rules
-from afterbay.policy.route import compliance_gap
+from afterbay.policy.route import compliance_gap, demand_gap
 from afterbay.ports import ClientGone, Passage, Reply, RequestBody, TransportError, UpstreamResponse
 
 OPERATION = "passthrough"
@@ -91,7 +91,8 @@ def admit(turn: Turn, raw: Raw) -> Admitted:
             remedy="Use /v1/chat/completions, /v1/messages or /v1/embeddings.",
         )
     if turn.call.key is not None:
-        rules.check_key(turn.call.key.models, provider.name, snapshot.aliases.keys() | snapshot.routes.keys())
+        names = snapshot.aliases.keys() | snapshot.routes.keys()
+        rules.check_key(turn.call.key.rights, turn.wish, provider.name, names)
     _check_policies(turn, provider)
     if raw.method not in rules.METHODS:
         text = f"{raw.method[:20]} does not pass through."
@@ -139,6 +140,7 @@ def _check_policies(turn: Turn, provider: Provider) -> None:
     let_in(turn)
     target = Target(provider.name, "", provider.name, "", "", region=provider.region, compliance=provider.compliance)
     gaps = [compliance_gap(target, wanted) for wanted in turn.snapshot.defaults.compliance]
+    gaps.append(demand_gap(target, demands_of(turn)))
     residency = turn.call.headers.get("x-afterbay-residency")
     if residency is not None and provider.region != residency:
         gaps.append(f"residency: {residency} asked, it is in {provider.region or 'an unknown region'}")

@@ -15,12 +15,16 @@ from afterbay.policy.balance import prefix_of
 from afterbay.policy.facts import prompt_text, read_facts
 from afterbay.policy.lanes import PRIORITIES, Priority
 from afterbay.policy.names import Found, look_up
-from afterbay.policy.plan import Limits, Route
+from afterbay.policy.plan import Compliance, Limits, Route
 from afterbay.policy.pressure import COME_BACK_S as SHED_S
+from afterbay.policy.rights import EVERYTHING
 from afterbay.policy.route import CONTEXT, Ask, decide, route_of
 from afterbay.policy.sight import sights
 from afterbay.policy.throttle import COME_BACK_S, attempts_left, narrowed
 from afterbay.wire.registry import DIALECTS, EMBEDS_AS
+
+_CONVERSATIONS = frozenset({"chat", "count_tokens"})
+"""Operations that a bound model holds for: one that chats makes no vectors."""
 
 _CANNOT = {name: dialect.cannot for name, dialect in DIALECTS.items()}
 
@@ -33,7 +37,7 @@ def choose(turn: Turn) -> Decision:
     """
     context, snapshot = turn.context, turn.snapshot
     now = context.clock.monotonic()
-    found = look_up(snapshot, turn.model, turn.fleet.direct)
+    found = look_up(snapshot, _sought(turn), turn.fleet.direct)
     turn.route = shortened(route_of(snapshot, found, snapshot.defaults), turn)
     turn.deadline_s = turn.call.received_s + turn.route.limits.total_s
     ask = _ASK.get(turn.record.operation, _ask)(turn, found, turn.route)
@@ -48,6 +52,8 @@ def choose(turn: Turn) -> Decision:
         turn.drops = True
         kept = msgspec.structs.replace(ask, features=ask.features & CONTEXT)
         decision = decide(kept, snapshot, turn.route, _CANNOT, world, now, turn.draw)
+    if _sought(turn) != turn.model:
+        turn.warnings.append(f"this key is bound to '{_sought(turn)}', which answers instead of '{turn.model}'")
     turn.sights = sights(decision, world.cooling_until, world.conditions, now)
     turn.stage("route", now)
     return decision
@@ -114,7 +120,7 @@ def _ask(turn: Turn, found: Found, route: Route) -> Ask:
     unreadable = turn.unreadable() if needs_features or needs_facts else None
     readable = unreadable is None
     return Ask(
-        requested=turn.model,
+        requested=_sought(turn),
         found=found,
         dialect=call.dialect.name,
         features=turn.features if needs_features and readable else None,
@@ -122,11 +128,27 @@ def _ask(turn: Turn, found: Found, route: Route) -> Ask:
         input_tokens=turn.measure() if needs_features and readable else None,
         facts=read_facts(prompt_text(turn.request.messages), route.rules) if needs_facts and readable else None,
         task=call.headers.get("x-afterbay-task"),
-        allowed_models=call.key.models if call.key is not None else frozenset(),
+        rights=call.key.rights if call.key is not None else EVERYTHING,
         residency=call.headers.get("x-afterbay-residency"),
         kept_by=turn.kept_by,
         prefix=prefix_of(call.body),
+        wish=turn.wish,
+        demands=demands_of(turn),
     )
+
+
+def _sought(turn: Turn) -> str:
+    """The model that is looked up: what the request names, or for a conversation the one that its key is bound to."""
+    bound = turn.wish.bound_model
+    return bound if bound is not None and turn.record.operation in _CONVERSATIONS else turn.model
+
+
+def demands_of(turn: Turn) -> tuple[tuple[str, Compliance | None], ...]:
+    """The compliance sets that the rights of the key name, with what the configuration says of them."""
+    key = turn.call.key
+    if key is None or not key.rights.compliance:
+        return ()
+    return tuple((name, turn.snapshot.compliance.get(name)) for name in sorted(key.rights.compliance))
 
 
 def _ask_vectors(turn: Turn, found: Found, route: Route) -> Ask:
@@ -147,8 +169,10 @@ def _ask_plain(turn: Turn, found: Found, dialect: str, features: frozenset[str],
         dialect=dialect,
         features=features,
         embeds=embeds,
-        allowed_models=call.key.models if call.key is not None else frozenset(),
+        rights=call.key.rights if call.key is not None else EVERYTHING,
         residency=call.headers.get("x-afterbay-residency"),
+        wish=turn.wish,
+        demands=demands_of(turn),
     )
 
 

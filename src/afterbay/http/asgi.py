@@ -21,7 +21,7 @@ from afterbay.engine.pipeline import refuse, serve_chat
 from afterbay.engine.reconnect import serve_reconnect
 from afterbay.engine.responses import serve_responses
 from afterbay.http.body import check_head, read_body
-from afterbay.http.identity import identify, is_loopback, require_admin, require_local
+from afterbay.http.identity import Client, identify, is_loopback, require_admin, require_local
 from afterbay.http.pages import Pages
 from afterbay.http.passthrough import RawEndpoints, is_raw
 from afterbay.http.paths import Endpoint, dialect_of, error_dialect, find, hint, instead_of
@@ -79,7 +79,8 @@ class Gateway:
         is_late = self._context.drain.is_closed
         try:
             query: str = scope["query_string"].decode("latin-1")
-            key = self._admit(endpoint, scope, headers, query)
+            client = Client.of(scope, received_at)
+            key = self._admit(endpoint, scope, client, headers, query)
             assert endpoint is not None, "a missing endpoint was refused"  # noqa: S101
             serve = _SERVE.get(endpoint.operation)
             if serve is None:
@@ -112,7 +113,12 @@ class Gateway:
             reply.close()
 
     def _admit(
-        self, endpoint: Endpoint | None, scope: Mapping[str, Any], headers: Mapping[str, str], query: str
+        self,
+        endpoint: Endpoint | None,
+        scope: Mapping[str, Any],
+        client: Client,
+        headers: Mapping[str, str],
+        query: str,
     ) -> Key | None:
         """Checks path, method and key.
 
@@ -130,9 +136,9 @@ class Gateway:
             )
         key = None
         if endpoint.operation == "metrics":
-            self._admit_to_metrics(scope, headers, query)
+            self._admit_to_metrics(scope, client, headers, query)
         elif endpoint.operation not in ("live", "ready", "index"):
-            key = identify(self._keys, headers, query)
+            key = identify(self._keys, client, headers, query)
         if endpoint.operation == "not_built":
             raise NotBuilt(f"{endpoint.argument} is not built yet.", code="not_built", remedy=instead_of(path))
         if scope["method"] not in endpoint.method.split() and (scope["method"], endpoint.method) != ("HEAD", "GET"):
@@ -143,7 +149,9 @@ class Gateway:
             )
         return key
 
-    def _admit_to_metrics(self, scope: Mapping[str, Any], headers: Mapping[str, str], query: str) -> None:
+    def _admit_to_metrics(
+        self, scope: Mapping[str, Any], client: Client, headers: Mapping[str, str], query: str
+    ) -> None:
         """Metrics tell what is spent and on what: off loopback they are for admins, unless the config opens them.
 
         Raises:
@@ -152,7 +160,7 @@ class Gateway:
         server = scope.get("server")
         public = self._context.fleet.snapshot.telemetry.metrics_public
         if not public and (server is None or not is_loopback(server[0])):
-            require_admin(self._keys, self._admin_key, headers, query)
+            require_admin(self._keys, self._admin_key, client, headers, query)
         elif not public:
             require_local(headers)
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import hmac
 import ipaddress
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+import msgspec
 
 from afterbay.core.errors import GatewayError
 from afterbay.core.secret import Secret
+from afterbay.policy.rights import is_from
 from afterbay.ports import Key, Keys
 
 
@@ -26,11 +31,26 @@ def secret_of(headers: Mapping[str, str], query: str) -> str | None:
     return None
 
 
-def identify(keys: Keys, headers: Mapping[str, str], query: str) -> Key | None:
+class Client(msgspec.Struct, frozen=True):
+    """Who is at the other end of a connection, and when. `peer`: their address, as the connection has it, or the path
+    of a socket; headers of proxies are not believed. `at`: UTC seconds."""
+
+    peer: str | None
+    at: float
+
+    @classmethod
+    def of(cls, scope: Mapping[str, Any], at: float) -> Client:
+        """The client of an ASGI connection."""
+        client = scope.get("client")
+        return cls(client[0] if client else None, at)
+
+
+def identify(keys: Keys, client: Client, headers: Mapping[str, str], query: str) -> Key | None:
     """The key that asks; None while the gateway is open.
 
     Raises:
-        GatewayError: 401, no key or an unknown one; 403, an open gateway is asked as if from elsewhere.
+        GatewayError: 401, no key, an unknown or an expired one; 403, an open gateway is asked as if from elsewhere, or
+            a key is used from where it may not be.
     """
     if not keys.any_exist():
         require_local(headers)
@@ -38,6 +58,7 @@ def identify(keys: Keys, headers: Mapping[str, str], query: str) -> Key | None:
     secret = secret_of(headers, query)
     key = keys.find(secret) if secret is not None else None
     if key is not None:
+        check_usable(key, client)
         return key
     raise GatewayError(
         _no_key(headers) if secret is None else "The key is not known to this gateway, or was revoked.",
@@ -47,6 +68,32 @@ def identify(keys: Keys, headers: Mapping[str, str], query: str) -> Key | None:
         remedy="Send a virtual key as `authorization: Bearer ...`, `x-api-key` or `x-goog-api-key`; "
         "`afterbay keys create` makes one.",
     )
+
+
+def check_usable(key: Key, client: Client) -> None:
+    """Whether a key may be used by this client now.
+
+    Raises:
+        GatewayError: 401 `key_expired`; 403 `address_not_allowed`.
+    """
+    expires_at = key.rights.expires_at
+    if expires_at is not None and expires_at <= client.at:
+        when = datetime.fromtimestamp(expires_at, UTC).isoformat(timespec="seconds")[:19]
+        raise GatewayError(
+            f"The key '{key.name}' expired at {when}Z.",
+            status=401,
+            kind="authentication",
+            code="key_expired",
+            remedy="Ask the operator of this gateway for another one, or for more time.",
+        )
+    if not is_from(key.rights.addresses, client.peer):
+        raise GatewayError(
+            f"The key '{key.name}' may not be used from {client.peer or 'a client without an address'}.",
+            status=403,
+            kind="permission",
+            code="address_not_allowed",
+            remedy="Ask from an address that it is for, or ask the operator of this gateway to add this one.",
+        )
 
 
 def _no_key(headers: Mapping[str, str]) -> str:
@@ -89,18 +136,19 @@ def is_local_name(url: str) -> bool:
     return is_loopback(name) or name.endswith(".localhost")
 
 
-def require_admin(keys: Keys, admin_key: Secret | None, headers: Mapping[str, str], query: str) -> None:
+def require_admin(keys: Keys, admin_key: Secret | None, client: Client, headers: Mapping[str, str], query: str) -> None:
     """Lets through who shows an admin key: the one of AFTERBAY_ADMIN_KEY, or a virtual one made with `--admin`.
 
     Raises:
-        GatewayError: 401, no such key.
+        GatewayError: 401, no such key, or an expired one; 403, it may not be used from here.
     """
     secret = secret_of(headers, query)
     if secret is not None:
-        if admin_key is not None and hmac.compare_digest(secret.encode(), admin_key.reveal().encode()):
+        if is_admin_key(admin_key, secret):
             return
         key = keys.find(secret)
         if key is not None and key.admin:
+            check_usable(key, client)
             return
     raise GatewayError(
         "This page needs an admin key.",
@@ -109,6 +157,11 @@ def require_admin(keys: Keys, admin_key: Secret | None, headers: Mapping[str, st
         code="admin_key_required",
         remedy="Send the key of AFTERBAY_ADMIN_KEY, or one made with `afterbay keys create NAME --admin`.",
     )
+
+
+def is_admin_key(admin_key: Secret | None, secret: str) -> bool:
+    """Whether a secret is that of AFTERBAY_ADMIN_KEY. Constant time in what it is."""
+    return admin_key is not None and hmac.compare_digest(secret.encode(), admin_key.reveal().encode())
 
 
 def is_loopback(host: str) -> bool:

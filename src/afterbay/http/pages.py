@@ -15,6 +15,7 @@ from afterbay.core.words import closest
 from afterbay.engine.context import Context
 from afterbay.engine.drain import SHUTTING_DOWN
 from afterbay.http.paths import Endpoint
+from afterbay.policy.rights import EVERYTHING
 from afterbay.ports import Key, Reply
 from afterbay.telemetry.metrics import CONTENT_TYPE
 
@@ -120,10 +121,9 @@ class Pages:
 
 def visible_models(snapshot: Snapshot, key: Key | None) -> list[str]:
     """Names that a key may ask for: routes, then aliases."""
-    names = [*snapshot.routes, *snapshot.aliases]
-    if key is None or not key.models:
-        return names
-    return [name for name in names if name in key.models]
+    rights = key.rights if key is not None else EVERYTHING
+    routes = [name for name in snapshot.routes if rights.routes is None or name in rights.routes]
+    return [name for name in (*routes, *snapshot.aliases) if rights.models is None or name in rights.models]
 
 
 def _owner(name: str, snapshot: Snapshot) -> str:

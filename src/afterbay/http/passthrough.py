@@ -15,7 +15,7 @@ from afterbay.engine.delivery import error_headers
 from afterbay.engine.passthrough import Raw, serve_passthrough
 from afterbay.engine.tunnel import serve_tunnel
 from afterbay.http.body import StreamedBody, check_length
-from afterbay.http.identity import identify, secret_of
+from afterbay.http.identity import Client, identify, secret_of
 from afterbay.http.reply import AsgiReply, Receive, Send
 from afterbay.http.socket import AsgiSocket
 from afterbay.policy.passage import PREFIX, split
@@ -56,7 +56,7 @@ class RawEndpoints:
         asked = self._read(scope, scope["method"], {})
         reply = AsgiReply(receive, send)
         try:
-            asked = self._identify(asked)
+            asked = self._identify(asked, scope)
             limits = self._context.fleet.snapshot.limits
             check_length(asked.call.headers, limits.body_bytes)
             body = StreamedBody(receive, limits.body_bytes, float(limits.body_timeout), reply.watch)
@@ -83,7 +83,7 @@ class RawEndpoints:
         try:
             if not is_raw(scope):
                 raise _no_socket(scope["path"])
-            asked = self._identify(asked)
+            asked = self._identify(asked, scope)
         except GatewayError as error:
             await client.refuse(error.status, *_refusal(error, asked.call))
             return
@@ -106,13 +106,14 @@ class RawEndpoints:
         shown = secret_of(headers, query)
         return _Asked(call, Raw(method, provider, rest, shown if shown and len(shown) >= SECRET_CHARS else None))
 
-    def _identify(self, asked: _Asked) -> _Asked:
+    def _identify(self, asked: _Asked, scope: Mapping[str, Any]) -> _Asked:
         """The request with the key that asks.
 
         Raises:
             GatewayError: 401, 403.
         """
-        key = identify(self._keys, asked.call.headers, asked.call.query)
+        client = Client.of(scope, asked.call.received_at)
+        key = identify(self._keys, client, asked.call.headers, asked.call.query)
         return msgspec.structs.replace(asked, call=msgspec.structs.replace(asked.call, key=key))
 
     def _dialect(self, provider: str, headers: Mapping[str, str]) -> Dialect:

@@ -11,6 +11,8 @@ from collections.abc import Collection, Mapping
 from urllib.parse import quote, unquote, unquote_plus, urlsplit
 
 from afterbay.core.errors import ClientMistake, PolicyRefusal
+from afterbay.policy.rights import Preference, Rights
+from afterbay.policy.route import provider_gap
 
 PREFIX = "/passthrough/"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -165,7 +167,7 @@ def _port(parts: object) -> int | None:
     return port if port is not None else {"http": 80, "https": 443}.get(scheme)
 
 
-def check_key(models: frozenset[str], provider: str, names: Collection[str]) -> None:
+def check_key(rights: Rights, wish: Preference, provider: str, names: Collection[str]) -> None:
     """A key that is limited to some models may pass only where a whole provider was given to it.
 
     Nothing here looks at what a raw request asks for. `names`: aliases and routes; one that is called like the provider
@@ -174,10 +176,16 @@ def check_key(models: frozenset[str], provider: str, names: Collection[str]) -> 
     Raises:
         PolicyRefusal: 403.
     """
-    if not models or f"{provider}/*" in models or (provider in models and provider not in names):
+    gap = provider_gap(rights, wish, provider)
+    if gap is not None:
+        raise PolicyRefusal(f"/passthrough/{provider} is not for this key ({gap}).", code="passthrough_not_allowed")
+    models = rights.models
+    is_given = models is None or f"{provider}/*" in models or (provider in models and provider not in names)
+    if is_given and wish.bound_model is None:
         return
+    limit = "limited to some models" if not is_given else f"bound to '{wish.bound_model}'"
     raise PolicyRefusal(
-        f"This key is limited to some models, and /passthrough/{provider} would not keep to them.",
+        f"This key is {limit}, and /passthrough/{provider} would not keep to that.",
         code="passthrough_not_allowed",
         remedy=f"Use /v1, or ask the operator for a key whose models hold '{provider}/*'.",
     )

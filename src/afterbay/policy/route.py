@@ -24,6 +24,7 @@ from afterbay.policy.facts import Facts
 from afterbay.policy.names import Found
 from afterbay.policy.order import PANIC, arrange
 from afterbay.policy.plan import Alias, Compliance, Plan, Route
+from afterbay.policy.rights import EVERYTHING, NO_WISH, Preference, Rights
 
 Cannot: TypeAlias = Mapping[str, Mapping[str, str]]
 """What each dialect cannot say: dialect -> feature -> reason."""
@@ -44,7 +45,8 @@ class Ask(msgspec.Struct, frozen=True):
     """What a request needs. `features` None: not looked at, since every target relays the client's own dialect.
 
     `unreadable`: why the body can be relayed only. `kept_by`: the one provider that keeps what the request continues.
-    `prefix`: the beginning of a long prompt (`policy.balance.prefix_of`).
+    `prefix`: the beginning of a long prompt (`policy.balance.prefix_of`). `rights` and `wish` are the key's; `demands`
+    are the compliance sets that its rights name, None for one that the configuration does not have.
     """
 
     requested: str
@@ -56,10 +58,12 @@ class Ask(msgspec.Struct, frozen=True):
     embeds: bool = False
     facts: Facts | None = None
     task: str | None = None
-    allowed_models: frozenset[str] = frozenset()
+    rights: Rights = EVERYTHING
     residency: str | None = None
     kept_by: str = ""
     prefix: bytes = b""
+    wish: Preference = NO_WISH
+    demands: tuple[tuple[str, Compliance | None], ...] = ()
 
 
 class World(msgspec.Struct, frozen=True):
@@ -119,7 +123,7 @@ def decide(ask: Ask, plan: Plan, route: Route, cannot: Cannot, world: World, now
         ClientMistake: 400 `unsupported_field`: no target can honour a field of the request.
         PolicyRefusal: 403 `policy_no_candidate`: a policy removed every target; it names the filter.
     """
-    passing = _Filter(ask, plan, route, cannot, lambda alias: _deployments(alias, world, now, draw, ask.prefix))
+    passing = _Filter(ask, plan, route, cannot, lambda alias: _deployments(alias, world, now, draw, ask))
     found = ask.found
     chosen: dict[str, Target] = {}
     if found.target is not None:
@@ -201,20 +205,22 @@ def _rank(target: Target) -> float:
     return target.priority if target.priority is not None else math.inf
 
 
-def _deployments(alias: Alias, world: World, now: float, draw: Draw, prefix: bytes) -> list[Target]:
-    """Deployments of an alias: by priority, equals balanced."""
+def _deployments(alias: Alias, world: World, now: float, draw: Draw, ask: Ask) -> list[Target]:
+    """Deployments of an alias: those at the provider that the key prefers, then by priority, equals balanced."""
     if len(alias.targets) < 2:
         return list(alias.targets)
     found: list[Target] = []
     for _, equals in groupby(sorted(alias.targets, key=_rank), key=_rank):
-        found += balanced(equals, world.conditions, now, draw, prefix, world.here)
-    return found
+        found += balanced(equals, world.conditions, now, draw, ask.prefix, world.here)
+    first = ask.wish.preferred_provider
+    return found if first is None else sorted(found, key=lambda target: target.provider != first)
 
 
 def _why_not(ask: Ask, route: Route, target: Target, alias: str, dialect_cannot: Cannot) -> str | None:
     """The hard filter that removes a target; None if it may serve."""
-    if ask.allowed_models and not ask.allowed_models & {alias, ask.requested, target.id, route.name}:
-        return f"key: this key may not use '{alias}'"
+    forbidden = _forbidden(ask, route, target, alias)
+    if forbidden is not None:
+        return forbidden
     if ask.kept_by and target.provider != ask.kept_by:
         return f"state: what this request continues is kept by {ask.kept_by}"
     for wanted in route.compliance:
@@ -232,6 +238,33 @@ def _why_not(ask: Ask, route: Route, target: Target, alias: str, dialect_cannot:
         return f"feature: {lacking}"
     if target.context_tokens is not None and ask.input_tokens is not None and ask.input_tokens > target.context_tokens:
         return f"context: about {ask.input_tokens} tokens, its window is {target.context_tokens}"
+    return None
+
+
+def _forbidden(ask: Ask, route: Route, target: Target, alias: str) -> str | None:
+    """What the key's rights, or its preference, have against a target; None: nothing."""
+    models, routes = ask.rights.models, ask.rights.routes
+    if models is not None and not models & {alias, ask.requested, target.id, route.name}:
+        return f"key: this key may not use '{alias}'"
+    if routes is not None and ask.found.route is not None and ask.found.route.name not in routes:
+        return f"key: this key may not use the route '{ask.found.route.name}'"
+    return provider_gap(ask.rights, ask.wish, target.provider) or demand_gap(target, ask.demands)
+
+
+def provider_gap(rights: Rights, wish: Preference, provider: str) -> str | None:
+    """What a key has against a provider; None: nothing."""
+    for names in (rights.providers, wish.allowed_providers):
+        if names is not None and provider not in names:
+            return f"key: this key may not use the provider '{provider}'"
+    return None
+
+
+def demand_gap(target: Target, demands: Iterable[tuple[str, Compliance | None]]) -> str | None:
+    """What a target lacks of the compliance sets that a key names; None: nothing. A set that is not there fails all."""
+    for name, wanted in demands:
+        gap = compliance_gap(target, wanted) if wanted is not None else f"compliance: there is no set '{name}'"
+        if gap is not None:
+            return gap
     return None
 
 

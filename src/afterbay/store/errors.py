@@ -16,16 +16,16 @@ class UnsupportedDatabase(StoreError):
 
 
 class InvalidKey(StoreError):
-    """The name or the models of a key cannot be used (an admin API answers 400)."""
+    """The name of a key or tenant cannot be used, or a tenant cannot stand there (the admin API answers 400)."""
 
 
-class KeyNameTaken(StoreError):
-    """A live key has this name (409)."""
+class NameTaken(StoreError):
+    """A live key or tenant of the same owner has this name (409)."""
 
     @classmethod
-    def named(cls, name: str) -> KeyNameTaken:
-        """For a key that was to be made."""
-        return cls(f"There is a key named {name!r} already.", "Choose another name, or revoke or rotate that key.")
+    def named(cls, kind: str, name: str) -> NameTaken:
+        """For a key or tenant that was to be made."""
+        return cls(f"There is a {kind} named {name!r} already.", "Choose another name, or use or end that one.")
 
 
 class UnknownKey(StoreError):
@@ -37,3 +37,16 @@ class UnknownKey(StoreError):
         return cls(
             f"No live key has the id or name {id_or_name[:80]!r}.", "`afterbay keys list` shows those there are."
         )
+
+
+class AmbiguousKey(StoreError):
+    """Several live keys have this name, of different owners (400)."""
+
+
+class UnknownTenant(StoreError):
+    """No live organisation, team or user has this id or place (404)."""
+
+    @classmethod
+    def named(cls, kind: str, id_or_place: str) -> UnknownTenant:
+        """For a tenant that was looked for."""
+        return cls(f"There is no {kind} {id_or_place[:80]!r}.", "`afterbay keys tenants` shows those there are.")

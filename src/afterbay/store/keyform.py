@@ -16,6 +16,8 @@ from typing import Final
 import msgspec
 
 from afterbay.core.secret import Secret
+from afterbay.policy.authority import Role
+from afterbay.policy.rights import EVERYTHING, NO_WISH, Preference, Rights
 from afterbay.store.errors import InvalidKey
 
 PREFIX: Final = "ab-"
@@ -27,19 +29,35 @@ HINT_CHARS: Final = 7
 _BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SHAPE: Final = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{BODY_CHARS + SUM_CHARS}}}")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
-_MODELS_MOST: Final = 1000
 
 
 class KeyInfo(msgspec.Struct, frozen=True):
-    """A key as its operator sees it. Times are UTC RFC 3339; `hint` is the start of the secret."""
+    """A key as its operator sees it. Times are UTC RFC 3339; `hint` is the start of the secret.
+
+    `owner`: the id of the organisation, team or user that it belongs to; empty: nobody. `rights` and `preference` are
+    its own; what its owners' leave of them is in `ports.Key`. `charged`: keys that made it and whose limits hold for it
+    too, by id. `old_until`: so long its secret before the last rotation is good.
+    """
 
     id: str
     name: str
     hint: str
-    models: tuple[str, ...] = ()
-    admin: bool = False
+    owner: str = ""
+    role: Role | None = None
+    rights: Rights = EVERYTHING
+    preference: Preference = NO_WISH
+    charged: tuple[str, ...] = ()
     created_at: str = ""
     revoked_at: str | None = None
+    old_until: str | None = None
+
+
+class KeyRow(msgspec.Struct, frozen=True):
+    """A key as it is stored: with the digests of its secret, and of the one before while that is still good."""
+
+    info: KeyInfo
+    digest: bytes
+    old_digest: bytes | None = None
 
 
 class NewKey(msgspec.Struct, frozen=True):
@@ -62,21 +80,16 @@ def is_well_formed(text: str) -> bool:
     return text[-SUM_CHARS:] == _base62(zlib.crc32(text[:-SUM_CHARS].encode()), SUM_CHARS)
 
 
-def check_key(name: str, models: tuple[str, ...]) -> None:
-    """Whether a key may have this name and these models.
+def check_name(name: str) -> None:
+    """Whether a key or a tenant may have this name.
 
     Raises:
         InvalidKey: it may not.
     """
     if not _NAME.fullmatch(name):
         raise InvalidKey(
-            f"{name[:80]!r} cannot be the name of a key.",
+            f"{name[:80]!r} cannot be a name here.",
             "Use 1 to 64 letters, digits, dots, dashes, underscores or @, with a letter or a digit first.",
-        )
-    if len(models) > _MODELS_MOST or any(not 0 < len(model) <= 256 for model in models):
-        raise InvalidKey(
-            "The models of a key are too many, empty or too long.",
-            f"Name at most {_MODELS_MOST} models of 1 to 256 characters, or none for every model.",
         )
 
 

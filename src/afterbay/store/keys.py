@@ -1,62 +1,45 @@
-"""Virtual keys on SQLite: found in memory, shown once, kept as HMAC-SHA-256 digests (see `keyform.py`)."""
+"""Virtual keys and tenants on SQLite: found in memory, shown once, kept as HMAC-SHA-256 digests (see `keyform.py`).
+
+A change is worked out, written and entered in the audit log in one write transaction, on rows that are known to be the
+newest: two processes that change at once do so one after the other, and neither decides by what the other undid.
+"""
 
 from __future__ import annotations
 
-import hmac
-import secrets
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
-from afterbay.core.secret import Secret
-from afterbay.ports import Key
+from afterbay.policy.authority import Actor
+from afterbay.policy.rights import Preference, Rights
 from afterbay.store import statements
+from afterbay.store.audit import NO_HASH, Anchor, Broken, Entry, chained, check_chain
 from afterbay.store.database import Database, pepper, transaction
-from afterbay.store.errors import KeyNameTaken, UnknownKey
-from afterbay.store.keyform import HINT_CHARS, KeyInfo, NewKey, check_key, new_secret
-from afterbay.store.rows import rfc3339
+from afterbay.store.errors import NameTaken
+from afterbay.store.keyform import KeyInfo, KeyRow
+from afterbay.store.keyring import Keyring
+from afterbay.store.owners import Tenant
+from afterbay.store.register import Change
+from afterbay.store.rows import Row, rfc3339
 
-_LONGEST_SECRET: Final = 512
+T = TypeVar("T")
 
 
-class SqliteKeys:
-    """Implements `ports.Keys`, and what operators do with keys.
+class SqliteKeys(Keyring):
+    """Implements `ports.Keys`, and what operators do with keys and tenants.
 
-    `find` looks in a table in memory. Whoever owns this calls `refresh_if_changed` every second or so: it costs
-    microseconds where nothing happened, and sees what another process did. One lock guards the one connection.
+    Whoever owns this calls `refresh_if_changed` every second or so: it costs microseconds where nothing happened, and
+    sees what another process did. One lock guards the one connection.
     """
 
     def __init__(self, database: Database, *, now: Callable[[], float] = time.time) -> None:
-        self._now = now
-        self._lock = threading.Lock()
         self._connection = database.connect()
-        self._pepper = pepper(self._connection)
-        self._by_digest: dict[bytes, tuple[bytes, Key]] = {}
-        self._any = False
+        super().__init__(pepper(self._connection), now)
         self._data_version = self._keys_version = -1
         self.refresh_if_changed()
-
-    def find(self, secret: str) -> Key | None:
-        """The live key of a secret, or None.
-
-        The secret is hashed whole before anything is looked up, so how long that takes says nothing about how much of
-        it is right; the digests are then compared in constant time.
-        """
-        if len(secret) > _LONGEST_SECRET:
-            return None
-        digest = hmac.digest(self._pepper, secret.encode("utf-8", "replace"), "sha256")
-        found = self._by_digest.get(digest)
-        if found is None or not hmac.compare_digest(found[0], digest):
-            return None
-        return found[1]
-
-    def any_exist(self) -> bool:
-        """Whether any virtual key was ever created, revoked ones included."""
-        return self._any
 
     def refresh_if_changed(self) -> bool:
         """Reads the keys again if they changed since; whether they did.
@@ -71,103 +54,132 @@ class SqliteKeys:
             seen = int(self._connection.execute(statements.DATA_VERSION).fetchone()[0])
             if seen == self._data_version:
                 return False
-            row = self._connection.execute(statements.KEYS_VERSION).fetchone()
-            version = 0 if row is None else int(row[0])
-            changed = version != self._keys_version
-            if changed:
-                self._load()
-            self._data_version, self._keys_version = seen, version
+            changed = self._refresh()
+            self._data_version = seen
             return changed
 
-    def create(self, name: str, models: Iterable[str] = (), *, admin: bool = False) -> NewKey:
-        """Makes a key. `models` empty: every model.
-
-        Raises:
-            InvalidKey: the name or a model's name cannot be used. KeyNameTaken: a live key has this name.
-        """
-        allowed = tuple(sorted(set(models)))
-        check_key(name, allowed)
-        secret = new_secret()
-        created_at = rfc3339(self._now())
-        info = KeyInfo(f"key_{secrets.token_hex(8)}", name, secret[:HINT_CHARS], allowed, admin, created_at)
-        text = msgspec.json.encode(allowed).decode() if allowed else None
-        row = (info.id, name, self._digest(secret), info.hint, text, admin, info.created_at, None)
-        try:
-            self._change(statements.INSERT_KEY, row)
-        except sqlite3.IntegrityError as taken:
-            raise KeyNameTaken.named(name) from taken
-        return NewKey(info, Secret(secret))
-
-    def list(self, *, revoked: bool = False) -> tuple[KeyInfo, ...]:
-        """All live keys in the order of their making; the revoked ones too if asked."""
+    def verify_audit(self, anchor: Anchor | None = None) -> Anchor | Broken:
+        """Whether the audit log is whole. See `afterbay.store.audit.check_chain`."""
         with self._lock:
-            rows = self._connection.execute(statements.SELECT_KEYS).fetchall()
-        return tuple(_info(row) for row in rows if revoked or row[7] is None)
-
-    def revoke(self, id_or_name: str) -> KeyInfo:
-        """Ends a key: here at once, in other processes when they next refresh. It cannot be brought back.
-
-        Raises:
-            UnknownKey: no live key has this id or name.
-        """
-        info = self._live(id_or_name)
-        revoked_at = rfc3339(self._now())
-        if not self._change(statements.REVOKE_KEY, (revoked_at, info.id)):
-            raise UnknownKey.named(id_or_name)
-        return msgspec.structs.replace(info, revoked_at=revoked_at)
-
-    def rotate(self, id_or_name: str) -> NewKey:
-        """Gives a key a new secret; the old one ends at once. Id, name and models stay.
-
-        Raises:
-            UnknownKey: no live key has this id or name.
-        """
-        info = self._live(id_or_name)
-        secret = new_secret()
-        if not self._change(statements.ROTATE_KEY, (self._digest(secret), secret[:HINT_CHARS], info.id)):
-            raise UnknownKey.named(id_or_name)
-        return NewKey(msgspec.structs.replace(info, hint=secret[:HINT_CHARS]), Secret(secret))
+            return check_chain(map(_entry, self._connection.execute(statements.WHOLE_AUDIT)), anchor)
 
     def close(self) -> None:
         """Closes the connection. `find` goes on with what it knows."""
         with self._lock:
             self._connection.close()
 
-    def _digest(self, secret: str) -> bytes:
-        return hmac.digest(self._pepper, secret.encode(), "sha256")
+    def _entries(self, before: int, tenant: str, limit: int) -> Sequence[Entry]:
+        place = f"/{tenant}/" if tenant else ""
+        with self._lock:
+            rows = self._connection.execute(statements.SELECT_AUDIT, (before, place, limit)).fetchall()
+        return list(map(_entry, rows))
 
-    def _live(self, id_or_name: str) -> KeyInfo:
-        for info in self.list():
-            if id_or_name in (info.id, info.name):
-                return info
-        raise UnknownKey.named(id_or_name)
-
-    def _change(self, statement: str, values: tuple[object, ...]) -> int:
-        """Runs a statement and bumps the counter that other processes watch. How many rows changed."""
+    def _do(self, by: str, act: Callable[[Actor], Change]) -> Change:
         with self._lock:
             with transaction(self._connection):
-                changed = self._connection.execute(statement, values).rowcount
-                self._connection.execute(statements.BUMP_KEYS_VERSION)
-            self._load()
-            return changed
+                self._refresh()
+                change = act(self._actor(by))
+                self._write(by, change)
+            self._keys_version += 1
+            self._accept(change)
+            return change
 
-    def _load(self) -> None:
-        """Builds the table anew and swaps it in one step: `find` runs without the lock."""
-        rows = self._connection.execute(statements.SELECT_KEYS).fetchall()
-        self._any = bool(rows)
-        self._by_digest = {
-            bytes(row[2]): (
-                bytes(row[2]),
-                Key(row[0], row[1], frozenset(_models(row[4])), bool(row[5]), (f"key:{row[0]}",)),
-            )
-            for row in rows
-            if row[7] is None
-        }
+    def _write(self, by: str, change: Change) -> None:
+        run = self._connection.execute
+        try:
+            for tenant in change.tenants:
+                run(statements.UPSERT_TENANT, _tenant_row(tenant))
+            for row in change.keys:
+                run(statements.UPSERT_KEY, _key_row(row))
+        except sqlite3.IntegrityError as taken:
+            raise NameTaken.named("key or tenant", change.subject) from taken
+        number, last_hash = run(statements.LAST_AUDIT).fetchone() or (0, NO_HASH)
+        last, at = Anchor(number, last_hash), rfc3339(self._now())
+        entry = chained(last, at, by, change.action, change.subject, change.path, change.details)
+        path = "".join(f"/{one}/" for one in entry.path)
+        values = (entry.number, entry.at, entry.actor, entry.action, entry.subject, path, entry.details, entry.hash)
+        run(statements.INSERT_AUDIT, values)
+        run(statements.BUMP_KEYS_VERSION)
+
+    def _refresh(self) -> bool:
+        """Reads everything again if the counter of the keys has moved."""
+        row = self._connection.execute(statements.KEYS_VERSION).fetchone()
+        version = 0 if row is None else int(row[0])
+        if version == self._keys_version:
+            return False
+        self._register.load(
+            map(_tenant, self._connection.execute(statements.SELECT_TENANTS)),
+            map(_key, self._connection.execute(statements.SELECT_KEYS)),
+        )
+        self._index()
+        self._keys_version = version
+        return True
 
 
-def _info(row: tuple[str, str, bytes, str, str | None, int, str, str | None]) -> KeyInfo:
-    return KeyInfo(row[0], row[1], row[3], _models(row[4]), bool(row[5]), row[6], row[7])
+def _text(value: Any) -> str | None:
+    """JSON for a column; NULL for what is empty."""
+    text = msgspec.json.encode(value).decode()
+    return None if text in ("{}", "[]") else text
 
 
-def _models(text: str | None) -> tuple[str, ...]:
-    return () if text is None else msgspec.json.decode(text, type=tuple[str, ...])
+def _value(text: str | None, kind: type[T]) -> T:
+    return kind() if text is None else msgspec.json.decode(text, type=kind)
+
+
+def _key_row(row: KeyRow) -> Row:
+    info = row.info
+    return (
+        info.id,
+        info.name,
+        row.digest,
+        info.hint,
+        info.created_at,
+        info.revoked_at,
+        info.owner,
+        info.role,
+        _text(info.rights),
+        _text(info.preference),
+        _text(info.charged),
+        row.old_digest,
+        info.old_until,
+    )
+
+
+def _key(row: tuple[Any, ...]) -> KeyRow:
+    info = KeyInfo(
+        id=row[0],
+        name=row[1],
+        hint=row[3],
+        created_at=row[4],
+        revoked_at=row[5],
+        owner=row[6],
+        role=row[7],
+        rights=_value(row[8], Rights),
+        preference=_value(row[9], Preference),
+        charged=() if row[10] is None else msgspec.json.decode(row[10], type=tuple[str, ...]),
+        old_until=row[12],
+    )
+    return KeyRow(info, bytes(row[2]), None if row[11] is None else bytes(row[11]))
+
+
+def _tenant_row(one: Tenant) -> Row:
+    return (
+        one.id,
+        one.kind,
+        one.name,
+        one.parent,
+        _text(one.rights),
+        _text(one.preference),
+        one.created_at,
+        one.ended_at,
+    )
+
+
+def _tenant(row: tuple[Any, ...]) -> Tenant:
+    rights, preference = _value(row[4], Rights), _value(row[5], Preference)
+    return Tenant(row[0], row[1], row[2], row[3], rights, preference, row[6], row[7])
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    path = tuple(one for one in str(row[5]).split("/") if one)
+    return Entry(row[0], row[1], row[2], row[3], row[4], path, row[6], row[7])

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 
 import msgspec
 
 from afterbay.core.decision import Record
-from afterbay.core.secret import Secret
-from afterbay.ports import KeptResponse, Key
+from afterbay.policy.authority import Actor
+from afterbay.ports import KeptResponse
 from afterbay.store.answers import FINE, Filter, Logged, ModelSummary
-from afterbay.store.errors import KeyNameTaken, UnknownKey
-from afterbay.store.keyform import HINT_CHARS, KeyInfo, NewKey, check_key, new_secret
+from afterbay.store.audit import Anchor, Broken, Entry, chained, check_chain
+from afterbay.store.keyring import Keyring
+from afterbay.store.register import Change
 from afterbay.store.rows import rfc3339
 
 
@@ -86,82 +87,33 @@ class MemoryResponses:
         return self._kept.pop(response_id, None) is not None
 
 
-class MemoryKeys:
-    """Implements `ports.Keys`, and what operators do with keys."""
+class MemoryKeys(Keyring):
+    """Implements `ports.Keys`, and what operators do with keys and tenants."""
 
     def __init__(self, *, now: Callable[[], float]) -> None:
-        self._now = now
-        self._infos: dict[str, KeyInfo] = {}
-        self._by_secret: dict[str, str] = {}
-
-    def find(self, secret: str) -> Key | None:
-        """The live key of a secret, or None. Not constant in time: a test double."""
-        info = self._infos.get(self._by_secret.get(secret, ""))
-        return (
-            None if info is None else Key(info.id, info.name, frozenset(info.models), info.admin, (f"key:{info.id}",))
-        )
-
-    def any_exist(self) -> bool:
-        """Whether any key was ever created."""
-        return bool(self._infos)
+        super().__init__(secrets.token_bytes(32), now)
+        self._audit: list[Entry] = []
 
     def refresh_if_changed(self) -> bool:
         """Nobody else can change these."""
         return False
 
-    def create(self, name: str, models: Iterable[str] = (), *, admin: bool = False) -> NewKey:
-        """Makes a key.
+    def verify_audit(self, anchor: Anchor | None = None) -> Anchor | Broken:
+        """Whether the audit log is whole."""
+        return check_chain(self._audit, anchor)
 
-        Raises:
-            InvalidKey, KeyNameTaken
-        """
-        allowed = tuple(sorted(set(models)))
-        check_key(name, allowed)
-        if any(info.name == name for info in self.list()):
-            raise KeyNameTaken.named(name)
-        secret = new_secret()
-        key_id = f"key_{secrets.token_hex(8)}"
-        info = KeyInfo(key_id, name, secret[:HINT_CHARS], allowed, admin, rfc3339(self._now()))
-        return self._keep(info, secret)
+    def _entries(self, before: int, tenant: str, limit: int) -> Sequence[Entry]:
+        found = (one for one in reversed(self._audit) if one.number < before and (not tenant or tenant in one.path))
+        return list(islice(found, limit))
 
-    def list(self, *, revoked: bool = False) -> tuple[KeyInfo, ...]:
-        """All live keys in the order of their making; the revoked ones too if asked."""
-        return tuple(info for info in self._infos.values() if revoked or info.revoked_at is None)
-
-    def revoke(self, id_or_name: str) -> KeyInfo:
-        """Ends a key.
-
-        Raises:
-            UnknownKey
-        """
-        info = msgspec.structs.replace(self._live(id_or_name), revoked_at=rfc3339(self._now()))
-        self._infos[info.id] = info
-        self._forget(info.id)
-        return info
-
-    def rotate(self, id_or_name: str) -> NewKey:
-        """Gives a key a new secret.
-
-        Raises:
-            UnknownKey
-        """
-        info, secret = self._live(id_or_name), new_secret()
-        self._forget(info.id)
-        return self._keep(msgspec.structs.replace(info, hint=secret[:HINT_CHARS]), secret)
-
-    def _keep(self, info: KeyInfo, secret: str) -> NewKey:
-        self._infos[info.id] = info
-        self._by_secret[secret] = info.id
-        return NewKey(info, Secret(secret))
-
-    def _forget(self, key_id: str) -> None:
-        self._by_secret = {secret: owner for secret, owner in self._by_secret.items() if owner != key_id}
-
-    def _live(self, id_or_name: str) -> KeyInfo:
-        for info in self.list():
-            if id_or_name in (info.id, info.name):
-                return info
-        raise UnknownKey.named(id_or_name)
+    def _do(self, by: str, act: Callable[[Actor], Change]) -> Change:
+        with self._lock:
+            change = act(self._actor(by))
+            last = Anchor(self._audit[-1].number, self._audit[-1].hash) if self._audit else Anchor()
+            at = rfc3339(self._now())
+            self._audit.append(chained(last, at, by, change.action, change.subject, change.path, change.details))
+            self._accept(change)
+            return change
 
 
 def _passes(record: Record, only: Filter | None) -> bool:

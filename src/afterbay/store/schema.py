@@ -103,20 +103,67 @@ keys = sa.Table(
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("digest", sa.LargeBinary, nullable=False, unique=True),
     sa.Column("hint", sa.Text, nullable=False),
-    sa.Column("models", sa.Text),
-    sa.Column("admin", sa.SmallInteger, nullable=False),
     sa.Column("created_at", sa.Text, nullable=False),
     sa.Column("revoked_at", sa.Text),
+    sa.Column("owner", sa.Text, nullable=False, server_default=""),
+    sa.Column("role", sa.Text),
+    sa.Column("rights", sa.Text),
+    sa.Column("preference", sa.Text),
+    sa.Column("charged", sa.Text),
+    sa.Column("old_digest", sa.LargeBinary),
+    sa.Column("old_until", sa.Text),
 )
-"""Virtual keys. Revoked ones stay, so that reports keep their names and `any_exist` remembers."""
+"""Virtual keys. Revoked ones stay, so that reports keep their names and `any_exist` remembers.
+
+`owner` is a tenant's id, empty for none; `old_digest` is of the secret before the last rotation, good until
+`old_until`."""
 
 sa.Index(
     "keys_live_name",
+    keys.c.owner,
     keys.c.name,
     unique=True,
     sqlite_where=keys.c.revoked_at.is_(None),
     postgresql_where=keys.c.revoked_at.is_(None),
 )
+
+tenants = sa.Table(
+    "tenants",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("parent", sa.Text, nullable=False),
+    sa.Column("rights", sa.Text),
+    sa.Column("preference", sa.Text),
+    sa.Column("created_at", sa.Text, nullable=False),
+    sa.Column("ended_at", sa.Text),
+)
+"""Organisations, teams and users. `parent`: the id of the one that each stands in, empty for none. Ended ones stay."""
+
+sa.Index(
+    "tenants_live_name",
+    tenants.c.parent,
+    tenants.c.kind,
+    tenants.c.name,
+    unique=True,
+    sqlite_where=tenants.c.ended_at.is_(None),
+    postgresql_where=tenants.c.ended_at.is_(None),
+)
+
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("number", _Big, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.Text, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("details", sa.Text, nullable=False),
+    sa.Column("hash", sa.Text, nullable=False),
+)
+"""Changes of keys and tenants, chained by their hashes (`audit.py`). `path`: ids of tenants, each between slashes."""
 
 secrets = sa.Table(
     "secrets",

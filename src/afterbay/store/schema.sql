@@ -1,6 +1,18 @@
 -- What the newest migration leaves behind, for a new database: opening one needs no SQLAlchemy and no Alembic.
 -- Compiled from schema.py; tests compare it with schema.py and with a database that went through every migration.
 
+CREATE TABLE audit (
+    number INTEGER NOT NULL,
+    at TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    action TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    path TEXT NOT NULL,
+    details TEXT NOT NULL,
+    hash TEXT NOT NULL,
+    PRIMARY KEY (number)
+);
+
 CREATE TABLE configurations (
     hash TEXT NOT NULL,
     seen_at TEXT NOT NULL,
@@ -19,15 +31,20 @@ CREATE TABLE keys (
     name TEXT NOT NULL,
     digest BLOB NOT NULL,
     hint TEXT NOT NULL,
-    models TEXT,
-    admin SMALLINT NOT NULL,
     created_at TEXT NOT NULL,
     revoked_at TEXT,
+    owner TEXT DEFAULT '' NOT NULL,
+    role TEXT,
+    rights TEXT,
+    preference TEXT,
+    charged TEXT,
+    old_digest BLOB,
+    old_until TEXT,
     PRIMARY KEY (id),
     UNIQUE (digest)
 );
 
-CREATE UNIQUE INDEX keys_live_name ON keys (name) WHERE revoked_at IS NULL;
+CREATE UNIQUE INDEX keys_live_name ON keys (owner, name) WHERE revoked_at IS NULL;
 
 CREATE TABLE leases (
     account TEXT NOT NULL,
@@ -122,6 +139,20 @@ CREATE TABLE spending (
     tokens INTEGER NOT NULL,
     PRIMARY KEY (account, day)
 ) WITHOUT ROWID;
+
+CREATE TABLE tenants (
+    id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    parent TEXT NOT NULL,
+    rights TEXT,
+    preference TEXT,
+    created_at TEXT NOT NULL,
+    ended_at TEXT,
+    PRIMARY KEY (id)
+);
+
+CREATE UNIQUE INDEX tenants_live_name ON tenants (parent, kind, name) WHERE ended_at IS NULL;
 
 CREATE TABLE attempts (
     request_id TEXT NOT NULL,

@@ -49,12 +49,34 @@ SELECT_REVISION = "SELECT version_num FROM alembic_version"
 SELECT_SECRET = "SELECT value FROM secrets WHERE name = ?"  # noqa: S105 - a statement, not a secret
 INSERT_SECRET = "INSERT INTO secrets (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING"  # noqa: S105
 
-INSERT_KEY = (
-    "INSERT INTO keys (id, name, digest, hint, models, admin, created_at, revoked_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+UPSERT_KEY = (
+    "INSERT INTO keys (id, name, digest, hint, created_at, revoked_at, owner, role, rights, preference, charged,"
+    " old_digest, old_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+    " name = excluded.name, digest = excluded.digest, hint = excluded.hint, revoked_at = excluded.revoked_at,"
+    " role = excluded.role, rights = excluded.rights, preference = excluded.preference,"
+    " old_digest = excluded.old_digest, old_until = excluded.old_until"
 )
-SELECT_KEYS = "SELECT id, name, digest, hint, models, admin, created_at, revoked_at FROM keys ORDER BY created_at, id"
-REVOKE_KEY = "UPDATE keys SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL"
-ROTATE_KEY = "UPDATE keys SET digest = ?, hint = ? WHERE id = ? AND revoked_at IS NULL"
+SELECT_KEYS = (
+    "SELECT id, name, digest, hint, created_at, revoked_at, owner, role, rights, preference, charged, old_digest,"
+    " old_until FROM keys ORDER BY created_at, id"
+)
+UPSERT_TENANT = (
+    "INSERT INTO tenants (id, kind, name, parent, rights, preference, created_at, ended_at)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET name = excluded.name, rights = excluded.rights,"
+    " preference = excluded.preference, ended_at = excluded.ended_at"
+)
+SELECT_TENANTS = (
+    "SELECT id, kind, name, parent, rights, preference, created_at, ended_at FROM tenants ORDER BY created_at, id"
+)
+INSERT_AUDIT = (
+    "INSERT INTO audit (number, at, actor, action, subject, path, details, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+LAST_AUDIT = "SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1"
+SELECT_AUDIT = (
+    "SELECT number, at, actor, action, subject, path, details, hash FROM audit"
+    " WHERE number < ? AND instr(path, ?) > 0 ORDER BY number DESC LIMIT ?"
+)
+WHOLE_AUDIT = "SELECT number, at, actor, action, subject, path, details, hash FROM audit ORDER BY number"
 KEYS_VERSION = "SELECT value FROM counters WHERE name = 'keys'"
 BUMP_KEYS_VERSION = (
     "INSERT INTO counters (name, value) VALUES ('keys', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1"

@@ -30,6 +30,7 @@ from afterbay.app.gateway import RunningGateway
 from afterbay.app.server import http_server, listen, new_loop
 from afterbay.config.watch import Loaded, load_snapshot
 from afterbay.core.decision import Record
+from afterbay.policy.rights import Rights
 from afterbay.store.database import open_database
 from afterbay.store.keyform import NewKey
 from afterbay.store.reading import SqliteReading
@@ -130,7 +131,7 @@ class LiveGateway:
 
     def create_key(self, name: str, models: tuple[str, ...] = ()) -> NewKey:
         """Makes a virtual key. From the first one on, requests without a key are refused."""
-        return self.gateway.keys.create(name, models)
+        return self.gateway.keys.create(name, Rights(models=frozenset(models) or None))
 
     def records(self, at_least: int = 0, within_s: float = 5.0) -> list[Record]:
         """Everything in the request log, oldest first.

@@ -11,7 +11,7 @@ The cases need nothing but this package; a violation is an `AssertionError` that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -19,10 +19,8 @@ import msgspec
 
 from afterbay.core.decision import Attempt, Record, Rejected
 from afterbay.core.usage import Usage
-from afterbay.ports import KeptResponse, Keys, RequestLog, Responses
+from afterbay.ports import KeptResponse, RequestLog, Responses
 from afterbay.store.answers import Columns, Filter, Logged, ModelSummary
-from afterbay.store.errors import InvalidKey, KeyNameTaken, StoreError, UnknownKey
-from afterbay.store.keyform import KeyInfo, NewKey, is_well_formed
 
 T0 = 1_770_000_000.0
 """A time of day to start from, UTC seconds: 2026-02-02."""
@@ -45,22 +43,6 @@ class Reading(Protocol):
 
     def by_model(self, since_utc_s: float, until_utc_s: float | None = None) -> list[ModelSummary]:
         """A table by model."""
-
-
-class KeyStore(Keys, Protocol):
-    """Keys with what operators do with them."""
-
-    def create(self, name: str, models: Iterable[str] = (), *, admin: bool = False) -> NewKey:
-        """Makes a key."""
-
-    def list(self, *, revoked: bool = False) -> tuple[KeyInfo, ...]:
-        """All live keys."""
-
-    def revoke(self, id_or_name: str) -> KeyInfo:
-        """Ends a key."""
-
-    def rotate(self, id_or_name: str) -> NewKey:
-        """Gives a key a new secret."""
 
 
 class OpenedLog(msgspec.Struct, frozen=True):
@@ -191,70 +173,6 @@ class RequestLogContract:
             _expect(store.reading.by_model(T0 + 100) == [], "no requests, no lines")
 
 
-class KeysContract:
-    """What holds for any store of keys."""
-
-    def opened_keys(self) -> AbstractContextManager[KeyStore]:
-        """A store without keys, closed when the block ends. To be written by the subclass."""
-        raise NotImplementedError
-
-    def test_a_secret_finds_its_key_and_no_other(self) -> None:
-        with self.opened_keys() as keys:
-            one, two = keys.create("one", ["gpt_4o", "auto"]), keys.create("two", admin=True)
-            found = keys.find(one.secret.reveal())
-            _expect(found is not None and found.name == "one" and not found.admin, "the secret finds its key")
-            _expect(found is not None and found.models == {"gpt_4o", "auto"}, "with its models")
-            other = keys.find(two.secret.reveal())
-            _expect(other is not None and other.admin and other.id == two.info.id, "and the other finds the other")
-
-    def test_anything_else_finds_nothing(self) -> None:
-        with self.opened_keys() as keys:
-            secret = keys.create("one").secret.reveal()
-            for wrong in ("", "ab-", secret[:-1], secret + "x", secret.upper(), " " + secret, "ü\ud800", "x" * 100_000):
-                _expect(keys.find(wrong) is None, f"{wrong[:20]!r} is no key")
-
-    def test_secrets_are_well_formed_and_shown_once(self) -> None:
-        with self.opened_keys() as keys:
-            new = keys.create("one")
-            _expect(is_well_formed(new.secret.reveal()), "prefix, length and checksum are right")
-            _expect(new.secret.reveal() not in repr(new) + repr(keys.list(revoked=True)), "nothing else shows it")
-
-    def test_any_exist_remembers_revoked_keys(self) -> None:
-        with self.opened_keys() as keys:
-            _expect(not keys.any_exist(), "none at first")
-            keys.create("one")
-            keys.revoke("one")
-            _expect(keys.any_exist(), "a gateway that had keys does not open again")
-
-    def test_a_revoked_key_finds_nothing_and_frees_its_name(self) -> None:
-        with self.opened_keys() as keys:
-            old = keys.create("one")
-            revoked = keys.revoke(old.info.id)
-            _expect(keys.find(old.secret.reveal()) is None, "revoked at once")
-            _expect(revoked.revoked_at is not None, "and says when")
-            new = keys.create("one")
-            _expect([info.id for info in keys.list()] == [new.info.id], "only the live one is listed")
-            _expect(len(keys.list(revoked=True)) == 2, "unless asked")
-
-    def test_a_rotated_key_keeps_all_but_its_secret(self) -> None:
-        with self.opened_keys() as keys:
-            old = keys.create("one", ["auto"])
-            new = keys.rotate("one")
-            found = keys.find(new.secret.reveal())
-            _expect(keys.find(old.secret.reveal()) is None, "the old secret ended")
-            _expect(found is not None and found.id == old.info.id and found.models == {"auto"}, "the key stayed")
-
-    def test_mistakes_are_told_with_a_remedy(self) -> None:
-        with self.opened_keys() as keys:
-            keys.create("one")
-            _expect_error(KeyNameTaken, lambda: keys.create("one"))
-            _expect_error(UnknownKey, lambda: keys.revoke("nobody"))
-            _expect_error(UnknownKey, lambda: keys.rotate("nobody"))
-            for name in ("", "-x", "a b", "x" * 65, "é", "a\nb"):
-                _expect_error(InvalidKey, lambda name=name: keys.create(name))  # type: ignore[misc]
-            _expect_error(InvalidKey, lambda: keys.create("two", [""]))
-
-
 class OpenedResponses(msgspec.Struct, frozen=True):
     """A store of responses under test. `advance` moves its clock, which begins at `T0`, by so many seconds."""
 
@@ -314,12 +232,3 @@ def _put(store: OpenedLog, *records: Record) -> None:
 def _expect(holds: bool, promise: str) -> None:
     if not holds:
         raise AssertionError(f"broken promise: {promise}")
-
-
-def _expect_error(kind: type[StoreError], act: Callable[[], object]) -> None:
-    try:
-        act()
-    except kind as error:
-        _expect(len(error.remedy) > 10, f"{kind.__name__} says what to do")
-        return
-    raise AssertionError(f"broken promise: {kind.__name__} is raised")

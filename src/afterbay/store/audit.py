@@ -1,0 +1,91 @@
+"""The audit log: who changed what of keys and tenants, each entry bound to the one before by its hash.
+
+An entry's hash is SHA-256 over the hash before it and the entry's own values. Whoever changes, removes or puts in an
+entry has to write every later one anew, and then the last hash differs from the one that an operator noted elsewhere
+(the anchor): `check_chain` finds the first entry that does not fit. Entries hold no secrets; what looks like one in a
+name is made unreadable before it is written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from afterbay.core.redaction import redact
+
+NO_HASH: Final = "0" * 64
+"""What the first entry is bound to."""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One change. `actor`: the id of the key that asked, or `operator`. `path`: where it happened, as the ids of the
+    tenants from the top down. `details` are JSON. `hash` is hexadecimal."""
+
+    number: int
+    at: str
+    actor: str
+    action: str
+    subject: str
+    path: tuple[str, ...]
+    details: str
+    hash: str
+
+
+class Anchor(msgspec.Struct, frozen=True):
+    """The end of the log at some time: the number of the last entry, and its hash."""
+
+    number: int = 0
+    hash: str = NO_HASH
+
+
+class Broken(msgspec.Struct, frozen=True):
+    """The first entry that does not fit, and why."""
+
+    number: int
+    reason: str
+
+
+def chained(
+    last: Anchor, at: str, actor: str, action: str, subject: str, path: tuple[str, ...], details: object
+) -> Entry:
+    """The entry that follows `last`."""
+    text = msgspec.json.encode(_harmless(msgspec.to_builtins(details)), order="sorted").decode()
+    bare = Entry(last.number + 1, at, actor, action, subject, path, text, "")
+    return msgspec.structs.replace(bare, hash=_hash(last.hash, bare))
+
+
+def check_chain(entries: Iterable[Entry], anchor: Anchor | None = None) -> Anchor | Broken:
+    """The end of a whole log, or the first entry of it that is broken. `anchor`: an end that was noted before."""
+    last = Anchor()
+    for entry in entries:
+        if entry.number != last.number + 1:
+            return Broken(last.number + 1, f"it is missing; the next one there is {entry.number}")
+        if entry.hash != _hash(last.hash, entry):
+            return Broken(entry.number, "its content or its place is not what its hash was made of")
+        last = Anchor(entry.number, entry.hash)
+        if anchor is not None and last.number == anchor.number and last.hash != anchor.hash:
+            return Broken(entry.number, f"its hash is {last.hash}, and was {anchor.hash}")
+    if anchor is not None and anchor.number > last.number:
+        return Broken(last.number + 1, f"the log ends before it, and once reached {anchor.number}")
+    return last
+
+
+def _harmless(value: Any) -> Any:
+    """The value with everything redacted that looks like a credential."""
+    match value:
+        case str():
+            return redact(value)
+        case dict():
+            return {redact(name): _harmless(one) for name, one in value.items()}
+        case list() | tuple():
+            return [_harmless(one) for one in value]
+        case _:
+            return value
+
+
+def _hash(before: str, entry: Entry) -> str:
+    values = (before, entry.number, entry.at, entry.actor, entry.action, entry.subject, entry.path, entry.details)
+    return hashlib.sha256(msgspec.json.encode(values)).hexdigest()
