@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import httpx2 as httpx
 import pytest
 
 from afterbay.core.errors import GatewayError
-from afterbay.http.identity import Client, identify, is_loopback, require_local
+from afterbay.http.identity import Client, identify, is_loopback, require_admin, require_local
+from afterbay.policy.rights import Rights
+from afterbay.ports import Key
 from afterbay.testing.live import LiveGateway
 
 HERE = ["", "localhost", "LOCALHOST:8400", "127.0.0.1:8400", "127.1.2.3", "[::1]:8400", "api.localhost:1", "localhost."]
@@ -118,3 +121,69 @@ class NeedsKey:
 
     def find(self, secret: str) -> None:
         return None
+
+
+class One:
+    """There is one key, whatever secret is shown."""
+
+    def __init__(self, rights: Rights) -> None:
+        self.key = Key("key_1", "ci", rights, admin=True)
+
+    def any_exist(self) -> bool:
+        return True
+
+    def find(self, secret: str) -> Key:
+        return self.key
+
+
+SHOWN = {"authorization": "Bearer ab-x"}
+
+
+@pytest.mark.parametrize(("at", "status"), [(99.9, None), (100.0, 401), (1e9, 401)])
+def test_an_expired_key_is_told_so(at: float, status: int | None) -> None:
+    keys, here = One(Rights(expires_at=100.0)), Client("127.0.0.1", at)
+    if status is None:
+        assert identify(keys, here, SHOWN, "") is keys.key
+        require_admin(keys, None, here, SHOWN, "")
+        return
+    for ask in (lambda: identify(keys, here, SHOWN, ""), lambda: require_admin(keys, None, here, SHOWN, "")):
+        with pytest.raises(GatewayError) as caught:
+            ask()
+        assert (caught.value.status, caught.value.code) == (status, "key_expired")
+        assert "'ci' expired at 1970-01-01T00:01:40Z" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("peer", "may"),
+    [
+        ("10.1.2.3", True),
+        ("::ffff:10.1.2.3", True),
+        ("11.0.0.1", False),
+        ("::1", False),
+        (None, False),
+        ("/run/s", False),
+    ],
+)
+def test_a_key_may_be_used_from_its_networks_alone(peer: str | None, may: bool) -> None:
+    keys, there = One(Rights(addresses=frozenset({"10.0.0.0/8"}))), Client(peer, 0.0)
+    headers = SHOWN | {"x-forwarded-for": "10.1.2.3", "forwarded": "for=10.1.2.3", "x-real-ip": "10.1.2.3"}
+    if may:
+        assert identify(keys, there, headers, "") is keys.key
+        return
+    for ask in (lambda: identify(keys, there, headers, ""), lambda: require_admin(keys, None, there, headers, "")):
+        with pytest.raises(GatewayError) as caught:
+            ask()
+        assert (caught.value.status, caught.value.code) == (403, "address_not_allowed")
+
+
+def test_expired_and_misplaced_keys_are_refused_over_the_wire() -> None:
+    with LiveGateway({"providers": {"up": {"kind": "openai", "base_url": "http://127.0.0.1:9/v1"}}}) as gateway:
+        keys = gateway.gateway.keys
+        late = keys.create("late", Rights(expires_at=time.time() - 1)).secret.reveal()
+        away = keys.create("away", Rights(addresses=frozenset({"10.0.0.0/8"}))).secret.reveal()
+        here = keys.create("here", Rights(addresses=frozenset({"127.0.0.0/8"}))).secret.reveal()
+        for path in ("/v1/models", "/passthrough/up/v1/models"):
+            for secret, status, code in ((late, 401, "key_expired"), (away, 403, "address_not_allowed")):
+                answer = httpx.get(gateway.url + path, headers={"authorization": f"Bearer {secret}"})
+                assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+        assert httpx.get(gateway.url + "/v1/models", headers={"x-api-key": here}).status_code == 200

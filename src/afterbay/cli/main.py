@@ -10,45 +10,25 @@ from typing import Annotated
 import typer
 
 from afterbay import __version__
+from afterbay.cli.keys_app import app as keys
+from afterbay.cli.options import AsJson, Config, examples
 from afterbay.cli.speech import Misuse, Speech
 from afterbay.core.errors import GatewayError
-
-
-def _examples(*lines: str) -> str:
-    """An epilogue. The lone \\b keeps click from flowing the lines into one paragraph."""
-    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
-
 
 app = typer.Typer(
     name="afterbay",
     help="One endpoint in front of many language models.",
-    epilog=_examples("afterbay serve", "afterbay ask 'What is an afterbay?'", "afterbay check -c afterbay.yaml"),
+    epilog=examples("afterbay serve", "afterbay ask 'What is an afterbay?'", "afterbay check -c afterbay.yaml"),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-keys = typer.Typer(
-    help="Virtual keys: who may use the gateway.",
-    epilog=_examples("KEY=$(afterbay keys create me)", "afterbay keys list", "afterbay keys revoke me"),
-    no_args_is_help=True,
-)
 app.add_typer(keys, name="keys")
 
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        "-c",
-        "--config",
-        metavar="FILE",
-        help="The configuration; default ./afterbay.yaml, then afterbay/afterbay.yaml in the XDG config folder.",
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)]
-KeyName = Annotated[str, typer.Argument(help="The key's id or name.")]
 
 
 def _version(wanted: bool) -> None:
@@ -67,7 +47,7 @@ def _root(
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "afterbay serve", "afterbay serve -c afterbay.yaml --port 9000", "afterbay serve --record recordings/"
     )
 )
@@ -90,7 +70,7 @@ def serve(
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "afterbay ask 'What is an afterbay?'",
         "afterbay ask -m local-small --explain 'Name three rivers'",
         "git diff | afterbay ask -",
@@ -117,7 +97,7 @@ def ask(
 
 
 @app.command(
-    epilog=_examples("afterbay check", "afterbay check --production", "afterbay check --schema > afterbay.schema.json")
+    epilog=examples("afterbay check", "afterbay check --production", "afterbay check --schema > afterbay.schema.json")
 )
 def check(
     config: Config = None,
@@ -133,7 +113,7 @@ def check(
     run_check(config, schema, production, as_json)
 
 
-@app.command(epilog=_examples("afterbay models", "afterbay models --json"))
+@app.command(epilog=examples("afterbay models", "afterbay models --json"))
 def models(config: Config = None, as_json: AsJson = False) -> None:
     """List what a client may ask for. With capabilities, window, prices, compliance and how it did lately."""
     from afterbay.cli.models import run_models
@@ -141,7 +121,7 @@ def models(config: Config = None, as_json: AsJson = False) -> None:
     run_models(config, as_json)
 
 
-@app.command(epilog=_examples("afterbay tail", "afterbay tail -n 100 --no-follow --json"))
+@app.command(epilog=examples("afterbay tail", "afterbay tail -n 100 --no-follow --json"))
 def tail(
     config: Config = None,
     lines: Annotated[int, typer.Option("-n", "--lines", help="Requests to begin with.", min=0)] = 10,
@@ -155,7 +135,7 @@ def tail(
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "afterbay incident req_01m87qxj",
         "afterbay incident 7xk2m9qa -o failed.json",
         "afterbay incident --replay failed.json",
@@ -198,7 +178,7 @@ def incident(
         run_incident(request_id, config, output, recordings, with_content)
 
 
-@app.command(epilog=_examples("afterbay emulate", "afterbay emulate --profile flaky --port 0"))
+@app.command(epilog=examples("afterbay emulate", "afterbay emulate --profile flaky --port 0"))
 def emulate(
     profile: Annotated[
         str | None, typer.Option(metavar="FILE|NAME", help="A profile file (YAML or JSON), or the name of a preset.")
@@ -218,7 +198,7 @@ def emulate(
 
 
 @app.command(
-    epilog=_examples(
+    epilog=examples(
         "afterbay drill outage",
         "afterbay drill key-revoked -c afterbay.yaml --model gpt --provider openai",
         "afterbay drill provider-rotation --real --json",
@@ -254,48 +234,6 @@ def drill(
     from afterbay.cli.drill import run_drill
 
     run_drill(scenario, config, model, provider, requests, rate, seed, allow, real, as_json)
-
-
-@keys.command("create", epilog=_examples("KEY=$(afterbay keys create me)", "afterbay keys create app -m gpt -m auto"))
-def keys_create(
-    name: Annotated[str, typer.Argument(help="Who it is for.")],
-    model: Annotated[list[str] | None, typer.Option("--model", "-m", help="Allowed model; repeat for more.")] = None,
-    admin: Annotated[bool, typer.Option("--admin", help="A key for the admin endpoints.")] = False,
-    config: Config = None,
-    as_json: AsJson = False,
-) -> None:
-    """Make a key. Its secret is shown once, alone on standard output."""
-    from afterbay.cli.keys import create
-
-    create(config, name, model or [], admin, as_json)
-
-
-@keys.command("list", epilog=_examples("afterbay keys list", "afterbay keys list --revoked --json"))
-def keys_list(
-    config: Config = None,
-    revoked: Annotated[bool, typer.Option("--revoked", help="Revoked ones too.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """List the keys. The secrets are not stored, so they are not shown."""
-    from afterbay.cli.keys import show
-
-    show(config, revoked, as_json)
-
-
-@keys.command("revoke", epilog=_examples("afterbay keys revoke me"))
-def keys_revoke(key: KeyName, config: Config = None) -> None:
-    """Revoke a key. Running gateways refuse it within two seconds."""
-    from afterbay.cli.keys import revoke
-
-    revoke(config, key)
-
-
-@keys.command("rotate", epilog=_examples("KEY=$(afterbay keys rotate me)"))
-def keys_rotate(key: KeyName, config: Config = None, as_json: AsJson = False) -> None:
-    """Replace a key's secret at once. The new one is shown once, alone on standard output."""
-    from afterbay.cli.keys import rotate
-
-    rotate(config, key, as_json)
 
 
 def run() -> None:
