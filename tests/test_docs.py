@@ -11,7 +11,10 @@ import pytest
 from afterbay.config import schema
 from afterbay.emulate import directives
 from afterbay.emulate.profile import Profile
-from afterbay.http import paths
+from afterbay.http import admin, paths
+from afterbay.policy.authority import ROLES
+from afterbay.policy.rights import Preference
+from afterbay.policy.rights_form import RightsForm
 from afterbay.telemetry.metrics import Metrics, names
 from afterbay.wire.openai_chat.request import HINTS
 from afterbay.wire.registry import DIALECTS
@@ -25,6 +28,17 @@ CLIENT_FACING = ("core", "policy", "wire", "engine", "http", "app")
 def test_every_endpoint_is_documented() -> None:
     for path in (*paths._EXACT, *paths._NOT_BUILT):
         assert f"`{path}" in HTTP or path in HTTP, path
+
+
+def test_the_admin_api_is_documented() -> None:
+    keys = (ROOT / "docs/keys.md").read_text("utf-8")
+    for what in paths._ADMIN:
+        assert f"`{paths.ADMIN_PREFIX}{what}`" in HTTP, what
+    for struct in (admin._NewKey, admin._NewTenant, admin._KeyChange, admin._Rotation, RightsForm, Preference):
+        for field in struct.__struct_fields__:
+            assert f"`{field}`" in keys, field
+    for role in ROLES:
+        assert f"| `{role}` |" in keys, role
 
 
 def test_every_metric_is_documented() -> None:

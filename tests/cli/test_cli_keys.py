@@ -120,6 +120,14 @@ def test_options_become_rights_and_change_one_by_one(run: Run, config: Path) -> 
     assert "expires_at" not in json.loads(run("keys", "show", "app", "--json").stdout)["rights"]
 
 
+def test_a_role_is_given_and_taken_away(run: Run, config: Path) -> None:
+    run("keys", "create", "boss", "--admin")
+    for role, is_now in (("viewer", "viewer"), ("none", None)):
+        assert run("keys", "change", "boss", "--role", role).returncode == 0
+        assert json.loads(run("keys", "show", "boss", "--json").stdout)["role"] == is_now
+    assert run("keys", "create", "other", "--role", "none").returncode == 2
+
+
 def test_what_an_owner_loses_every_key_below_it_loses(run: Run, config: Path) -> None:
     run("keys", "create", "app", "--team", "search", "--models", "gpt,claude")
     run("keys", "change", "team:search", "--models", "gpt", "--budget", "5/month")

@@ -79,6 +79,10 @@ def test_only_routes_that_the_key_may_name_are_served() -> None:
     assert said(key(Rights(routes=frozenset())), "n") == "c", "a model is no route"
 
 
+def test_what_a_request_by_alias_keeps_to_is_no_name_that_rights_can_mean() -> None:
+    assert "may not use 'm'" in refused(key(Rights(models=frozenset({"defaults"}))))
+
+
 def test_no_models_are_none_and_not_all() -> None:
     assert "may not use 'm'" in refused(key(Rights(models=frozenset())))
 

@@ -17,6 +17,7 @@ from afterbay.policy.rights import EVERYTHING, Rights
 from afterbay.store import migrations
 from afterbay.store.audit import Anchor, Broken
 from afterbay.store.database import Database, open_database
+from afterbay.store.errors import StoreUnavailable
 from afterbay.store.keyform import is_well_formed, new_secret
 from afterbay.store.keys import SqliteKeys
 from afterbay.store.reading import engine
@@ -109,7 +110,7 @@ def test_a_change_that_fails_leaves_nothing(database: Database, monkeypatch: pyt
     keys = SqliteKeys(database)
     keys.create("one")
     monkeypatch.setattr("afterbay.store.keys.statements.INSERT_AUDIT", "INSERT INTO nowhere VALUES (1)")
-    with pytest.raises(sqlite3.Error):
+    with pytest.raises(StoreUnavailable, match="nothing was changed"):
         keys.revoke("one")
     monkeypatch.undo()
     assert [info.name for info in keys.list()] == ["one"], "no change without its entry"
@@ -128,7 +129,10 @@ def test_a_change_is_worked_out_on_what_others_did_before(database: Database) ->
     assert one.verify_audit() == two.verify_audit()
 
 
-def test_entries_that_were_changed_removed_or_put_in_are_found(database: Database) -> None:
+def test_entries_that_were_changed_removed_or_put_in_are_found(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("afterbay.store.keys._AUDIT_ROWS", 2)
     keys = SqliteKeys(database)
     for number in range(5):
         keys.create(f"k{number}")

@@ -235,7 +235,7 @@ class RunningGateway:
         while True:
             await asyncio.sleep(KEYS_REFRESH_S)
             try:
-                self.keys.refresh_if_changed()
+                await asyncio.to_thread(self.keys.refresh_if_changed)  # a change may wait for the database meanwhile
             except Exception:
                 logger.exception("the keys could not be read again; those known so far stay")
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -27,7 +28,7 @@ from afterbay.store.keys import SqliteKeys
 from afterbay.store.owners import KINDS, Kind, Tenant
 from afterbay.store.register import Wish
 
-_NONE = "none"
+_NONE: Final = "none"
 
 
 class Preferred(msgspec.Struct, frozen=True):
@@ -94,7 +95,7 @@ def change(config: Path | None, whom: str, wanted: Wanted, preferred: Preferred,
         for warning in _doubts(loaded.snapshot, rights, wish):
             speech.say(f"warning: {warning}")
         if kind is None:
-            changed: KeyInfo | Tenant = keys.update(one.id, Wish(rights, wish, _role(role)))
+            changed: KeyInfo | Tenant = keys.update(one.id, Wish(rights, wish, _NONE if role == _NONE else _role(role)))
         elif role is not None:
             raise Misuse("Roles belong to keys.", remedy="Leave out --role, or name a key.")
         else:

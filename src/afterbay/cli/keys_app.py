@@ -147,7 +147,7 @@ def change(
     role: Role = None,
     config: Config = None,
 ) -> None:
-    """Change what a key or an owner may use. What is not named stays; `any`, `never` and `off` take a bound away.
+    """Change what a key or an owner may use. What is not named stays; `any`, `never`, `off`, `none` take it away.
 
     What is taken from an owner is taken from every key below it, within two seconds.
     """

@@ -101,6 +101,31 @@ Keep: TypeAlias = Callable[[Target, str, bytes], Awaitable[None]]
 """Keeps an answer: (who gave it, its id, the answer in the client's protocol; empty: its provider keeps it)."""
 
 
+def _record_of(call: Call, operation: str, config_hash: str, seed: int) -> Record:
+    """The record of a request that begins: what it is, and whose."""
+    record = Record(
+        id=call.id,
+        received_at=call.received_at,
+        operation=operation,
+        protocol=call.dialect.name,
+        request_bytes=len(call.body),
+        config_hash=config_hash,
+        traceparent=call.headers.get("traceparent"),
+        seed=seed,
+        agent=call.headers.get("x-afterbay-agent"),
+        task=call.headers.get("x-afterbay-task"),
+    )
+    tags, key = call.headers.get("x-afterbay-tags"), call.key
+    if tags is not None:
+        record.tags = read_tags(tags)
+    if key is not None:
+        record.key_id, record.key_name = key.id, key.name
+        record.organisation, record.team, record.user = (
+            owner.name if owner is not None else None for owner in (key.organisation, key.team, key.user)
+        )
+    return record
+
+
 class Turn:
     """The state of one chat request on its way through the stages."""
 
@@ -145,36 +170,11 @@ class Turn:
         self._request: ChatRequest | None = None
         self._embed_request: EmbedRequest | None = None
         self._features: frozenset[str] | None = None
-        self.record = Record(
-            id=call.id,
-            received_at=call.received_at,
-            operation=operation,
-            protocol=call.dialect.name,
-            request_bytes=len(call.body),
-            config_hash=self.snapshot.hash,
-            traceparent=call.headers.get("traceparent"),
-            seed=context.seed,
-            agent=call.headers.get("x-afterbay-agent"),
-            task=call.headers.get("x-afterbay-task"),
-        )
+        self.record = _record_of(call, operation, self.snapshot.hash, context.seed)
         serving.set(call.id)
-        tags = call.headers.get("x-afterbay-tags")
-        if tags is not None:
-            self.record.tags = read_tags(tags)
         self.fleet.enter()
-        self.wish = NO_WISH
+        self.wish = call.key.preference.of(self.record.agent) if call.key is not None else NO_WISH
         """What its key, or the agent that it names, wants of routing."""
-        if call.key is not None:
-            self._belong(call.key)
-
-    def _belong(self, key: Key) -> None:
-        """Notes whose request it is."""
-        record = self.record
-        record.key_id, record.key_name = key.id, key.name
-        record.organisation, record.team, record.user = (
-            owner.name if owner is not None else None for owner in (key.organisation, key.team, key.user)
-        )
-        self.wish = key.preference.of(record.agent)
 
     @property
     def request(self) -> ChatRequest:

@@ -20,13 +20,15 @@ from afterbay.engine.only_relayed import serve_compaction, serve_moderations
 from afterbay.engine.pipeline import refuse, serve_chat
 from afterbay.engine.reconnect import serve_reconnect
 from afterbay.engine.responses import serve_responses
+from afterbay.http.admin import BODY_BYTES, Admin, Asked, who_asks
 from afterbay.http.body import check_head, read_body
 from afterbay.http.identity import Client, identify, is_loopback, require_admin, require_local
 from afterbay.http.pages import Pages
 from afterbay.http.passthrough import RawEndpoints, is_raw
 from afterbay.http.paths import Endpoint, dialect_of, error_dialect, find, hint, instead_of
 from afterbay.http.reply import AsgiReply, Receive, Send
-from afterbay.ports import ClientGone, Key, Keys, Reply
+from afterbay.ports import ClientGone, Key, Reply
+from afterbay.store.keyring import Keyring
 from afterbay.wire.registry import DIALECTS
 
 logger = logging.getLogger("afterbay.http")
@@ -50,11 +52,12 @@ _OF_OLD = frozenset({"reconnect", "response"})
 class Gateway:
     """The application. `context` is the engine's; `pages` answers what needs no provider."""
 
-    def __init__(self, context: Context, keys: Keys, pages: Pages, admin_key: Secret | None = None) -> None:
+    def __init__(self, context: Context, keys: Keyring, pages: Pages, admin_key: Secret | None = None) -> None:
         self._context = context
         self._keys = keys
         self._pages = pages
         self._admin_key = admin_key
+        self._admin = Admin(keys)
         self._raw = RawEndpoints(context, keys)
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
@@ -82,6 +85,9 @@ class Gateway:
             client = Client.of(scope, received_at)
             key = self._admit(endpoint, scope, client, headers, query)
             assert endpoint is not None, "a missing endpoint was refused"  # noqa: S101
+            if endpoint.operation == "admin":
+                await self._administer(endpoint, scope, client, headers, query, receive, reply)
+                return
             serve = _SERVE.get(endpoint.operation)
             if serve is None:
                 await self._pages.answer(endpoint, headers, query, key, reply)
@@ -112,6 +118,31 @@ class Gateway:
         finally:
             reply.close()
 
+    async def _administer(
+        self,
+        endpoint: Endpoint,
+        scope: Mapping[str, Any],
+        client: Client,
+        headers: Mapping[str, str],
+        query: str,
+        receive: Receive,
+        reply: AsgiReply,
+    ) -> None:
+        """Answers the admin API.
+
+        Raises:
+            GatewayError: who asks may not, or what is asked for is not right.
+        """
+        by = who_asks(self._keys, self._admin_key, client, headers, query)
+        check_head(headers, BODY_BYTES)
+        body = await read_body(receive, BODY_BYTES, float(self._context.fleet.snapshot.limits.body_timeout))
+        asked = Asked(scope["method"], endpoint.argument or "", query, body, by)
+        status, told = await self._admin.answer(asked)
+        # secrets are in some of these answers: nobody on the way may keep them
+        kept = {"content-type": "application/json", "cache-control": "no-store"}
+        await reply.start(status, {**kept, "content-length": str(len(told))})
+        await reply.end(told)
+
     def _admit(
         self,
         endpoint: Endpoint | None,
@@ -137,7 +168,7 @@ class Gateway:
         key = None
         if endpoint.operation == "metrics":
             self._admit_to_metrics(scope, client, headers, query)
-        elif endpoint.operation not in ("live", "ready", "index"):
+        elif endpoint.operation not in ("live", "ready", "index", "admin"):
             key = identify(self._keys, client, headers, query)
         if endpoint.operation == "not_built":
             raise NotBuilt(f"{endpoint.argument} is not built yet.", code="not_built", remedy=instead_of(path))

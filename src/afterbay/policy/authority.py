@@ -25,6 +25,9 @@ Role: TypeAlias = Literal["viewer", "manager", "admin"]
 ROLES: Final[tuple[Role, ...]] = ("viewer", "manager", "admin")
 """From the least to the most."""
 
+RoleWish: TypeAlias = Role | Literal["none"]
+"""What a change may want of a role: another one, or none any more."""
+
 
 class Actor(msgspec.Struct, frozen=True):
     """Who asks for a change. `reach`: the tenant that the role holds for, with all below; empty: everything.

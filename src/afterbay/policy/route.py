@@ -218,7 +218,7 @@ def _deployments(alias: Alias, world: World, now: float, draw: Draw, ask: Ask) -
 
 def _why_not(ask: Ask, route: Route, target: Target, alias: str, dialect_cannot: Cannot) -> str | None:
     """The hard filter that removes a target; None if it may serve."""
-    forbidden = _forbidden(ask, route, target, alias)
+    forbidden = _forbidden(ask, target, alias)
     if forbidden is not None:
         return forbidden
     if ask.kept_by and target.provider != ask.kept_by:
@@ -241,13 +241,14 @@ def _why_not(ask: Ask, route: Route, target: Target, alias: str, dialect_cannot:
     return None
 
 
-def _forbidden(ask: Ask, route: Route, target: Target, alias: str) -> str | None:
+def _forbidden(ask: Ask, target: Target, alias: str) -> str | None:
     """What the key's rights, or its preference, have against a target; None: nothing."""
     models, routes = ask.rights.models, ask.rights.routes
-    if models is not None and not models & {alias, ask.requested, target.id, route.name}:
+    named = ask.found.route.name if ask.found.route is not None else None
+    if models is not None and not models & {alias, ask.requested, target.id, named}:
         return f"key: this key may not use '{alias}'"
-    if routes is not None and ask.found.route is not None and ask.found.route.name not in routes:
-        return f"key: this key may not use the route '{ask.found.route.name}'"
+    if routes is not None and named is not None and named not in routes:
+        return f"key: this key may not use the route '{named}'"
     return provider_gap(ask.rights, ask.wish, target.provider) or demand_gap(target, ask.demands)
 
 

@@ -50,3 +50,7 @@ class UnknownTenant(StoreError):
     def named(cls, kind: str, id_or_place: str) -> UnknownTenant:
         """For a tenant that was looked for."""
         return cls(f"There is no {kind} {id_or_place[:80]!r}.", "`afterbay keys tenants` shows those there are.")
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot be read or written now (503)."""

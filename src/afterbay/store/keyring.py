@@ -173,16 +173,11 @@ class Keyring(ABC):
 
     def _accept(self, change: Change) -> None:
         """Makes a change so, and what `find` looks in. That is swapped in one step: `find` runs without the lock."""
-        before = [self._register.keys.get(row.info.id) for row in change.keys]
         self._register.apply(change)
-        has_limits = any(row is not None and row.info.rights.limits for row in (*before, *change.keys))
-        if change.tenants or has_limits:
-            self._index()
-            return
-        changed = {row.info.id for row in change.keys}
+        touched = self._register.touched(change)
         self._by_digest = {
-            **{digest: one for digest, one in self._by_digest.items() if one.key.id not in changed},
-            **{one.digest: one for row in change.keys for one in self._found(row.info.id)},
+            **{digest: one for digest, one in self._by_digest.items() if one.key.id not in touched},
+            **{one.digest: one for key_id in touched for one in self._found(key_id)},
         }
 
     def _index(self) -> None:

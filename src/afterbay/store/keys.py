@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -18,7 +19,7 @@ from afterbay.policy.rights import Preference, Rights
 from afterbay.store import statements
 from afterbay.store.audit import NO_HASH, Anchor, Broken, Entry, chained, check_chain
 from afterbay.store.database import Database, pepper, transaction
-from afterbay.store.errors import NameTaken
+from afterbay.store.errors import NameTaken, StoreUnavailable
 from afterbay.store.keyform import KeyInfo, KeyRow
 from afterbay.store.keyring import Keyring
 from afterbay.store.owners import Tenant
@@ -26,6 +27,10 @@ from afterbay.store.register import Change
 from afterbay.store.rows import Row, rfc3339
 
 T = TypeVar("T")
+
+
+_AUDIT_ROWS: Final = 500
+"""Entries of the audit log that are read at a time to verify it."""
 
 
 class SqliteKeys(Keyring):
@@ -60,8 +65,18 @@ class SqliteKeys(Keyring):
 
     def verify_audit(self, anchor: Anchor | None = None) -> Anchor | Broken:
         """Whether the audit log is whole. See `afterbay.store.audit.check_chain`."""
-        with self._lock:
-            return check_chain(map(_entry, self._connection.execute(statements.WHOLE_AUDIT)), anchor)
+        return check_chain(self._whole_log(), anchor)
+
+    def _whole_log(self) -> Iterator[Entry]:
+        """All entries, some at a time: in between others may use the connection."""
+        after, rows = -(1 << 62), []
+        while True:
+            with self._lock, _told():
+                rows = self._connection.execute(statements.NEXT_AUDIT, (after, _AUDIT_ROWS)).fetchall()
+            yield from map(_entry, rows)
+            if len(rows) < _AUDIT_ROWS:
+                return
+            after = rows[-1][0]
 
     def close(self) -> None:
         """Closes the connection. `find` goes on with what it knows."""
@@ -70,13 +85,13 @@ class SqliteKeys(Keyring):
 
     def _entries(self, before: int, tenant: str, limit: int) -> Sequence[Entry]:
         place = f"/{tenant}/" if tenant else ""
-        with self._lock:
+        with self._lock, _told():
             rows = self._connection.execute(statements.SELECT_AUDIT, (before, place, limit)).fetchall()
         return list(map(_entry, rows))
 
     def _do(self, by: str, act: Callable[[Actor], Change]) -> Change:
         with self._lock:
-            with transaction(self._connection):
+            with _told(), transaction(self._connection):
                 self._refresh()
                 change = act(self._actor(by))
                 self._write(by, change)
@@ -114,6 +129,21 @@ class SqliteKeys(Keyring):
         self._index()
         self._keys_version = version
         return True
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Makes an error of the database one for operators.
+
+    Raises:
+        StoreUnavailable
+    """
+    try:
+        yield
+    except sqlite3.Error as broken:
+        raise StoreUnavailable(
+            f"The database of the keys cannot be used now: {broken}.", "Try again; nothing was changed."
+        ) from broken
 
 
 def _text(value: Any) -> str | None:

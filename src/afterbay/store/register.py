@@ -20,6 +20,7 @@ from afterbay.policy.authority import (
     OPERATOR,
     Actor,
     Role,
+    RoleWish,
     check_above,
     check_acts,
     check_role,
@@ -75,7 +76,7 @@ class Wish(msgspec.Struct, frozen=True):
 
     rights: Rights | None = None
     preference: Preference | None = None
-    role: Role | None = None
+    role: RoleWish | None = None
 
 
 AS_IT_IS: Final = Wish()
@@ -105,6 +106,20 @@ class Register:
             self._standings = {}
         for row in change.keys:
             self.keys[row.info.id] = row
+
+    def touched(self, change: Change) -> set[str]:
+        """The keys of which a change makes others: its own, those that are charged to them, those below its tenants."""
+        found = {row.info.id for row in change.keys}
+        tenants = {one.id for one in change.tenants}
+        is_below = {"": False}
+        more: list[str] = []
+        for key_id, row in self.keys.items():
+            owner = row.info.owner
+            if owner not in is_below:
+                is_below[owner] = bool(tenants) and not tenants.isdisjoint(self.path(owner))
+            if is_below[owner] or not found.isdisjoint(row.info.charged):
+                more.append(key_id)
+        return found.union(more)
 
     def path(self, owner: str) -> tuple[str, ...]:
         """The ids of the tenants from the top down to `owner`."""
@@ -223,7 +238,8 @@ class Register:
         self._check_owner(actor, owner)
         self._check_free(name, owner)
         rights, preference = self._allowed(actor, wish)
-        check_role(actor, wish.role)
+        role = _role(wish, None)
+        check_role(actor, role)
         secret = new_secret()
         charged = tuple(one.removeprefix("key:") for one in actor.charged)
         info = KeyInfo(
@@ -231,7 +247,7 @@ class Register:
             name,
             secret[:HINT_CHARS],
             owner,
-            wish.role,
+            role,
             rights,
             preference,
             charged,
@@ -245,8 +261,8 @@ class Register:
         row = self._own_key(actor, id_or_name)
         info = row.info
         rights, preference = self._allowed(actor, wish, info.rights, info.preference)
-        check_role(actor, wish.role)
-        role = wish.role if wish.role is not None else info.role
+        role = _role(wish, info.role)
+        check_role(actor, role)
         changed = replace(info, rights=rights, preference=preference, role=role)
         told = {"before": _told(info), "after": _told(changed)}
         return self._key_change("key.update", replace(row, info=changed), told)
@@ -377,6 +393,13 @@ def is_good(info: KeyInfo, now: float) -> bool:
 
 def _revoked(row: KeyRow, at: str) -> KeyRow:
     return KeyRow(replace(row.info, revoked_at=at, old_until=None), row.digest)
+
+
+def _role(wish: Wish, role: Role | None) -> Role | None:
+    """The role that comes of a wish. `role`: the one there is."""
+    if wish.role == "none":
+        return None
+    return role if wish.role is None else wish.role
 
 
 def _owner(tenant: Tenant | None) -> Owner | None:

@@ -76,7 +76,9 @@ SELECT_AUDIT = (
     "SELECT number, at, actor, action, subject, path, details, hash FROM audit"
     " WHERE number < ? AND instr(path, ?) > 0 ORDER BY number DESC LIMIT ?"
 )
-WHOLE_AUDIT = "SELECT number, at, actor, action, subject, path, details, hash FROM audit ORDER BY number"
+NEXT_AUDIT = (
+    "SELECT number, at, actor, action, subject, path, details, hash FROM audit WHERE number > ? ORDER BY number LIMIT ?"
+)
 KEYS_VERSION = "SELECT value FROM counters WHERE name = 'keys'"
 BUMP_KEYS_VERSION = (
     "INSERT INTO counters (name, value) VALUES ('keys', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1"
