@@ -212,7 +212,6 @@ def test_an_unsupported_field_is_named(gateway: LiveGateway) -> None:
         ("POST", "/v1/batches", 501),
         ("POST", "/v1/feedback", 501),
         ("POST", "/v1/messages/batches", 501),
-        ("GET", "/admin/v1/keys", 501),
         ("GET", "/ui", 501),
         ("GET", "/openapi.json", 501),
         ("POST", "/passthrough", 404),
