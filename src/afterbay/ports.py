@@ -284,6 +284,12 @@ class Ledger(Protocol):
         No I/O. None: nothing is known here yet; it is being asked for.
         """
 
+    def at_once(self, wants: Sequence[tuple[Allowance, int]], at_s: float) -> Hold | None:
+        """Sets aside so much of each where there is plenty of all of them (`afterbay.policy.lease`), for `at_s`.
+
+        No I/O. None: of one there is less, or nobody knows here; nothing is set aside.
+        """
+
     async def reserve(self, wants: Sequence[tuple[Allowance, int]], wait_s: float, at_s: float | None = None) -> Hold:
         """Sets aside so much of each, all or nothing. Without I/O where what this process leased is enough.
 

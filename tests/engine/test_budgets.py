@@ -316,6 +316,9 @@ class Broken:
     def left(self, allowance: Allowance) -> int | None:
         return None
 
+    def at_once(self, wants: Any, at_s: float) -> Hold | None:
+        return None
+
     async def reserve(self, wants: Any, wait_s: float, at_s: float | None = None) -> Hold:
         raise LedgerUnavailable(wants[0][0], "the database does not answer", 3.0)
 
@@ -334,6 +337,9 @@ def test_less_than_was_believed_is_planned_for_anew() -> None:
 
     class Surprised:
         def left(self, allowance: Allowance) -> int | None:
+            return None
+
+        def at_once(self, wants: Any, at_s: float) -> Hold | None:
             return None
 
         async def reserve(self, wants: Any, wait_s: float, at_s: float | None = None) -> Hold:

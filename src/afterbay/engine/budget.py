@@ -19,13 +19,15 @@ import msgspec
 from afterbay.core.decision import Decision, Rejected, Target
 from afterbay.core.errors import Capacity, GatewayError, PolicyRefusal
 from afterbay.core.usage import dollars
+from afterbay.engine.ceiling import ceiling_of
 from afterbay.engine.context import Turn
 from afterbay.engine.held import Held
 from afterbay.engine.purse import need_of
 from afterbay.engine.routing import priority_of
 from afterbay.policy.allowance import Allowance, told
-from afterbay.policy.budget import Candidate, Spend, leaves_alone, spend
+from afterbay.policy.budget import LADDERS, Candidate, Spend, leaves_alone, spend
 from afterbay.policy.charge import charge_of
+from afterbay.policy.lease import PLENTY_SHARE, PLENTY_TIMES
 from afterbay.policy.spending import Bill, Need, bill_of
 from afterbay.ports import Exceeded, LedgerUnavailable
 
@@ -51,6 +53,8 @@ async def set_aside(turn: Turn, decision: Decision) -> Decision:
         return decision
     turn.decision = decision
     turn.priority = priority_of(turn.call.headers.get("x-afterbay-priority"))
+    if _took_at_once(turn, decision, allowances):
+        return decision
     need = need_of(turn) if any(one.unit != "requests" for one in allowances) else Need(0)
     money = [one for one in allowances if one.unit == "picousd"]
     bills = _bills(decision.targets, need) if money else {}
@@ -66,6 +70,24 @@ async def set_aside(turn: Turn, decision: Decision) -> Decision:
         except LedgerUnavailable as trouble:
             raise _unavailable(trouble) from None
     raise refusal(found.allowance, found.left, found.back_s)
+
+
+def _took_at_once(turn: Turn, decision: Decision, allowances: Sequence[Allowance]) -> bool:
+    """Sets the most that the request may cost aside, unread, where there is plenty: the usual case, fast."""
+    ladder = LADDERS.of(turn.priority)
+    if ladder.step(PLENTY_SHARE) != "free" or ladder.takes * PLENTY_TIMES < 1:
+        return False
+    ceiling = ceiling_of(turn, decision.targets)
+    if ceiling is None:
+        return False
+    amounts = {"picousd": ceiling.picousd, "requests": 1, "tokens": ceiling.tokens}
+    wants = tuple([(one, amounts[one.unit]) for one in allowances])
+    hold = turn.context.ledger.at_once(wants, turn.call.received_at)
+    if hold is None:
+        return False
+    money = next((one for one in allowances if one.unit == "picousd"), None)
+    turn.held = Held(hold, wants, ceiling.picousd if money is not None else None, money, is_ample=True)
+    return True
 
 
 async def _try(

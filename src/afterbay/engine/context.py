@@ -136,6 +136,8 @@ class Turn:
         self.snapshot: Snapshot = context.fleet.snapshot
         self.model = ""
         self.stream = False
+        self.is_one_answer = False
+        """Whether it is known to ask for one answer, not for several to choose from."""
         self.streams = False
         """Whether the headers of a stream went out; `stream` is what was asked for."""
         self.route: Route = self.snapshot.defaults

@@ -53,6 +53,8 @@ class Fleet:
         self._cooling_until: dict[str, float] = {}
         self._direct: dict[tuple[str, str], Target | None] = {}
         self._allowances: dict[tuple[str, ...], list[Allowance]] = {}
+        self.ceilings: dict[tuple[str, int], tuple[int, int]] = {}
+        """What `afterbay.engine.ceiling` has reckoned for the prices of this configuration."""
         self._may_refuse: dict[tuple[str, str], bool] = {}
         self._refusing_prefill: dict[str, None] = {}
         self._in_flight = 0

@@ -9,12 +9,14 @@ from afterbay.ports import Hold, Ledger
 
 
 class Held(msgspec.Struct):
-    """What a request has set aside. `picousd`: of money, for `budget` among others; None: none of money holds."""
+    """What a request has set aside. `picousd`: of money, for `budget` among others; None: none of money holds.
+    `is_ample`: it is enough for the dearest attempt that the request may begin with, whatever it says."""
 
     hold: Hold
     wants: tuple[tuple[Allowance, int], ...]
     picousd: int | None
     budget: Allowance | None = None
+    is_ample: bool = False
 
 
 def limit_headers(held: Held, ledger: Ledger) -> dict[str, str]:

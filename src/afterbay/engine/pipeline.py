@@ -41,10 +41,11 @@ logger = logging.getLogger("afterbay.engine")
 
 
 class _Peek(msgspec.Struct):
-    """The two fields that are needed before anything else is decided."""
+    """The fields that are needed before anything else is decided. `n`: how many answers a chat completion has."""
 
     model: str
     stream: bool | None = None
+    n: msgspec.Raw = msgspec.Raw(b"1")
 
 
 _peek = msgspec.json.Decoder(_Peek).decode
@@ -150,6 +151,7 @@ def prepare(turn: Turn) -> None:
             decode_object(call.body)
             raise
         turn.model, turn.stream = peek.model, bool(peek.stream)
+        turn.is_one_answer = bytes(peek.n) == b"1"
     check_name(turn)
 
 

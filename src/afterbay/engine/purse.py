@@ -81,7 +81,7 @@ def opened(turn: Turn) -> Purse | None:
         limit = wanted if limit is None else min(limit, wanted)
     held = turn.held
     if held is not None and held.picousd is not None and (limit is None or held.picousd < limit):
-        return Purse(turn, held.picousd, held.budget)
+        return Purse(turn, held.picousd, held.budget, is_ample=held.is_ample)
     return Purse(turn, limit) if limit is not None else None
 
 
@@ -101,14 +101,17 @@ def _read(header: str) -> int:
 
 
 class Purse:
-    """What the attempts of one request may cost together: `limit` picodollars."""
+    """What the attempts of one request may cost together: `limit` picodollars.
 
-    def __init__(self, turn: Turn, limit: int, budget: Allowance | None = None) -> None:
-        self.limit, self._budget = limit, budget
+    `is_ample`: that is enough for any first attempt at any of its targets. Then nothing is reckoned until there is a
+    second one.
+    """
+
+    def __init__(self, turn: Turn, limit: int, budget: Allowance | None = None, *, is_ample: bool = False) -> None:
+        self.limit, self._budget, self._is_ample = limit, budget, is_ample
         self._turn = turn
         self._targets: dict[str, Target] = {}
         self._dearest: Price | None = None
-        self._need = need_of(turn)
         self._attempts: Sequence[Attempt] = ()
         self._spenders: Mapping[int, Spender] = {}
         self._reserved: dict[int, int] = {}
@@ -122,11 +125,13 @@ class Purse:
         """
         turn = self._turn
         self._targets = {target.id: target for target in decision.targets}
+        if turn.kept_by:
+            turn.warnings.append(f"{self._name}: what {turn.kept_by} keeps of the conversation is not counted")
+        if self._is_ample:  # all prices are known then
+            return decision
         known = [target.price for target in decision.targets if target.price is not None]
         self._dearest = max(known, key=lambda price: least_cost(price, self._need), default=None)
         costs = {target.id: self._least(target) for target in decision.targets}
-        if turn.kept_by:
-            turn.warnings.append(f"{self._name}: what {turn.kept_by} keeps of the conversation is not counted")
         if all(cost <= self.limit for cost in costs.values()):
             return decision
         dear = [Rejected(name, self._reason(cost)) for name, cost in costs.items() if cost > self.limit]
@@ -143,6 +148,8 @@ class Purse:
 
     def affords(self, target: Target) -> bool:
         """Whether one more attempt can be paid. The record says where not."""
+        if self._is_ample and not self._attempts:
+            return True
         held, least = self._held(), self._least(target)
         if held + least <= self.limit or least == 0:  # what costs nothing may always be asked
             return True
@@ -156,6 +163,8 @@ class Purse:
         What it may cost is set aside. `request`: what is sent, where it is not what the client asked. `translated`:
         whether it is written in the target's own dialect.
         """
+        if self._is_ample and len(self._attempts) == 1:
+            return None
         need = self._need if request is None or request is self._turn.request else _read_need(request)
         attempt = next((one for one in reversed(self._attempts) if self._is_new(one, target)), None)
         price = self._price(target)
@@ -193,7 +202,7 @@ class Purse:
             return 0
         has_stopped = attempt.ended_s is not None or (spender is not None and spender.finish() is not None)
         if not has_stopped:
-            return self._reserved.get(attempt.number) or least_cost(price, self._need)
+            return self._reserved.get(attempt.number) or self._most_of(target, price)
         usage = attempt.usage if spender is None else spender.usage()
         if usage is not None:
             return price.cost_picousd(usage)
@@ -208,6 +217,15 @@ class Purse:
     def _least(self, target: Target) -> int:
         price = self._price(target)
         return least_cost(price, self._need) if price is not None else 0
+
+    def _most_of(self, target: Target, price: Price) -> int:
+        """What an attempt may cost that was sent without being reckoned."""
+        longest = longest_output(self._need, target.max_output, target.context_tokens)
+        return most_cost(price, self._need, longest or SURE_OUTPUT)
+
+    @property
+    def _need(self) -> Need:
+        return need_of(self._turn)
 
     def _price(self, target: Target) -> Price | None:
         """A price that is not known is taken to be the dearest of those that are: never nothing."""

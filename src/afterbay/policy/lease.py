@@ -26,6 +26,10 @@ import msgspec
 
 from afterbay.policy.window import Window
 
+PLENTY_TIMES = 16
+PLENTY_SHARE = 0.25
+"""There is plenty of an allowance where a share of it is left, and so many times what is wanted is at hand."""
+
 REFILL = 4
 """More is leased ahead of need when less than this part of what a slice began with is free."""
 
@@ -94,6 +98,10 @@ class Slice:
     def left(self, limit: int, now_s: float) -> int:
         """The most that can be left under a limit: all that others have leased may come back unused."""
         return self.free(now_s) + self.beyond + limit - self.limit
+
+    def has_plenty(self, limit: int, free: int) -> bool:
+        """Whether a good share of the limit is left, this much of it free here."""
+        return free + self.beyond + limit - self.limit >= limit * PLENTY_SHARE
 
     def obtainable(self, limit: int, now_s: float) -> int:
         """What can be had for certain, as of the last time the table was asked."""

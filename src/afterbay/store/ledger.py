@@ -24,7 +24,7 @@ from typing import Final
 import msgspec
 
 from afterbay.policy.allowance import Allowance
-from afterbay.policy.lease import Standing, excess
+from afterbay.policy.lease import PLENTY_TIMES, Standing, excess
 from afterbay.ports import Clock, Exceeded, Hold, LedgerUnavailable
 from afterbay.store.held import HeldSlice, LeasedHold, Slices, Taken
 from afterbay.store.lease_thread import LeaseThread
@@ -110,6 +110,10 @@ class LeasedLedger:
             self._wish(slice_, allowance.limit)
         return slice_.left(allowance.limit, self._clock.monotonic()) if slice_.heard else None
 
+    def at_once(self, wants: Sequence[tuple[Allowance, int]], at_s: float) -> Hold | None:
+        """See `ports.Ledger`."""
+        return self._take(wants, at_s, PLENTY_TIMES)
+
     async def reserve(self, wants: Sequence[tuple[Allowance, int]], wait_s: float, at_s: float | None = None) -> Hold:
         """See `ports.Ledger`."""
         if at_s is None:
@@ -147,8 +151,8 @@ class LeasedLedger:
         if not await asyncio.to_thread(self._thread.join, _END_S):
             _log.error("leases were not given back within %s s", _END_S)
 
-    def _take(self, wants: Sequence[tuple[Allowance, int]], at_s: float) -> LeasedHold | None:
-        """Sets all of it aside, or nothing: None."""
+    def _take(self, wants: Sequence[tuple[Allowance, int]], at_s: float, times: int = 1) -> LeasedHold | None:
+        """Sets all of it aside, or nothing: None. `times`: so often it has to be there; from 2 on, plenty beside."""
         held, hold, now_s = self._slices.now, LeasedHold(), self._clock.monotonic()
         for allowance, amount in wants:
             slice_ = held.get((allowance.account, allowance.unit, allowance.period))
@@ -163,7 +167,8 @@ class LeasedLedger:
                 hold.parts.append(Taken(slice_, amount, slice_.take(amount, now_s)))
             free = slice_.leased - slice_.reserved if slice_.window is None else slice_.free(now_s)
             slice_.used_s = now_s
-            if amount and (free < 0 or not fits):
+            lacks = amount and (free < 0 or not fits)
+            if lacks or (times > 1 and (free < amount * (times - 1) or not slice_.has_plenty(allowance.limit, free))):
                 hold.settle([0] * len(hold.parts), now_s)
                 return None
             if free < slice_.low and slice_.room > 0 and not slice_.is_asked:

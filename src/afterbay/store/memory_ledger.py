@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from afterbay.policy.allowance import Allowance
+from afterbay.policy.lease import PLENTY_SHARE, PLENTY_TIMES
 from afterbay.policy.period import Calendar, Span, begin_of, day_of, span_of
 from afterbay.policy.window import Window
 from afterbay.ports import Clock, Exceeded, Hold, LedgerUnavailable
@@ -57,9 +58,20 @@ class MemoryLedger:
         found = self._sums.get(_key(allowance, self._clock.utc()))
         return allowance.limit if found is None else allowance.limit - self._used(found)
 
+    def at_once(self, wants: Sequence[tuple[Allowance, int]], at_s: float) -> Hold | None:
+        """See `ports.Ledger`."""
+        for allowance, amount in wants:
+            found = self._sums.get(_key(allowance, at_s))
+            left = allowance.limit - (self._used(found) if found is not None else 0)
+            if left < amount * PLENTY_TIMES or left - amount < allowance.limit * PLENTY_SHARE:
+                return None
+        return self._reserve(wants, at_s)
+
     async def reserve(self, wants: Sequence[tuple[Allowance, int]], wait_s: float, at_s: float | None = None) -> Hold:
         """See `ports.Ledger`. Never waits."""
-        at_s = self._clock.utc() if at_s is None else at_s
+        return self._reserve(wants, self._clock.utc() if at_s is None else at_s)
+
+    def _reserve(self, wants: Sequence[tuple[Allowance, int]], at_s: float) -> MemoryHold:
         now_s = self._clock.monotonic()
         if len(self._sums) + len(wants) > MOST_SUMS:
             self._make_room(wants, now_s)
