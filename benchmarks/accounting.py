@@ -139,7 +139,8 @@ async def _one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, reque
 
 async def _ask(port: int, key: str, count: int, stream: bool) -> None:
     body = json.dumps({**BODY, "stream": True} if stream else BODY).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+    head = "POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+    head += f"content-length: {len(body)}\r\n"
     request = head.encode() + (f"authorization: Bearer {key}\r\n".encode() if key else b"") + b"\r\n" + body
 
     async def connection() -> None:
@@ -171,11 +172,21 @@ class Served:
         self.variant, self.port, self.key = variant, free_port(), ""
         folder.mkdir()
         config = folder / "afterbay.yaml"
-        config.write_text(
-            CONFIG.format(port=provider_port, folder=folder) + (BUDGETS if "budgets" in variant else "")
-        )
+        config.write_text(CONFIG.format(port=provider_port, folder=folder) + (BUDGETS if "budgets" in variant else ""))
         if "key" in variant:
-            command = [sys.executable, "-m", "afterbay", "keys", "create", "k", "--organisation", "o", "--team", "t", "-c"]
+            command = [
+                sys.executable,
+                "-m",
+                "afterbay",
+                "keys",
+                "create",
+                "k",
+                "--organisation",
+                "o",
+                "--team",
+                "t",
+                "-c",
+            ]
             made = subprocess.run([*command, str(config)], check=True, capture_output=True, text=True)
             self.key = next(word for word in made.stdout.split() if word.startswith("ab-"))
         command = [sys.executable, __file__, "--serve", variant, str(config), str(self.port)]
@@ -263,9 +274,12 @@ def main() -> None:
     if chosen.json:
         print(json.dumps({"python": platform.python_version(), "cpus": os.cpu_count(), "rows": rows}))
         return
-    print(f"CPU µs a request, median of {chosen.rounds} rounds of {chosen.requests}, Python {platform.python_version()}")
+    print(
+        f"CPU µs a request, median of {chosen.rounds} rounds of {chosen.requests}, Python {platform.python_version()}"
+    )
     for row in rows:
-        print(f"{row['answer']:<8}{row['with']:<22}{row['us']:7.1f}   least {row['least_us']:7.1f}   more than off {row['more_us']:6.1f}")
+        figures = f"{row['us']:7.1f}   least {row['least_us']:7.1f}   more than off {row['more_us']:6.1f}"
+        print(f"{row['answer']:<8}{row['with']:<22}{figures}")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ Of tokens the estimate is set aside and the count is settled; a request is one r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -48,7 +48,7 @@ async def set_aside(turn: Turn, decision: Decision) -> Decision:
         Capacity: 429 `rate_limit_exceeded`: a limit is. 503 `ledger_unavailable`: nobody knows.
         ClientMistake: the header of the priority is wrong.
     """
-    allowances = allowances_for(turn, accounts_of(turn, decision))
+    allowances = _charged(turn, (f"model:{decision.targets[0].alias}", f"route:{turn.route.name}"))
     if not allowances:
         return decision
     turn.decision = decision
@@ -135,7 +135,7 @@ async def set_aside_raw(turn: Turn) -> None:
         PolicyRefusal: 403 `price_unknown`: a budget of money holds for it.
         Capacity: 429 `rate_limit_exceeded`; 503 `ledger_unavailable`.
     """
-    allowances = allowances_for(turn, (*_own_accounts(turn), *_tag_accounts(turn)))
+    allowances = _charged(turn, ())
     money = next((one for one in allowances if one.unit == "picousd"), None)
     if money is not None:
         raise PolicyRefusal(
@@ -166,31 +166,13 @@ def settle(turn: Turn) -> None:
         turn.context.ledger.settle(held.hold, [charge.of(allowance.unit) for allowance, _ in held.wants])
 
 
-def accounts_of(turn: Turn, decision: Decision) -> tuple[str, ...]:
-    """Whom a request may be charged to, from the key's owners to its tags."""
-    named = (f"model:{decision.targets[0].alias}", f"route:{turn.route.name}")
-    return (*_own_accounts(turn), *named, *_tag_accounts(turn))
-
-
-def _own_accounts(turn: Turn) -> tuple[str, ...]:
-    return turn.call.key.accounts if turn.call.key is not None else ()
-
-
-def _tag_accounts(turn: Turn) -> Iterator[str]:
-    return (f"tag:{name}={value}" for name, value in turn.record.tags.items())
-
-
-def allowances_for(turn: Turn, accounts: tuple[str, ...]) -> list[Allowance]:
-    """What holds for a request that may be charged to these accounts, and notes those that it is charged to."""
-    key = turn.call.key
-    found = turn.fleet.allowances(accounts) if turn.snapshot.budgets else []
-    if key is not None:
-        turn.record.accounts = key.accounts
-        if key.allowances:
-            found = [*found, *key.allowances]
-    if found:
-        turn.record.accounts = tuple(dict.fromkeys((*turn.record.accounts, *(one.account for one in found))))
-    return found
+def _charged(turn: Turn, accounts: tuple[str, ...]) -> Sequence[Allowance]:
+    """What limits a request that may be charged to its key, these accounts and its tags; notes whom it charges."""
+    if turn.record.tags:
+        accounts = (*accounts, *[f"tag:{name}={value}" for name, value in turn.record.tags.items()])
+    charging = turn.fleet.charging(turn.call.key, accounts)
+    turn.record.accounts = charging.accounts
+    return charging.allowances
 
 
 def _within(

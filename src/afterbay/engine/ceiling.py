@@ -14,14 +14,14 @@ import msgspec
 from afterbay.core.decision import Target
 from afterbay.engine.context import Turn
 from afterbay.engine.fleet import Fleet
-from afterbay.policy.spending import MEDIA_TOKENS, Need, bill_of
+from afterbay.policy.spending import MEDIA_TOKENS, Need, Rates, rates_of
 
 MEDIA_BYTES = 40
 """What names a medium is longer: `{"type":"image_url","image_url":{"url":"u"}}`."""
 TOKENS_A_BYTE = MEDIA_TOKENS // MEDIA_BYTES
 MOST_KEPT = 4096
 LONGEST = 1 << 18
-"""No model's answer has so many tokens; where a target's longest answer is known, that counts."""
+"""No model's answer has so many tokens; where the longest of a target is known, or the client's, that counts."""
 
 
 class Ceiling(msgspec.Struct, frozen=True):
@@ -35,27 +35,26 @@ def ceiling_of(turn: Turn, targets: Sequence[Target]) -> Ceiling | None:
     """The most that a request may cost at these targets; None: its length does not say, or a price is not known."""
     if turn.record.operation != "chat" or not turn.is_one_answer:
         return None
-    doublings = len(turn.call.body).bit_length()
+    doublings, asked = len(turn.call.body).bit_length(), turn.asked_output or LONGEST
     worst = read = 0
     for target in targets:
-        found = _priced(turn.fleet, target, doublings)
-        if found is None:
+        rates = _rates(turn.fleet, target, doublings)
+        if rates is None:
             return None
-        worst, read = max(worst, found[0]), max(read, found[1])
+        longest = min(asked, target.max_output or LONGEST)
+        worst, read = max(worst, rates.aside + longest * rates.each), max(read, rates.read)
     several = turn.route.hedge.width if turn.route.hedge is not None else 1
     return Ceiling(worst * several + 2 * read, len(turn.call.body))
 
 
-def _priced(fleet: Fleet, target: Target, doublings: int) -> tuple[int, int] | None:
-    """What one attempt costs at most, and its input alone: reckoned once for all lengths up to a power of two."""
+def _rates(fleet: Fleet, target: Target, doublings: int) -> Rates | None:
+    """The dearest rates of a target, reckoned once for all lengths up to a power of two; None: nobody knows."""
     if target.price is None:
         return None
     key = (target.id, doublings)
     found = fleet.ceilings.get(key)
     if found is None:
-        need = Need((1 << doublings) * TOKENS_A_BYTE)
-        bill = bill_of(target.price, need, target.max_output or LONGEST, None)
         if len(fleet.ceilings) >= MOST_KEPT:  # clients name direct targets, and could fill the memory
             fleet.ceilings.clear()
-        found = fleet.ceilings[key] = bill.worst, bill.read
+        found = fleet.ceilings[key] = rates_of(target.price, Need((1 << doublings) * TOKENS_A_BYTE))
     return found

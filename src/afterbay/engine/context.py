@@ -138,6 +138,8 @@ class Turn:
         self.stream = False
         self.is_one_answer = False
         """Whether it is known to ask for one answer, not for several to choose from."""
+        self.asked_output: int | None = None
+        """The longest answer that the client wants, in tokens, as far as its body says so at first sight."""
         self.streams = False
         """Whether the headers of a stream went out; `stream` is what was asked for."""
         self.route: Route = self.snapshot.defaults

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
 
+import msgspec
+
 from afterbay.config.snapshot import Provider, Snapshot
 from afterbay.core.decision import Target
 from afterbay.engine.gate import Gate
@@ -14,7 +16,8 @@ from afterbay.policy.allowance import Allowance, allowances_of
 from afterbay.policy.balance import Here
 from afterbay.policy.plan import Alias
 from afterbay.policy.route import World
-from afterbay.ports import Passage, Upstream
+from afterbay.policy.spending import Rates
+from afterbay.ports import Key, Passage, Upstream
 
 MakeUpstream = Callable[[Provider, str], Upstream]
 """(provider, model name) -> its connections. The name matters to the embedded engine: each model is its own process."""
@@ -25,6 +28,22 @@ _DIRECT_TARGETS = 1024
 _ACCOUNTS = 4096
 _COOLING = 4096
 """So many targets are remembered as cooling: clients name direct ones, and could fill the memory with them."""
+
+
+class Charging(msgspec.Struct, frozen=True):
+    """Whom a request is charged to, and what limits that."""
+
+    key: Key | None
+    accounts: tuple[str, ...] = ()
+    allowances: tuple[Allowance, ...] = ()
+
+
+def _charging_of(snapshot: Snapshot, key: Key | None, accounts: tuple[str, ...]) -> Charging:
+    """The key's accounts are charged in any case, others if something limits them."""
+    own = key.accounts if key is not None else ()
+    found = allowances_of(snapshot.budgets, (*own, *accounts))
+    found += key.allowances if key is not None else ()
+    return Charging(key, tuple(dict.fromkeys((*own, *(one.account for one in found)))), tuple(found))
 
 
 class Fleet:
@@ -52,21 +71,22 @@ class Fleet:
         self._make_target = make_target
         self._cooling_until: dict[str, float] = {}
         self._direct: dict[tuple[str, str], Target | None] = {}
-        self._allowances: dict[tuple[str, ...], list[Allowance]] = {}
-        self.ceilings: dict[tuple[str, int], tuple[int, int]] = {}
+        self._charging: dict[tuple[str, tuple[str, ...]], Charging] = {}
+        self.ceilings: dict[tuple[str, int], Rates] = {}
         """What `afterbay.engine.ceiling` has reckoned for the prices of this configuration."""
         self._may_refuse: dict[tuple[str, str], bool] = {}
         self._refusing_prefill: dict[str, None] = {}
         self._in_flight = 0
         self._retired: asyncio.Event | None = None
 
-    def allowances(self, accounts: tuple[str, ...]) -> list[Allowance]:
-        """What the configuration allows a request that may be charged to these accounts. Not to be changed."""
-        found = self._allowances.get(accounts)
-        if found is None:
-            if len(self._allowances) >= _ACCOUNTS:  # tags are the client's, and could fill the memory
-                self._allowances.clear()
-            found = self._allowances[accounts] = allowances_of(self.snapshot.budgets, accounts)
+    def charging(self, key: Key | None, accounts: tuple[str, ...]) -> Charging:
+        """What holds for a request of a key that may be charged to these accounts beside the key's own."""
+        asked = (key.id if key is not None else "", accounts)
+        found = self._charging.get(asked)
+        if found is None or found.key is not key:  # a key that was changed is another object
+            if len(self._charging) >= _ACCOUNTS:  # tags are the client's, and could fill the memory
+                self._charging.clear()
+            found = self._charging[asked] = _charging_of(self.snapshot, key, accounts)
         return found
 
     def upstream(self, target: Target) -> Upstream:

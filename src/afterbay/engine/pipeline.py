@@ -40,12 +40,28 @@ Prepare: TypeAlias = Callable[[Turn], Awaitable[None]]
 logger = logging.getLogger("afterbay.engine")
 
 
+_NONE = msgspec.Raw(b"")
+_DIGITS = 10
+
+
 class _Peek(msgspec.Struct):
-    """The fields that are needed before anything else is decided. `n`: how many answers a chat completion has."""
+    """The fields that are needed before anything else is decided; more than these only where a stage reads it all.
+
+    `n`: how many answers a chat completion has. The others: how long one may get, in the protocols' several words.
+    """
 
     model: str
     stream: bool | None = None
     n: msgspec.Raw = msgspec.Raw(b"1")
+    max_tokens: msgspec.Raw = _NONE
+    max_completion_tokens: msgspec.Raw = _NONE
+    max_output_tokens: msgspec.Raw = _NONE
+
+    @property
+    def longest(self) -> int | None:
+        """The longest answer that is asked for; None: it is not said, or not in a way that is known."""
+        said = [bytes(one) for one in (self.max_tokens, self.max_completion_tokens, self.max_output_tokens)]
+        return max([int(one) for one in said if one.isdigit() and len(one) < _DIGITS], default=0) or None
 
 
 _peek = msgspec.json.Decoder(_Peek).decode
@@ -152,6 +168,7 @@ def prepare(turn: Turn) -> None:
             raise
         turn.model, turn.stream = peek.model, bool(peek.stream)
         turn.is_one_answer = bytes(peek.n) == b"1"
+        turn.asked_output = peek.longest
     check_name(turn)
 
 

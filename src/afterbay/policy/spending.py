@@ -66,10 +66,24 @@ class Bill(msgspec.Struct, frozen=True):
     worst: int
 
 
+class Rates(msgspec.Struct, frozen=True):
+    """What makes up the cost of an attempt: reading, what is set aside for that, and each token that is written."""
+
+    read: int
+    aside: int
+    each: int
+
+
+def rates_of(price: Price, need: Need) -> Rates:
+    """The rates of a price for such a request."""
+    read = input_cost(price, need)
+    return Rates(read, _with_margin(read), _output_price(price, need))
+
+
 def bill_of(price: Price, need: Need, max_output: int | None, context_tokens: int | None) -> Bill:
     """What an attempt may cost; an answer whose length nobody knows has as many tokens as is sure."""
-    read, each = input_cost(price, need), _output_price(price, need)
-    aside = _with_margin(read)
+    rates = rates_of(price, need)
+    read, aside, each = rates.read, rates.aside, rates.each
     longest = longest_output(need, max_output, context_tokens) or SURE_OUTPUT + 1
     if not need.writes:
         longest = 0

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from afterbay.core.decision import Record
 from afterbay.policy.charge import charge_of
@@ -26,6 +26,9 @@ STEP_LEASES: Final = 32
 """SQLite compares each lease with each row of the statement: it is a square, and small ones are cheaper."""
 
 _Sums: TypeAlias = dict[tuple[str, ...], list[int]]
+_Alike: TypeAlias = dict[tuple[tuple[str, ...], str, str], list[int]]
+"""Sums of requests that are charged alike, by accounts, day and holder: a batch has few of them."""
+_Key = TypeVar("_Key")
 
 
 def charge(connection: sqlite3.Connection, records: Sequence[Record]) -> None:
@@ -34,10 +37,15 @@ def charge(connection: sqlite3.Connection, records: Sequence[Record]) -> None:
     Raises:
         ValueError, OverflowError: a time of day is none.
     """
+    alike: _Alike = {}
+    for record in _not_there(connection, [record for record in records if record.accounts]):
+        charged = charge_of(record)
+        amounts = (charged.picousd, charged.requests, charged.tokens)
+        _plus(alike, (record.accounts, day_of(record.received_at), record.charged_by), amounts)
     spent: _Sums = {}
     used: _Sums = {}
-    for record in _not_there(connection, [record for record in records if record.accounts]):
-        _add(record, spent, used)
+    for (accounts, day, holder), sums in alike.items():
+        _add(accounts, day, holder, sums, spent, used)
     for part in _parts([(*key, *sums) for key, sums in spent.items()]):
         groups = ", ".join(["(?, ?, ?, ?, ?)"] * len(part))
         statement = statements.CHARGE + groups + statements.ADD_TO_SPENDING
@@ -52,21 +60,19 @@ def account_text(account: str) -> str:
     return account if account.isascii() else account.encode("utf-8", "replace").decode()
 
 
-def _add(record: Record, spent: _Sums, used: _Sums) -> None:
-    """Adds one request to the sums of its accounts, and to those of the leases that it was taken from."""
-    charged, day = charge_of(record), day_of(record.received_at)
-    amounts = [charged.of("picousd"), charged.of("requests"), charged.of("tokens")]
-    for account in dict.fromkeys(map(account_text, record.accounts)):
+def _add(accounts: Sequence[str], day: str, holder: str, amounts: Sequence[int], spent: _Sums, used: _Sums) -> None:
+    """Adds requests of the same accounts to the sums of those, and to those of the leases they were taken from."""
+    for account in dict.fromkeys(map(account_text, accounts)):
         _plus(spent, (account, day), amounts)
-        if not record.charged_by:
+        if not holder:
             continue
         for unit, amount in zip(UNITS, amounts, strict=True):
             for period in CALENDARS:
                 if amount:
-                    _plus(used, (account, unit, period, begin_of(period, day), record.charged_by), [amount])
+                    _plus(used, (account, unit, period, begin_of(period, day), holder), [amount])
 
 
-def _plus(sums: _Sums, key: tuple[str, ...], amounts: Sequence[int]) -> None:
+def _plus(sums: dict[_Key, list[int]], key: _Key, amounts: Sequence[int]) -> None:
     found = sums.get(key)
     if found is None:
         sums[key] = list(amounts)

@@ -111,6 +111,23 @@ class LedgerContract:
             await _expect_exceeded(opened, (key, 10), (team, 1001), left=1000, of=team)
             await _take(opened, (team, 1000), (key, 10))
 
+    async def test_while_there_is_plenty_it_is_taken_at_once_and_else_nothing_is(self) -> None:
+        day, team = an_allowance(10_000), an_allowance(10_000, account="team:1")
+        async with self.opened_ledger() as opened:
+            ledger = opened.ledger
+            for hold in [await _take(opened, (day, 1), (team, 1)) for _ in range(2)]:
+                ledger.release(hold)
+            taken = ledger.at_once([(day, 10), (team, 20)], opened.clock.utc())
+            _expect(taken is not None and taken.is_open, "there is plenty of both")
+            _expect((ledger.left(day), ledger.left(team)) == (9_990, 9_980), "it is set aside")
+            _expect(ledger.at_once([(day, 10), (team, 700)], opened.clock.utc()) is None, "much of one is no plenty")
+            _expect((ledger.left(day), ledger.left(team)) == (9_990, 9_980), "then nothing of the other is taken")
+            await _take(opened, (day, 7_500))
+            _expect(ledger.at_once([(day, 1)], opened.clock.utc()) is None, "less than a fourth of the limit is left")
+            if taken is not None:
+                ledger.settle(taken, [3, 4])
+            _expect((ledger.left(day), ledger.left(team)) == (2_497, 9_996), "what was used counts")
+
     async def test_units_and_accounts_do_not_mix(self) -> None:
         async with self.opened_ledger() as opened:
             for account in ("key:1", "key:2", "tag:a=b"):
