@@ -434,7 +434,7 @@ def test_each_event_of_a_stream_is_read() -> None:
         ToolCallStarted(0, "c", "f"),
         ToolCallDelta(0, "{}"),
         Finished("tool_calls"),
-        UsageSeen(Usage(6, 4, 0, 5, 2)),
+        UsageSeen(Usage(6, 4, 0, 5, 2, parts=(("unbilled_input", 9), ("unbilled_output", 6)))),
     ]
 
 

@@ -17,6 +17,7 @@ from afterbay.core.usage import Usage
 from afterbay.wire.cohere import DIALECT, embeddings
 from afterbay.wire.dialect import Head
 from afterbay.wire.sse import Splitter
+from wire.counts import counts
 
 SHARED = Path(os.environ.get("AFTERBAY_SHARED") or Path(__file__).parents[2] / ".." / "shared")
 RECORDINGS = SHARED / "data" / "wire" / "cohere.jsonl"
@@ -88,7 +89,8 @@ def expected(row: dict[str, Any]) -> dict[str, Any]:
         said["cited"] = bool(message.get("citations"))
     tokens, cached = end["usage"]["tokens"], end["usage"].get("cached_tokens", 0)
     thought = tokens.get("reasoning_tokens", 0)
-    usage = Usage(tokens["input_tokens"] - cached, cached, 0, tokens["output_tokens"] - thought, thought)
+    read = max(tokens["input_tokens"], end["usage"]["billed_units"]["input_tokens"])  # images may stand beside
+    usage = Usage(read - cached, cached, 0, tokens["output_tokens"] - thought, thought)
     return said | {
         "calls": [(call, name, arguments or "{}") for _, (call, name, arguments) in sorted(calls.items())],
         "finish": FINISH[end["finish_reason"]],
@@ -107,7 +109,7 @@ def found_in(events: list[Event]) -> dict[str, Any]:
         "calls": [(part.id, part.name, part.arguments) for part in parts if isinstance(part, ToolUse)],
         "cited": "citations" in reply.extras,
         "finish": reply.choices[0].finish,
-        "usage": reply.usage,
+        "usage": counts(reply.usage),
         "id": reply.id,
     }
 

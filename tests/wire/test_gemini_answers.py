@@ -90,9 +90,9 @@ def test_a_plain_stream_is_text_usage_and_a_finish() -> None:
         Started("r", "m"),
         TextDelta("Hel"),
         TextDelta("lo"),
-        UsageSeen(Usage(7, 4, 0, 0, 0)),
+        UsageSeen(Usage(7, 4, 0, 0, 0, service="x")),
         Finished("stop"),
-        UsageSeen(Usage(7, 4, 0, 3, 5)),
+        UsageSeen(Usage(7, 4, 0, 3, 5, service="x")),
     ]
     assert complete
 

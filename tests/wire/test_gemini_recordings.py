@@ -19,6 +19,7 @@ from afterbay.wire.dialect import Head
 from afterbay.wire.gemini import DIALECT, embeddings
 from afterbay.wire.gemini.schema import json_schema
 from afterbay.wire.sse import Splitter
+from wire.counts import counts
 
 SHARED = Path(os.environ.get("AFTERBAY_SHARED") or Path(__file__).parents[2].parent / "shared") / "data" / "wire"
 
@@ -149,7 +150,9 @@ def test_a_recorded_answer_survives_being_rendered_and_googles_client_reads_it(r
     unreadable = {"reasoning.signature", "tool_call.signature"} if "REDACTED" in row["response"]["body"] else set()
     assert renderer.losses <= {*reply.extras, *unreadable}
     if not unreadable:  # recordings whose signatures were replaced by words lose them
-        assert msgspec.structs.replace(fold(back), extras=reply.extras) == reply
+        returned = fold(back)
+        assert counts(returned.usage) == counts(reply.usage)
+        assert msgspec.structs.replace(returned, extras=reply.extras, usage=reply.usage) == reply
         body, losses = DIALECT.render_answer(reply, head, None)
         GenerateContentResponse.model_validate_json(body)
         assert fold(DIALECT.parse_answer(body, "seed")).choices == reply.choices

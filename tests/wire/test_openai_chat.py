@@ -351,7 +351,7 @@ def test_calls_without_an_index_are_told_apart_by_their_name() -> None:
             Usage(9, 0, 0, 3, 5),
         ),
         ({"prompt_tokens": 9, "completion_tokens": 8, "reasoning_tokens": 5, "total_tokens": 22}, Usage(9, 0, 0, 8, 5)),
-        ({"prompt_tokens": 1, "num_cached_tokens": 5}, Usage(0, 5)),
+        ({"prompt_tokens": 1, "num_cached_tokens": 5}, Usage(1, 5, stray=-4)),
         ({"completion_tokens": 5}, None),
     ],
 )

@@ -13,6 +13,7 @@ from afterbay.core.message import Refusal, Text, Thinking, ToolUse
 from afterbay.core.usage import Usage
 from afterbay.wire.dialect import Head
 from afterbay.wire.openai_responses import DIALECT
+from wire.counts import counts
 from wire.responses_support import (
     check_grammar,
     is_sse,
@@ -77,7 +78,7 @@ def shown(reply: Reply) -> dict[str, Any]:
         "proofs": [part.signature for part in parts if isinstance(part, Thinking) and part.signature],
         "calls": [(part.id, part.name, json.loads(part.arguments)) for part in parts if isinstance(part, ToolUse)],
         "finish": reply.choices[0].finish,
-        "usage": reply.usage,
+        "usage": counts(reply.usage),
         "extras": set(reply.extras) - {"annotations", "logprobs"},
     }
 

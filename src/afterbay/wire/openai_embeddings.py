@@ -11,6 +11,7 @@ import msgspec
 from afterbay.core.errors import ClientMistake
 from afterbay.core.request import EmbedRequest
 from afterbay.core.usage import Usage
+from afterbay.wire.bill import Bill, told
 from afterbay.wire.decoding import convert, decode_object
 from afterbay.wire.dialect import Built
 
@@ -84,7 +85,7 @@ class _Vector(msgspec.Struct):
     index: int | None = None
 
 
-class _Usage(msgspec.Struct):
+class _Usage(Bill):
     prompt_tokens: int | None = None
     total_tokens: int | None = None
 
@@ -110,7 +111,8 @@ def parse_answer(body: bytes) -> tuple[list[list[float]], Usage | None]:
     usage = answer.usage
     if usage is None or usage.prompt_tokens is None:
         return vectors, None
-    return vectors, Usage(input_tokens=usage.prompt_tokens)
+    stray = 0 if usage.total_tokens is None else usage.total_tokens - usage.prompt_tokens
+    return vectors, Usage(usage.prompt_tokens + max(stray, 0), told_picousd=told(usage), stray=stray)
 
 
 def _floats(embedding: list[float] | str) -> list[float]:

@@ -28,8 +28,9 @@ from afterbay.core.event import (
     ToolCallStarted,
     UsageSeen,
 )
-from afterbay.core.usage import Usage
+from afterbay.core.usage import TOKENS, Usage
 from afterbay.wire.anthropic_messages.errors import ErrorBody, from_body
+from afterbay.wire.bill import Bill, inside, kinds, service_of, told
 
 FINISH: dict[str, FinishReason] = {
     "end_turn": "stop",
@@ -49,12 +50,19 @@ class _OutputDetails(msgspec.Struct):
     thinking_tokens: int | None = None
 
 
-class _Usage(msgspec.Struct):
+class _Usage(Bill):
     input_tokens: int | None = None
     cache_read_input_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
     output_tokens: int | None = None
     output_tokens_details: _OutputDetails | None = None
+    cache_creation: Any = None
+    server_tool_use: Any = None
+    speed: Any = None
+    iterations: Any = None
+
+
+_FIELDS = _Usage.__struct_fields__
 
 
 class _Block(msgspec.Struct):
@@ -145,8 +153,7 @@ class StreamParser:
         self._blocks: dict[int, _Open] = {}
         self._calls = 0
         self._last = ""  # kind of the last block that gave output: a second one of its kind needs a break
-        self._usage = Usage()
-        self._output = 0
+        self._counts: _Usage | None = None
         self._is_complete = False
 
     @property
@@ -279,21 +286,57 @@ class StreamParser:
             out.append(Extra("stop_details"))
 
     def usage(self, seen: _Usage, out: list[Event]) -> None:
-        """Counts are cumulative and partial: a field that is absent keeps its value. Thinking is part of the output."""
-        old = self._usage
-        details = seen.output_tokens_details
-        thinking = details.thinking_tokens if details is not None else None
-        thinking = old.reasoning_tokens if thinking is None else thinking
-        if seen.output_tokens is not None:
-            self._output = seen.output_tokens
-        self._usage = Usage(
-            old.input_tokens if seen.input_tokens is None else seen.input_tokens,
-            old.cached_input_tokens if seen.cache_read_input_tokens is None else seen.cache_read_input_tokens,
-            old.cache_write_tokens if seen.cache_creation_input_tokens is None else seen.cache_creation_input_tokens,
-            max(self._output - thinking, 0),
-            thinking,
-        )
-        out.append(UsageSeen(self._usage))
+        """Counts are cumulative and partial: a field that is absent keeps its value."""
+        known, self._counts = self._counts, seen
+        if known is not None:
+            for name in _FIELDS:
+                if getattr(seen, name) is None:
+                    setattr(seen, name, getattr(known, name))
+        out.append(UsageSeen(read_usage(seen)))
+
+
+def read_usage(seen: _Usage) -> Usage:
+    """The counts in disjoint buckets: caches stand beside the input, thinking is part of the output.
+
+    The sum check: what was written to caches for five minutes and for an hour is all that was written, and the
+    iterations of an answer are the whole of it. They are not where one was another model's (an advisor's), which is
+    billed at a price of its own.
+    """
+    details = seen.output_tokens_details
+    written, output = seen.cache_creation_input_tokens or 0, seen.output_tokens or 0
+    thinking = (details.thinking_tokens if details is not None else None) or 0
+    stray = min(output - thinking, 0)
+    shortly = for_an_hour = searched = None
+    if seen.cache_creation is not None:
+        shortly = inside(seen.cache_creation, "ephemeral_5m_input_tokens")
+        for_an_hour = inside(seen.cache_creation, "ephemeral_1h_input_tokens")
+    if type(shortly) is int and type(for_an_hour) is int and shortly + for_an_hour:
+        stray, written = stray or shortly + for_an_hour - written, max(written, shortly + for_an_hour)
+    if seen.server_tool_use is not None:
+        searched = inside(seen.server_tool_use, "web_search_requests")
+    return Usage(
+        seen.input_tokens or 0,
+        seen.cache_read_input_tokens or 0,
+        written,
+        max(output - thinking, 0),
+        min(thinking, output),
+        parts=kinds((("cache_write_1h", for_an_hour), ("search", searched))) if for_an_hour or searched else (),
+        service=service_of(seen.service_tier) or ("fast" if seen.speed == "fast" else ""),
+        told_picousd=told(seen),
+        stray=stray or (_by_others(seen.iterations) if seen.iterations is not None else 0),
+    )
+
+
+def _by_others(iterations: object) -> int:
+    """The tokens of iterations that another model made: `advisor_message` (recordings)."""
+    found = iterations if isinstance(iterations, list) else []
+    counts = (
+        one.get(name)
+        for one in found
+        if isinstance(one, dict) and isinstance(one.get("model"), str)
+        for name in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens")
+    )
+    return sum(count for count in counts if isinstance(count, int) and 0 < count < TOKENS)
 
 
 def parse_answer(data: bytes, seed: str) -> list[Event]:

@@ -31,6 +31,7 @@ from afterbay.core.usage import Usage
 from afterbay.wire.aws_stream import EXCEPTION
 from afterbay.wire.bedrock.blocks import redacted_of
 from afterbay.wire.bedrock.errors import parse_exception
+from afterbay.wire.bill import kinds
 
 FINISH: dict[str, FinishReason] = {
     "end_turn": "stop",
@@ -95,6 +96,8 @@ class _Counts(msgspec.Struct, rename="camel"):
     output_tokens: int = 0
     cache_read_input_tokens: int | None = None
     cache_write_input_tokens: int | None = None
+    total_tokens: int | None = None
+    cache_details: Any = None
 
 
 class _DeltaEvent(msgspec.Struct, rename="camel", gc=False):
@@ -347,8 +350,7 @@ class StreamParser:
     def account(self, counts: _Counts | None, trace: Any, out: list[Event]) -> None:
         """What was used; a guardrail's or a router's account of itself has no canonical form."""
         if counts is not None:
-            read, wrote = counts.cache_read_input_tokens or 0, counts.cache_write_input_tokens or 0
-            out.append(UsageSeen(Usage(counts.input_tokens, read, wrote, counts.output_tokens)))
+            out.append(UsageSeen(read_usage(counts)))
         if trace:
             out.append(Extra("trace"))
 
@@ -359,6 +361,25 @@ def _sequence(fields: Any) -> str | None:
         if isinstance(holder, dict) and isinstance(found := holder.get("stop_sequence"), str):
             return found
     return None
+
+
+def read_usage(counts: _Counts) -> Usage:
+    """The counts in disjoint buckets: caches stand beside the input, and the total is the sum of all four (recordings).
+    What was written to a cache for an hour is in `cacheDetails` (AWS API reference, TokenUsage, November 2026)."""
+    read, wrote = counts.cache_read_input_tokens or 0, counts.cache_write_input_tokens or 0
+    total, details = counts.total_tokens, counts.cache_details
+    apart = details if isinstance(details, list) else []
+    hours = [one.get("inputTokens") for one in apart if isinstance(one, dict) and one.get("ttl") == "1h"]
+    counted = counts.input_tokens + read + wrote + counts.output_tokens
+    stray = total - counted if total is not None else 0
+    return Usage(
+        counts.input_tokens,
+        read,
+        wrote,
+        counts.output_tokens + max(stray, 0),
+        parts=kinds(("cache_write_1h", count) for count in hours),
+        stray=stray,
+    )
 
 
 def parse_answer(data: bytes, seed: str) -> list[Event]:

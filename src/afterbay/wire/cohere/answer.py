@@ -3,7 +3,7 @@
 A tool plan is reasoning: it is what the model thought before it called. Citations and log probabilities become `Extra`.
 A streamed answer ends with `message-end`, and `[DONE]` after it (recordings; the documentation is silent on it).
 
-Usage is `usage.tokens`, what the model read and wrote; `billed_units` leaves out the provider's own preamble.
+Usage is `usage.tokens`, what the model read and wrote; `billed_units`, what of it costs something.
 `cached_tokens` are inside the input, `reasoning_tokens` inside the output (recordings).
 """
 
@@ -28,7 +28,7 @@ from afterbay.core.event import (
     ToolCallStarted,
     UsageSeen,
 )
-from afterbay.core.usage import Usage
+from afterbay.core.usage import Kind, Usage, nested
 
 FINISH: dict[str, FinishReason] = {
     "COMPLETE": "stop",
@@ -68,6 +68,7 @@ class _Tokens(msgspec.Struct):
     input_tokens: float | None = None
     output_tokens: float | None = None
     reasoning_tokens: float | None = None
+    image_tokens: float | None = None
 
 
 class _Usage(msgspec.Struct):
@@ -131,17 +132,23 @@ _KNOWN = frozenset(
 
 
 def read_usage(usage: _Usage) -> Usage | None:
-    """The counts in disjoint buckets; None where there are none. The API's numbers may be written as fractions."""
-    tokens = usage.tokens or usage.billed_units
+    """The counts in disjoint buckets; None where there are none. The API's numbers may be written as fractions.
+
+    What is billed is `billed_units`: less than what was read and written, where the preamble and the words around
+    calls are free, and more where images stand beside the input (command-a-plus).
+    """
+    tokens, bill = usage.tokens or usage.billed_units, usage.billed_units
     if tokens is None or tokens.input_tokens is None:
         return None
-    cached, reasoning = int(usage.cached_tokens or 0), int(tokens.reasoning_tokens or 0)
-    return Usage(
-        input_tokens=max(int(tokens.input_tokens) - cached, 0),
-        cached_input_tokens=cached,
-        output_tokens=max(int(tokens.output_tokens or 0) - reasoning, 0),
-        reasoning_tokens=reasoning,
-    )
+    read, made = int(tokens.input_tokens), int(tokens.output_tokens or 0)
+    parts: list[tuple[Kind, int]] = []
+    if bill is not None and bill.input_tokens is not None:
+        read = max(read, min(int(bill.input_tokens), read + int(tokens.image_tokens or 0)))
+        parts.append(("unbilled_input", read - int(bill.input_tokens)))
+    if bill is not None and bill.output_tokens is not None:
+        parts.append(("unbilled_output", made - int(bill.output_tokens)))
+    counted = nested(read, made, cached=int(usage.cached_tokens or 0), reasoning=int(tokens.reasoning_tokens or 0))
+    return msgspec.structs.replace(counted, parts=tuple((kind, count) for kind, count in parts if count > 0))
 
 
 class StreamParser:

@@ -35,6 +35,7 @@ from afterbay.core.usage import Usage
 from afterbay.wire.gemini.errors import read_error
 from afterbay.wire.gemini.fields import camel
 from afterbay.wire.gemini.finish import class_of, name_of
+from afterbay.wire.gemini.usage import Counts, counts_something, merged, read_usage, searches_of
 
 Raw = msgspec.Raw
 
@@ -73,21 +74,13 @@ class _Candidate(msgspec.Struct, rename="camel", gc=False):
     safety_ratings: Raw = Raw()
 
 
-class _Counts(msgspec.Struct, rename="camel", gc=False):
-    prompt_token_count: int | None = None
-    cached_content_token_count: int | None = None
-    tool_use_prompt_token_count: int | None = None
-    candidates_token_count: int | None = None
-    thoughts_token_count: int | None = None
-
-
 class _Feedback(msgspec.Struct, rename="camel", gc=False):
     block_reason: str | int | None = None
 
 
 class _Chunk(msgspec.Struct, rename="camel", gc=False):
     candidates: list[_Candidate] | None = None
-    usage_metadata: _Counts | None = None
+    usage_metadata: Counts | None = None
     model_version: str | None = None
     response_id: str | None = None
     prompt_feedback: _Feedback | None = None
@@ -98,7 +91,6 @@ _DECODER = msgspec.json.Decoder(_Chunk)
 _ITEMS = msgspec.json.Decoder(list[Raw])
 _SNAKE = re.compile(rb'"[a-z]+(?:_[a-z]+)+"\s*:')
 _VERBATIM = frozenset({"args", "response"})
-_NOTHING = _Counts()
 _EMPTY = frozenset({b"", b"null", b"{}", b"[]"})
 _PART_EXTRAS = ("inline_data", "file_data", "executable_code", "code_execution_result")
 _CANDIDATE_EXTRAS = (
@@ -140,10 +132,12 @@ class StreamParser:
     def __init__(self, seed: str) -> None:
         self._seed = seed
         self._started = False
+        self._model = ""
         self._choices: dict[int, _Choice] = {}
         self._calls = 0
         self._ids: set[str] = set()
-        self._counts = _Counts()
+        self._counts: Counts | None = None
+        self._searched: dict[int, int] = {}
         self._usage: Usage | None = None
         self._extras: set[str] = set()
         self._complete = False
@@ -184,7 +178,7 @@ class StreamParser:
             if not chunk.error:
                 raise ValueError("neither candidates, usage, feedback nor error: not an answer of Gemini's")
             return
-        self._started = True
+        self._started, self._model = True, chunk.model_version or ""
         out.append(Started(chunk.response_id or "", chunk.model_version or ""))
 
     def _candidate(self, candidate: _Candidate, index: int, out: list[Event]) -> None:
@@ -211,6 +205,8 @@ class StreamParser:
             or candidate.safety_ratings
         ):
             self._extras_of(candidate, _CANDIDATE_EXTRAS, out)
+            if candidate.grounding_metadata:
+                self._searched[index] = searches_of(candidate.grounding_metadata, self._model)
 
     def _extras_of(self, holder: _Candidate | _Part, names: tuple[str, ...], out: list[Event]) -> None:
         for name in names:
@@ -262,29 +258,11 @@ class StreamParser:
             choice.finish = reason
             out.append(Finished(reason, choice=index))
 
-    def _count(self, seen: _Counts, out: list[Event]) -> None:
-        """Buckets: tool-use prompts are input, thoughts stand beside candidates, cached tokens are inside the prompt
-        (recordings: totalTokenCount is prompt + toolUsePrompt + candidates + thoughts)."""
-        counts = self._counts
-        if seen.prompt_token_count is not None:
-            counts.prompt_token_count = seen.prompt_token_count
-        if seen.cached_content_token_count is not None:
-            counts.cached_content_token_count = seen.cached_content_token_count
-        if seen.tool_use_prompt_token_count is not None:
-            counts.tool_use_prompt_token_count = seen.tool_use_prompt_token_count
-        if seen.candidates_token_count is not None:
-            counts.candidates_token_count = seen.candidates_token_count
-        if seen.thoughts_token_count is not None:
-            counts.thoughts_token_count = seen.thoughts_token_count
-        prompt, cached = counts.prompt_token_count or 0, counts.cached_content_token_count or 0
-        usage = Usage(
-            max(prompt - cached, 0) + (counts.tool_use_prompt_token_count or 0),
-            cached,
-            0,
-            counts.candidates_token_count or 0,
-            counts.thoughts_token_count or 0,
-        )
-        if usage != self._usage and (self._usage is not None or seen != _NOTHING):
+    def _count(self, seen: Counts, out: list[Event]) -> None:
+        says = self._usage is not None or counts_something(seen)
+        counts = self._counts = seen if self._counts is None else merged(self._counts, seen)
+        usage = read_usage(counts, sum(self._searched.values()) if self._searched else 0)
+        if says and usage != self._usage:
             self._usage = usage
             out.append(UsageSeen(usage))
 

@@ -27,7 +27,8 @@ from afterbay.core.event import (
     ToolCallStarted,
     UsageSeen,
 )
-from afterbay.core.usage import Usage
+from afterbay.core.usage import Kind, Usage, nested
+from afterbay.wire.bill import Bill, billed, kinds, searches, service_of, told
 from afterbay.wire.openai_chat.details import ENCRYPTED, Detail
 from afterbay.wire.openai_errors import read_error
 
@@ -88,13 +89,18 @@ class _PromptDetails(msgspec.Struct):
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
     cache_creation_tokens: int | None = None
+    audio_tokens: Any = None
+    image_tokens: Any = None
+    video_tokens: Any = None
 
 
 class _CompletionDetails(msgspec.Struct):
     reasoning_tokens: int | None = None
+    audio_tokens: Any = None
+    image_tokens: Any = None
 
 
-class _Usage(msgspec.Struct):
+class _Usage(Bill):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     total_tokens: int | None = None
@@ -120,6 +126,9 @@ class _Body(msgspec.Struct):
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
     x_groq: _Groq | None = None
+    service_tier: Any = None
+    cost: Any = None
+    copilot_usage: Any = None
     error: Any = None
     citations: msgspec.Raw = msgspec.Raw()
     search_results: msgspec.Raw = msgspec.Raw()
@@ -131,7 +140,7 @@ _detail = msgspec.json.Decoder(Detail).decode
 _NOTHING = (b"", b"null", b"[]", b"{}")
 
 
-def read_usage(usage: _Usage) -> Usage | None:
+def read_usage(usage: _Usage, body: _Body) -> Usage | None:
     """The counts in disjoint buckets; None where the provider sent no numbers.
 
     Cached tokens are inside `prompt_tokens`. Reasoning is inside `completion_tokens`, except at hosts whose
@@ -139,8 +148,7 @@ def read_usage(usage: _Usage) -> Usage | None:
     """
     if usage.prompt_tokens is None:
         return None
-    prompt, completion = usage.prompt_tokens, usage.completion_tokens or 0
-    details, written = usage.prompt_tokens_details or _PromptDetails(), usage.completion_tokens_details
+    details, made = usage.prompt_tokens_details or _PromptDetails(), usage.completion_tokens_details
     read = (
         details.cached_tokens
         or usage.prompt_cache_hit_tokens
@@ -149,16 +157,33 @@ def read_usage(usage: _Usage) -> Usage | None:
         or usage.cache_read_input_tokens
         or 0
     )
-    write = details.cache_write_tokens or details.cache_creation_tokens or usage.cache_creation_input_tokens or 0
-    reasoning = (written.reasoning_tokens if written else None) or usage.reasoning_tokens or 0
-    if reasoning and usage.total_tokens == prompt + completion + reasoning:
-        completion += reasoning
-    return Usage(
-        input_tokens=max(prompt - read - write, 0),
-        cached_input_tokens=read,
-        cache_write_tokens=write,
-        output_tokens=max(completion - reasoning, 0),
-        reasoning_tokens=reasoning,
+    counted = nested(
+        usage.prompt_tokens,
+        usage.completion_tokens or 0,
+        cached=read,
+        written=details.cache_write_tokens or details.cache_creation_tokens or usage.cache_creation_input_tokens or 0,
+        reasoning=(made.reasoning_tokens if made else None) or usage.reasoning_tokens or 0,
+        total=usage.total_tokens or None,
+        parts=_parts(details, made, searches(usage)),
+    )
+    cost = told(usage, body.cost, body.copilot_usage)
+    return billed(counted, cost, service_of(body.service_tier or usage.service_tier))
+
+
+def _parts(read: _PromptDetails, made: _CompletionDetails | None, searched: object) -> tuple[tuple[Kind, int], ...]:
+    """What of it is of a kind that may have a price of its own."""
+    spoken, drawn = (made.audio_tokens, made.image_tokens) if made is not None else (None, None)
+    if not (read.audio_tokens or read.image_tokens or read.video_tokens or spoken or drawn or searched):
+        return ()
+    return kinds(
+        (
+            ("audio_input", read.audio_tokens),
+            ("image_input", read.image_tokens),
+            ("video_input", read.video_tokens),
+            ("audio_output", spoken),
+            ("image_output", drawn),
+            ("search", searched),
+        )
     )
 
 
@@ -212,7 +237,7 @@ class ChunkParser:
                 self.read_choice(choice, choice.delta or choice.message, out)
         usage = body.usage or (body.x_groq.usage if body.x_groq else None)
         if usage is not None:
-            counted = read_usage(usage)
+            counted = read_usage(usage, body)
             if counted is not None:
                 out.append(UsageSeen(counted))
 
@@ -363,7 +388,7 @@ def parse_answer(body: bytes, seed: str) -> list[Event]:
             choice.index = position
         parser.read_choice(choice, choice.message or choice.delta, out)
     _read_sources(data, out)
-    counted = read_usage(data.usage) if data.usage else None
+    counted = read_usage(data.usage, data) if data.usage else None
     if counted is not None:
         out.append(UsageSeen(counted))
     return out

@@ -14,6 +14,8 @@ Source: OpenAI API reference, "Streaming events", and the types of the SDK 3.57 
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -35,7 +37,8 @@ from afterbay.core.event import (
     ToolCallStarted,
     UsageSeen,
 )
-from afterbay.core.usage import Usage
+from afterbay.core.usage import Usage, nested
+from afterbay.wire.bill import Bill, billed, inside, kinds, searches, service_of, told
 from afterbay.wire.openai_errors import read_error
 from afterbay.wire.openai_responses import proof
 
@@ -70,6 +73,7 @@ class _Item(msgspec.Struct):
     summary: list[_Part] | None = None
     encrypted_content: str | None = None
     phase: str | None = None
+    action: Any = None
 
 
 class _InputDetails(msgspec.Struct):
@@ -81,9 +85,10 @@ class _OutputDetails(msgspec.Struct):
     reasoning_tokens: int | None = None
 
 
-class _Usage(msgspec.Struct):
+class _Usage(Bill):
     input_tokens: int | None = None
     output_tokens: int | None = None
+    total_tokens: int | None = None
     input_tokens_details: _InputDetails | None = None
     output_tokens_details: _OutputDetails | None = None
 
@@ -98,6 +103,9 @@ class _Response(msgspec.Struct):
     status: str | None = None
     output: list[_Item] | None = None
     usage: _Usage | None = None
+    service_tier: Any = None
+    tool_usage: Any = None
+    copilot_usage: Any = None
     incomplete_details: _Details | None = None
     error: Any = None
 
@@ -113,6 +121,7 @@ class _StreamEvent(msgspec.Struct):
     arguments: str | None = None
     item: _Item | None = None
     response: _Response | None = None
+    copilot_usage: Any = None
     error: Any = None
 
 
@@ -154,20 +163,36 @@ _SILENT = frozenset(
 """Events that say nothing that others do not say."""
 
 
-def read_usage(usage: _Usage) -> Usage | None:
-    """The counts in disjoint buckets: caches are inside the input, reasoning inside the output."""
-    if usage.input_tokens is None:
+def read_usage(response: _Response, items: Iterable[str], credits_used: object = None) -> Usage | None:
+    """The counts in disjoint buckets: caches are inside the input, reasoning inside the output.
+
+    `items` are the types of the items of the answer: searches are billed by the call.
+    """
+    usage = response.usage
+    if usage is None or usage.input_tokens is None:
         return None
-    read = usage.input_tokens_details or _InputDetails()
-    cached, written = read.cached_tokens or 0, read.cache_write_tokens or 0
-    reasoning = (usage.output_tokens_details or _OutputDetails()).reasoning_tokens or 0
-    return Usage(
-        input_tokens=max(usage.input_tokens - cached - written, 0),
-        cached_input_tokens=cached,
-        cache_write_tokens=written,
-        output_tokens=max((usage.output_tokens or 0) - reasoning, 0),
-        reasoning_tokens=reasoning,
+    read, counts = usage.input_tokens_details or _InputDetails(), Counter(items)
+    counted = nested(
+        usage.input_tokens,
+        usage.output_tokens or 0,
+        cached=read.cached_tokens or 0,
+        written=read.cache_write_tokens or 0,
+        reasoning=(usage.output_tokens_details or _OutputDetails()).reasoning_tokens or 0,
+        total=usage.total_tokens or None,
+        parts=kinds(
+            [("search", _searches(response, counts["web_search_call"])), ("file_search", counts["file_search_call"])]
+        ),
     )
+    return billed(counted, told(usage, None, credits_used), service_of(response.service_tier))
+
+
+def _searches(response: _Response, seen: int) -> object:
+    """How often the web was searched: as the answer tells (OpenRouter; OpenAI's `tool_usage`), else as often as it
+    shows."""
+    said = inside(inside(response.tool_usage, "web_search"), "num_requests")
+    if type(said) is int:
+        return said
+    return (searches(response.usage) if response.usage is not None else None) or seen
 
 
 class _Open:
@@ -242,7 +267,7 @@ class StreamParser:
         elif kind == "response.output_item.done" and event.item is not None:
             self.end(self._place(event), event.item, out)
         elif kind in _ENDS:
-            self.finish(event.response or _Response(), kind, out)
+            self.finish(event.response or _Response(), kind, out, event.copilot_usage)
         elif kind == "response.created":
             self.begin(event.response or _Response(), out)
         elif kind == "error" or (event.error and not kind):
@@ -374,7 +399,14 @@ class StreamParser:
                 if bytes(getattr(part, name)).strip() not in _NOTHING:
                     out.append(Extra(name))
 
-    def finish(self, response: _Response, event: str, out: list[Event]) -> None:
+    def _billed_items(self, response: _Response) -> list[str]:
+        """The types of the answer's items, without the pages that a search opened: only the search itself is billed."""
+        if not response.output:
+            return [state.kind for state in self._items.values()]
+        pages = ("open_page", "find_in_page")
+        return [item.type for item in response.output if inside(item.action, "type") not in pages]
+
+    def finish(self, response: _Response, event: str, out: list[Event], credits_used: object = None) -> None:
         """The end, with what came with no event of its own."""
         self._is_over = True
         self.begin(response, out)
@@ -383,7 +415,7 @@ class StreamParser:
             known = self._items.get(place)
             if whole or (known is not None and not known.ended and known.kind == item.type):
                 self.end(place, item, out)
-        counted = read_usage(response.usage) if response.usage is not None else None
+        counted = read_usage(response, self._billed_items(response), credits_used)
         if counted is not None:
             out.append(UsageSeen(counted))
         status = response.status or event.removeprefix("response.")
@@ -428,5 +460,5 @@ def parse_answer(body: bytes, seed: str) -> list[Event]:
             return [Failed(read_error(msgspec.json.decode(body), None))]
         raise ValueError("a response without output")
     out: list[Event] = []
-    StreamParser(seed).finish(response, "response.completed", out)
+    StreamParser(seed).finish(response, "response.completed", out, response.copilot_usage)
     return out
