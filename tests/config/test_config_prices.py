@@ -11,14 +11,19 @@ import pytest
 from afterbay.config import prices
 from afterbay.config.catalog import catalog
 from afterbay.config.prices import Query, picousd_per_token, price_of, prices_of
-from afterbay.core.usage import Price, Usage
+from afterbay.core.usage import Kind, Price, Usage
 
 NOW = datetime(2026, 11, 24, 20, 0, tzinfo=UTC)
 
 
 def test_a_listed_price_is_whole_picodollars_a_token() -> None:
-    assert price_of("openai", "gpt-4o-2024-11-20", NOW) == Price(2_500_000, 10_000_000, 1_250_000, 2_500_000)
-    assert price_of("anthropic", "claude-opus-4-6", NOW) == Price(5_000_000, 25_000_000, 500_000, 6_250_000)
+    for provider, model, listed in (
+        ("openai", "gpt-4o-2024-11-20", (2_500_000, 10_000_000, 1_250_000, 2_500_000)),
+        ("anthropic", "claude-opus-4-6", (5_000_000, 25_000_000, 500_000, 6_250_000)),
+    ):
+        price = price_of(provider, model, NOW)
+        assert price is not None
+        assert (price.input, price.output, price.cached_input, price.cache_write) == listed
 
 
 def test_a_list_is_found_by_its_address_too() -> None:
@@ -45,15 +50,47 @@ def test_a_model_without_any_price_on_its_row_is_unknown() -> None:
 def test_long_prompts_have_their_own_price() -> None:
     price = price_of("anthropic", "claude-sonnet-4-5", NOW)
     assert price is not None
-    assert price.tiers == ((200_000, Price(6_000_000, 22_500_000, 600_000, 7_500_000)),)
+    kinds: tuple[tuple[Kind, int], ...] = (("cache_write_1h", 12_000_000), ("search", 10_000_000_000))
+    assert price.tiers == ((200_000, Price(6_000_000, 22_500_000, 600_000, 7_500_000, kinds=kinds)),)
 
 
-def test_a_price_that_changes_with_the_hour_counts_at_its_highest() -> None:
+def test_a_price_that_changes_with_the_hour_is_the_one_of_the_hour_and_the_dearest_before_it_is_known() -> None:
     night = price_of("deepseek", "deepseek-v4-flash", NOW)
     day = price_of("deepseek", "deepseek-v4-flash", NOW.replace(hour=2))
     assert night == day
     assert night is not None
     assert night.input == 300_000
+    assert {night.at(NOW.replace(hour=hour).timestamp()).input for hour in range(24)} == {150_000, 300_000}
+    assert night.at(NOW.replace(hour=2).timestamp()).input == 300_000
+    assert night.at(NOW.replace(hour=20).timestamp()).input == 150_000
+
+
+def test_a_batch_a_tier_of_service_and_what_is_not_text_have_prices_of_their_own() -> None:
+    price = price_of("openai", "gpt-4o-2024-11-20", NOW)
+    assert price is not None
+    services = dict(price.services)
+    assert services["batch"].output * 2 == price.output
+    assert services["priority"].input > price.input
+    sonnet = price_of("anthropic", "claude-sonnet-4-5", NOW)
+    assert sonnet is not None
+    assert dict(sonnet.kinds) == {"cache_write_1h": 6_000_000, "search": 10_000_000_000}
+
+
+def test_a_price_that_is_known_to_change_changes_on_its_day() -> None:
+    before = datetime(2024, 1, 1, tzinfo=UTC)
+    dated = [
+        (row, price)
+        for row in catalog().provider
+        for model in row.models
+        if (price := price_of(row.prices or "", model, before)) is not None and price.dates
+    ]
+    for _, price in dated:
+        moments = [since for since, _ in price.dates]
+        assert moments == sorted(moments)
+        for since, later in price.dates:
+            assert price.at(since).input == later.at(since).input
+        assert price.at(moments[0] - 1).input == price.at(before.timestamp()).input
+    assert dated
 
 
 def test_embeddings_cost_their_input_only() -> None:
