@@ -26,6 +26,7 @@ def direct_target(snapshot: Snapshot, provider_name: str, model: str) -> Target 
     embedded = catalog().local_named(model) if provider.is_embedded else None
     if provider.is_embedded and embedded is None:
         return None  # a client may not name files to load
+    row = catalog().named(provider.vendor) if provider.vendor else None
     known = known_model(provider, model)
     embedder = embedded.embeds if embedded is not None else embeds(model)
     made = Target(
@@ -35,6 +36,7 @@ def direct_target(snapshot: Snapshot, provider_name: str, model: str) -> Target 
         name=model,
         dialect=provider.dialect_of(model, embedder),
         price=FREE if provider.is_embedded else None,
+        tells_cost=row is not None and row.tells_cost,
         context_tokens=window(embedded or known, embedder),
         max_output=known.max_output if known is not None else None,
         cannot=ENGINE_CANNOT if embedded is not None else known_lacks(known, Capabilities()),

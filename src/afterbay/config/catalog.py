@@ -50,7 +50,7 @@ RESPONSES = "openai.responses"
 
 class Row(msgspec.Struct, frozen=True):
     """A provider. `prices` is its list's id in genai-prices; `key_variables` are tried in order.
-    `responses`: it has OpenAI's Responses beside chat completions."""
+    `responses`: it has OpenAI's Responses beside chat completions. `tells_cost`: its answers say what it bills."""
 
     name: str
     protocol: Protocol
@@ -61,6 +61,7 @@ class Row(msgspec.Struct, frozen=True):
     prices: str | None = None
     models: tuple[str, ...] = ()
     responses: bool = False
+    tells_cost: bool = False
 
 
 class LocalModel(msgspec.Struct, frozen=True):

@@ -140,6 +140,7 @@ def target(place: Place, model: ModelConfig, prices: Prices) -> Target:
         name=place.name,
         dialect=served.dialect_of(place.name, is_embedder),
         price=_price(place, model, prices),
+        tells_cost=_tells_cost(place, model),
         context_tokens=model.context or window(place.local or known, is_embedder),
         max_output=known.max_output if known is not None else None,
         cannot=_cannot(capabilities, place) | known_lacks(known, capabilities),
@@ -217,6 +218,12 @@ def _price(place: Place, model: ModelConfig, prices: Prices) -> Price | None:
         return FREE
     query = price_query(place)
     return prices.get(query) if query is not None else None
+
+
+def _tells_cost(place: Place, model: ModelConfig) -> bool:
+    """Whether what the provider tells is what it bills. A price of the operator's own goes before it."""
+    row, has_own = place.upstream.row, (model.price or place.upstream.config.price) is not None
+    return row is not None and row.tells_cost and not has_own
 
 
 def _own_price(own: PriceConfig) -> Price:

@@ -18,6 +18,7 @@ class Target(msgspec.Struct, frozen=True):
     empty for a server of one's own. `priority`: lower is tried first. `speaks`: the dialects beside `dialect` that it
     takes from clients of theirs. `maker`: whose proofs of reasoning it accepts. `prefill`: whether it is known to go on
     with an assistant message that is the last one. `max_output`: tokens that its longest answer has, where known.
+    `tells_cost`: the provider's answers say what it bills for them.
     """
 
     id: str
@@ -41,14 +42,35 @@ class Target(msgspec.Struct, frozen=True):
     unsaid: frozenset[str] = frozenset()
     prefill: bool = False
     max_output: int | None = None
+    tells_cost: bool = False
 
     def dialect_for(self, client: str) -> str:
         """The dialect in which it is asked for a client of the dialect `client`."""
         return client if client in self.speaks else self.dialect
 
-    def cost_picousd(self, usage: Usage | None) -> int | None:
-        """What an answer costs that used so much; None: the price, or the usage, is not known."""
-        return None if usage is None or self.price is None else self.price.cost_picousd(usage)
+    def cost_picousd(self, usage: Usage | None, asked_at: float | None = None) -> int | None:
+        """What an answer costs that used so much, asked for at a moment (UTC seconds; None: on the day that the price
+        was looked up); None: the price, or the usage, is not known.
+
+        What the provider itself tells goes before the list if it is known to tell what it bills, and is better than
+        nothing where no price is known.
+        """
+        if usage is None:
+            return None
+        if usage.told_picousd is not None and (self.tells_cost or self.price is None):
+            return usage.told_picousd
+        if self.price is None:
+            return None
+        price = self.price if asked_at is None else self.price.at(asked_at)
+        return price.cost_picousd(usage)
+
+    def marked(self, usage: Usage | None) -> Usage | None:
+        """The usage, marked `estimated` where its cost is not sure: the counts contradict each other, or it was served
+        in a way whose price is not known. What the provider is known to bill needs no mark."""
+        if usage is None or usage.estimated or (self.tells_cost and usage.told_picousd is not None):
+            return usage
+        is_served = self.price is None or self.price.serves(usage.service)
+        return usage if is_served and not usage.stray else msgspec.structs.replace(usage, estimated=True)
 
 
 class Rejected(msgspec.Struct, frozen=True):

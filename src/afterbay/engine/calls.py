@@ -164,8 +164,8 @@ class Calls:
         attempt.first_token_s = clock.monotonic() - received_s
         meter = Meter()
         meter.see(events)
-        attempt.usage = meter.usage or meter.estimate(self._turn.input_tokens)
-        attempt.cost_picousd = self._target.cost_picousd(attempt.usage)
+        attempt.usage = self._target.marked(meter.usage or meter.estimate(self._turn.input_tokens))
+        attempt.cost_picousd = self._target.cost_picousd(attempt.usage, self._turn.call.received_at)
         return self._better(events, names)
 
     def _better(self, events: list[Event], names: Mapping[str, str]) -> dict[int, str]:

@@ -45,8 +45,8 @@ def _settle(turn: Turn, driver: Driver) -> None:
     known = all(attempt.cost_picousd is not None for attempt in repairs)
     for number, exchange in driver.exchanges.items():
         attempt = attempts[number]
-        attempt.usage = exchange.usage() or assumed_usage(turn, attempt)
-        attempt.cost_picousd = exchange.target.cost_picousd(attempt.usage)
+        attempt.usage = exchange.target.marked(exchange.usage() or assumed_usage(turn, attempt))
+        attempt.cost_picousd = exchange.target.cost_picousd(attempt.usage, turn.call.received_at)
         if attempt.usage is None and attempt.outcome in ("error", "rate_limit", "connection"):
             attempt.cost_picousd = 0  # providers do not bill an error
         known = known and attempt.cost_picousd is not None

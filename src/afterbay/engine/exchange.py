@@ -309,7 +309,7 @@ class Exchange:
 
     def cost_picousd(self) -> int | None:
         """What the attempt cost; None: the price, or the usage, is not known."""
-        return self.target.cost_picousd(self.usage())
+        return self.target.cost_picousd(self.usage(), self.turn.call.received_at)
 
     def finish(self) -> str | None:
         """Why the model stopped; None: it did not."""

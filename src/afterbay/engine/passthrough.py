@@ -319,14 +319,16 @@ class _Passing:
         self._note("client_closed" if self._reply.gone else "cancelled")
         if tap is None or self._attempt is None:
             return
-        record.usage = self._attempt.usage = tap.usage
+        usage = record.usage = self._attempt.usage = tap.usage
         model = tap.model[:MODEL_CHARS]
         if not model:
             return
         record.upstream_model = model
         target = priced(self._turn.snapshot, self._turn.fleet, self._to.provider.name, model)
-        cost = target.cost_picousd(tap.usage) if target is not None else None
-        record.cost_picousd = self._attempt.cost_picousd = cost
+        if target is None:
+            return
+        record.usage = self._attempt.usage = target.marked(usage)
+        record.cost_picousd = self._attempt.cost_picousd = target.cost_picousd(usage, self._turn.call.received_at)
 
 
 def answer_headers(turn: Turn, provider: Provider, theirs: Mapping[str, str], status: int) -> dict[str, str]:

@@ -205,7 +205,8 @@ class Purse:
             return self._reserved.get(attempt.number) or self._most_of(target, price)
         usage = attempt.usage if spender is None else spender.usage()
         if usage is not None:
-            return price.cost_picousd(usage)
+            cost = target.cost_picousd(usage)
+            return price.cost_picousd(usage) if cost is None else cost
         if attempt.outcome in _UNBILLED:
             return 0
         return self._inputs.get(attempt.number, input_cost(price, self._need))

@@ -85,7 +85,7 @@ class WholeTry:
 
     def cost_picousd(self) -> int | None:
         """What it cost; None: not known. No list has a price for moderations (OpenAI asks none)."""
-        return self.target.cost_picousd(self._usage)
+        return self.target.cost_picousd(self._usage, self.turn.call.received_at)
 
     def is_whole(self) -> bool:
         """An answer is sent at once, or not at all."""
