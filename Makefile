@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 CLIENTS := .venv-clients
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-clients conformance faults cuts budgets rights availability demo bench coverage lock lock-clients clean
+.PHONY: help setup check format test test-clients conformance faults cuts budgets costs rights availability demo bench coverage lock lock-clients clean
 
 help:           ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -52,6 +52,9 @@ budgets: setup  ## processes over one database, killed at random, and whether a 
 
 rights: setup   ## random keys, owners, rights and requests, and whether anybody got more than they may (AFTERBAY_RIGHTS operations)
 	PYTHONPATH=src:tests $(BIN)/python -m rights
+
+costs: setup    ## every recorded answer: what it cost, by its provider and by us; writes docs/costs.md (needs the recordings)
+	PYTHONPATH=src:tests $(BIN)/python -m costs
 
 availability: setup ## ten million simulated requests and what each mechanism contributes; writes docs/availability.md
 	$(BIN)/python benchmarks/availability.py

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from afterbay.core.event import UsageSeen
 from afterbay.core.usage import Usage
 from afterbay.wire.bill import Bill, service_of, told
-from afterbay.wire.registry import DIALECTS
+from afterbay.wire.registry import DIALECTS, EMBED_DIALECTS
 from wire.bedrock_support import frames, parse_stream
 
 ANYTHING = st.recursive(
@@ -71,7 +71,7 @@ def test_a_tier_of_service_is_named_as_price_lists_do(word: object, service: str
 
 def usage_of(dialect: str, name: str, payload: dict[str, Any]) -> Usage:
     parser, out = DIALECTS[dialect].stream_parser("s"), list[Any]()
-    parser.push(name, json.dumps(payload).encode(), out)
+    parser.push(name.encode() or None, json.dumps(payload).encode(), out)
     return [event.usage for event in out if isinstance(event, UsageSeen)][-1]
 
 
@@ -146,3 +146,23 @@ def test_a_search_that_only_opened_a_page_is_not_billed() -> None:
     }
     found = usage_of("openai.responses", "response.completed", {"type": "response.completed", "response": response})
     assert found == Usage(5, 0, 0, 2, parts=(("search", 1),), service="priority")
+
+
+def test_what_came_before_an_error_in_a_stream_is_counted() -> None:
+    usage = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
+    found = usage_of("openai.chat", "", {"id": "c", "model": "m", "error": {"message": "x"}, "usage": usage})
+    assert found == Usage(5, 0, 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("usage", "found"),
+    [
+        ({"prompt_tokens": 5, "total_tokens": 5}, Usage(5)),
+        ({"total_tokens": 5}, Usage(5)),
+        ({"prompt_tokens": 5, "total_tokens": 7, "cost": 0.5}, Usage(7, told_picousd=500_000_000_000, stray=2)),
+        ({}, None),
+    ],
+)
+def test_the_usage_of_vectors_is_read_in_every_hosts_counting(usage: dict[str, Any], found: Usage | None) -> None:
+    body = {"data": [{"embedding": [0.5], "index": 0}], "usage": usage}
+    assert EMBED_DIALECTS["openai.embeddings"].parse_answer(json.dumps(body).encode())[1] == found

@@ -109,10 +109,11 @@ def parse_answer(body: bytes) -> tuple[list[list[float]], Usage | None]:
     ordered = sorted(enumerate(answer.data), key=lambda pair: pair[0] if pair[1].index is None else pair[1].index)
     vectors = [_floats(vector.embedding) for _, vector in ordered]
     usage = answer.usage
-    if usage is None or usage.prompt_tokens is None:
+    read = None if usage is None else usage.total_tokens if usage.prompt_tokens is None else usage.prompt_tokens
+    if usage is None or read is None:
         return vectors, None
-    stray = 0 if usage.total_tokens is None else usage.total_tokens - usage.prompt_tokens
-    return vectors, Usage(usage.prompt_tokens + max(stray, 0), told_picousd=told(usage), stray=stray)
+    stray = 0 if usage.total_tokens is None else usage.total_tokens - read
+    return vectors, Usage(read + max(stray, 0), told_picousd=told(usage), stray=stray)
 
 
 def _floats(embedding: list[float] | str) -> list[float]:

@@ -230,11 +230,15 @@ class ChunkParser:
             out.append(Started(body.id or "", body.model or ""))
             _read_sources(body, out)
         if body.error or name == b"error":
+            self._count(body, out)  # OpenRouter: what came before the error is billed
             out.append(Failed(read_error(msgspec.json.decode(data), None)))
             return
         if body.choices:
             for choice in body.choices:
                 self.read_choice(choice, choice.delta or choice.message, out)
+        self._count(body, out)
+
+    def _count(self, body: _Body, out: list[Event]) -> None:
         usage = body.usage or (body.x_groq.usage if body.x_groq else None)
         if usage is not None:
             counted = read_usage(usage, body)

@@ -1,0 +1,1 @@
+"""What recorded exchanges cost: `python -m costs` writes the table in docs/costs.md anew."""
