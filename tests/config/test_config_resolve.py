@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -574,6 +575,36 @@ def test_prices_are_asked_only_where_a_list_can_know_them(snapshot_of: Build) ->
     assert prices["b"] is prices["c"] is None
     assert prices["e"] == Price(1_000_000, 2_000_000, 500_000, 3_000_000)
     assert prices["f"] == Price(1, 0, 1, 1), "rounded up: a cost is never shown as less than it is"
+
+
+def test_a_price_of_ones_own_has_rates_for_long_prompts_batches_media_searches_and_answers(snapshot_of: Build) -> None:
+    text = (
+        "providers: {own: {kind: openai, base_url: 'http://10.1.1.1/v1'}, openrouter: {kind: openrouter, api_key: k}}\n"
+        "models:\n"
+        "  a: {provider: own, price: {input: 1, output: 2, cache_write: 1.25, cache_write_1h: 2, audio_input: 8,"
+        " search: 10, request: 5,"
+        " above: {200000: {input: 2, output: 4}, 100000: {input: 1.5, output: 3}},"
+        " services: {batch: {input: 0.5, output: 1}}}}\n"
+        "  b: {provider: openrouter, name: x, price: {input: 1, output: 2}}\n"
+        "  c: {provider: openrouter, name: y}\n"
+    )
+    made = snapshot_of(text, {}, lambda queries: {})
+    targets = {name: alias.targets[0] for name, alias in made.aliases.items()}
+    besides: dict[str, Any] = {"kinds": (("search", 10_000_000_000),), "request": 5_000_000_000}
+    assert targets["a"].price == Price(
+        1_000_000,
+        2_000_000,
+        1_000_000,
+        1_250_000,
+        tiers=(
+            (100_000, Price(1_500_000, 3_000_000, 1_500_000, 1_500_000, **besides)),
+            (200_000, Price(2_000_000, 4_000_000, 2_000_000, 2_000_000, **besides)),
+        ),
+        kinds=(("cache_write_1h", 2_000_000), ("audio_input", 8_000_000), ("search", 10_000_000_000)),
+        services=(("batch", Price(500_000, 1_000_000, 500_000, 500_000, **besides)),),
+        request=5_000_000_000,
+    )
+    assert [targets[name].tells_cost for name in "abc"] == [False, False, True], "a price of one's own goes first"
 
 
 def test_the_hash_changes_with_behaviour_and_with_nothing_else(example: str, keys: Mapping[str, str]) -> None:

@@ -58,6 +58,7 @@ Share: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Ratio: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
 Several: TypeAlias = Annotated[int, msgspec.Meta(ge=2, le=16)]
 Speed: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
+TokenCount: TypeAlias = Annotated[str, msgspec.Meta(pattern="^[1-9][0-9]{0,8}$")]
 Dollars: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
 
 
@@ -65,13 +66,36 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Common ground of all sections: unknown keys are errors."""
 
 
-class PriceConfig(Section, frozen=True):
-    """USD per million tokens. A missing cache price means: as `input`."""
+class RateConfig(Section, frozen=True):
+    """USD per million tokens. What is missing costs as what it is part of: caches and media read as `input`, media
+    written as `output`; a search or a request nothing, or as in the price around these rates."""
 
     input: Annotated[Dollars, Doc(description="USD per million input tokens.")]
     output: Annotated[Dollars, Doc(description="USD per million output tokens, reasoning included.")]
     cached_input: Annotated[Dollars | None, Doc(description="USD per million input tokens read from a cache.")] = None
     cache_write: Annotated[Dollars | None, Doc(description="USD per million input tokens written to a cache.")] = None
+    cache_write_1h: Annotated[
+        Dollars | None, Doc(description="The same, for an hour instead of minutes. Default: as `cache_write`.")
+    ] = None
+    audio_input: Annotated[Dollars | None, Doc(description="USD per million input tokens of audio.")] = None
+    image_input: Annotated[Dollars | None, Doc(description="USD per million input tokens of images.")] = None
+    audio_output: Annotated[Dollars | None, Doc(description="USD per million output tokens of audio.")] = None
+    image_output: Annotated[Dollars | None, Doc(description="USD per million output tokens of images.")] = None
+    search: Annotated[Dollars | None, Doc(description="USD per thousand searches of the web.")] = None
+    request: Annotated[Dollars | None, Doc(description="USD per thousand answers, besides the tokens.")] = None
+
+
+class PriceConfig(RateConfig, frozen=True):
+    """A price of the operator's own: USD per million tokens. What is missing costs as what it is part of."""
+
+    above: Annotated[
+        dict[TokenCount, RateConfig],
+        Doc(description="Other rates of answers whose whole input is above so many tokens: `{200000: {input: 6, …}}`."),
+    ] = {}
+    services: Annotated[
+        dict[str, RateConfig],
+        Doc(description="Other rates of tiers of service, as answers name them: `batch`, `flex`, `priority`, `fast`."),
+    ] = {}
 
 
 class ProviderLimits(Section, frozen=True):

@@ -10,11 +10,11 @@ from afterbay.config.catalog import LocalModel, Model, catalog, embeds, pin
 from afterbay.config.load import Document
 from afterbay.config.prices import FREE, Prices, Query, picousd_per_token
 from afterbay.config.problem import Problem, child, did_you_mean
-from afterbay.config.schema import Capabilities, DeploymentConfig, ModelConfig, PriceConfig
+from afterbay.config.schema import Capabilities, DeploymentConfig, ModelConfig, PriceConfig, RateConfig
 from afterbay.config.snapshot import Provider
 from afterbay.config.upstreams import Upstream, may_be_listed
 from afterbay.core.decision import Target
-from afterbay.core.usage import Price
+from afterbay.core.usage import Kind, Price
 from afterbay.policy.plan import Alias
 from afterbay.policy.resume import takes_prefill
 from afterbay.wire.registry import DIALECTS
@@ -227,9 +227,28 @@ def _tells_cost(place: Place, model: ModelConfig) -> bool:
 
 
 def _own_price(own: PriceConfig) -> Price:
+    tiers = sorted((int(above), _own_rates(rates, own)) for above, rates in own.above.items())
+    services = sorted((name, _own_rates(rates, own)) for name, rates in own.services.items())
+    return msgspec.structs.replace(_own_rates(own, own), tiers=tuple(tiers), services=tuple(services))
+
+
+def _own_rates(own: RateConfig, usual: PriceConfig) -> Price:
+    """The rates; what is not by the token costs as usual where they do not say it."""
+    search = usual.search if own.search is None else own.search
+    request = usual.request if own.request is None else own.request
+    kinds: list[tuple[Kind, float | None]] = [
+        ("cache_write_1h", own.cache_write_1h),
+        ("audio_input", own.audio_input),
+        ("image_input", own.image_input),
+        ("audio_output", own.audio_output),
+        ("image_output", own.image_output),
+        ("search", None if search is None else search * 1000),  # of a thousand; as if of a million
+    ]
     return Price(
         input=picousd_per_token(own.input),
         output=picousd_per_token(own.output),
         cached_input=picousd_per_token(own.input if own.cached_input is None else own.cached_input),
         cache_write=picousd_per_token(own.input if own.cache_write is None else own.cache_write),
+        kinds=tuple((kind, picousd_per_token(rate)) for kind, rate in kinds if rate is not None),
+        request=picousd_per_token((request or 0) * 1000),
     )
