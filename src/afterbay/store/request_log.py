@@ -3,7 +3,8 @@
     put ──> queue ──> writer thread ──> sinks (metrics, spans, tail), once a batch
                           │
                           ├──> one transaction a batch ──> requests, attempts
-                          └──> spool file, while the database takes nothing ──> read back later
+                          ├──> spool file, while the database takes nothing ──> read back later
+                          └──> now and then: sums by the hour (`rollup.py`), then what is too old goes
 
 The writer sleeps until the first record, waits `flush_s` for company, then writes what has come. So a quiet gateway
 wakes once a request, a busy one a few times a second. It works in slices and pauses between them, because every
@@ -72,6 +73,12 @@ class LogLimits(msgspec.Struct, frozen=True):
     """Between two removals of old rows."""
     sweep_rows: int = 500
     """Rows removed in one transaction."""
+    rollup_s: float = 30.0
+    """Between two roll-ups while requests come; what a report finds to sum is not older."""
+    rollup_rows: int = 2048
+    """Rows summed in one transaction: some 30 ms, in which records wait."""
+    rollup_retention_s: float = 400 * 86400.0
+    """How long roll-ups are kept: a month, and the same one of the year before."""
 
 
 class SqliteRequestLog:
@@ -97,7 +104,7 @@ class SqliteRequestLog:
         self._spool = Spool(database.path, self._limits.spool_bytes)
         self._reading: tuple[Path, Iterator[list[Record]]] | None = None
         self._spool_waits = True
-        self._retry_s, self._next_sweep_s = 0.0, 0.0
+        self._retry_s, self._next_sweep_s, self._next_rollup_s = 0.0, 0.0, 0.0
         self._quiet_until_s: dict[str, float] = {}
         self._closing = False
         self._wake, self._hurry, self._done = threading.Event(), threading.Event(), threading.Event()
@@ -205,6 +212,8 @@ class SqliteRequestLog:
             self._read_back()
         elif time.monotonic() >= self._next_sweep_s:
             self._sweep()
+        elif time.monotonic() >= self._next_rollup_s:
+            self._roll_up()
 
     def _take(self) -> None:
         """Moves the queue to `_pending` and tells the sinks, in slices."""
@@ -293,11 +302,32 @@ class SqliteRequestLog:
             self._reading, self._spool_waits = None, False
             _log.error("a spool cannot be read back: %s; it is tried again at the next start", trouble)
 
+    def _roll_up(self) -> bool:
+        """Sums a chunk of rows by the hour; the next one in the next round, then a pause. Whether more may be left.
+
+        A quiet gateway is not woken for the last rows: the next request, sweep or report sums them.
+        """
+        try:
+            more = self._writer.roll_up(self._limits.rollup_rows)
+        except sqlite3.Error as trouble:
+            self._writer.close()
+            more = False
+            self._say("the log could not be summed for reports (%s); tried again later", trouble)
+        self._next_rollup_s = time.monotonic() + (0.0 if more else self._limits.rollup_s)
+        if more:
+            self._wake.set()
+            self._hurry.set()
+        return more
+
     def _sweep(self) -> None:
         """Removes a chunk of rows older than the retention; the next one in the next round, then a long pause."""
+        if self._roll_up():
+            return
         more = False
+        now_s, rows = self._now(), self._limits.sweep_rows
         try:
-            more = self._writer.remove_old(self._now() - self._retention_s, self._limits.sweep_rows)
+            more = self._writer.remove_old(now_s - self._retention_s, rows)
+            more = self._writer.remove_old_rollups(now_s - self._limits.rollup_retention_s, rows) or more
         except sqlite3.Error as trouble:
             self._writer.close()
             _log.warning("old rows could not be removed: %s; tried again in %s s", trouble, self._limits.sweep_s)

@@ -242,3 +242,56 @@ configurations = sa.Table(
     sa.Column("snapshot", sa.LargeBinary, nullable=False),
 )
 """What was in force while requests were served, by `requests.config_hash`: zlib-compressed JSON without any secret."""
+
+_DIMENSIONS = (
+    *("hour", "operation", "organisation", "team", "user_name", "key_id", "key_name", "agent", "task"),
+    *("route", "model", "provider", "upstream_model", "tags"),
+)
+
+
+def _sums(*names: str) -> list[sa.Column[int]]:
+    return [sa.Column(name, _Big, nullable=False) for name in names]
+
+
+def _token_sums(prefix: str = "") -> list[sa.Column[int]]:
+    return _sums(*(f"{prefix}{column.name}" for column in _token_columns()[:-1]))
+
+
+rollups = sa.Table(
+    "rollups",
+    metadata,
+    sa.Column("id", _Big, primary_key=True, autoincrement=True),
+    *(sa.Column(name, sa.Text, nullable=False) for name in _DIMENSIONS),
+    *_sums("requests", "failed", "retried", "unpriced_requests"),
+    *_sums("attempts", "failed_attempts", "unpriced_attempts", "estimated_attempts", "uncounted_attempts"),
+    *_token_sums(),
+    *_sums("estimated_tokens", "cost_picousd", "estimated_picousd", "answers"),
+    *_token_sums("answer_"),
+    *_sums("answer_picousd"),
+    sa.UniqueConstraint(*_DIMENSIONS),
+)
+"""The log summed by the hour (`2026-01-31T23`): see `rollup.py`. Empty text: there was none. `answer_…`: the attempts
+that answered, where their tokens and cost are known; `uncounted_attempts`: whole answers whose tokens nobody told."""
+
+rollup_steps = sa.Table(
+    "rollup_steps",
+    metadata,
+    sa.Column("rollup_id", _Big, sa.ForeignKey("rollups.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("measure", sa.Text, primary_key=True),
+    sa.Column("step", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("count", _Big, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Durations of requests (`ttft_s`; of whole answers `duration_s`) by the steps of `policy.sketch`."""
+
+rollup_failures = sa.Table(
+    "rollup_failures",
+    metadata,
+    sa.Column("rollup_id", _Big, sa.ForeignKey("rollups.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("scope", sa.Text, primary_key=True),
+    sa.Column("outcome", sa.Text, primary_key=True),
+    sa.Column("status", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("count", _Big, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""How requests (`request`: as the client was told) and attempts (`attempt`) failed. Status 0: there was none."""

@@ -125,6 +125,50 @@ CREATE TABLE responses (
 
 CREATE INDEX ix_responses_created_at ON responses (created_at);
 
+CREATE TABLE rollups (
+    id INTEGER NOT NULL,
+    hour TEXT NOT NULL,
+    operation TEXT NOT NULL,
+    organisation TEXT NOT NULL,
+    team TEXT NOT NULL,
+    user_name TEXT NOT NULL,
+    key_id TEXT NOT NULL,
+    key_name TEXT NOT NULL,
+    agent TEXT NOT NULL,
+    task TEXT NOT NULL,
+    route TEXT NOT NULL,
+    model TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    upstream_model TEXT NOT NULL,
+    tags TEXT NOT NULL,
+    requests INTEGER NOT NULL,
+    failed INTEGER NOT NULL,
+    retried INTEGER NOT NULL,
+    unpriced_requests INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    failed_attempts INTEGER NOT NULL,
+    unpriced_attempts INTEGER NOT NULL,
+    estimated_attempts INTEGER NOT NULL,
+    uncounted_attempts INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    cached_input_tokens INTEGER NOT NULL,
+    cache_write_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    reasoning_tokens INTEGER NOT NULL,
+    estimated_tokens INTEGER NOT NULL,
+    cost_picousd INTEGER NOT NULL,
+    estimated_picousd INTEGER NOT NULL,
+    answers INTEGER NOT NULL,
+    answer_input_tokens INTEGER NOT NULL,
+    answer_cached_input_tokens INTEGER NOT NULL,
+    answer_cache_write_tokens INTEGER NOT NULL,
+    answer_output_tokens INTEGER NOT NULL,
+    answer_reasoning_tokens INTEGER NOT NULL,
+    answer_picousd INTEGER NOT NULL,
+    PRIMARY KEY (id),
+    UNIQUE (hour, operation, organisation, team, user_name, key_id, key_name, agent, task, route, model, provider, upstream_model, tags)
+);
+
 CREATE TABLE secrets (
     name TEXT NOT NULL,
     value BLOB NOT NULL,
@@ -178,4 +222,23 @@ CREATE TABLE attempts (
     asked_s REAL,
     PRIMARY KEY (request_id, number),
     FOREIGN KEY(request_id) REFERENCES requests (id) ON DELETE CASCADE
+) WITHOUT ROWID;
+
+CREATE TABLE rollup_failures (
+    rollup_id INTEGER NOT NULL,
+    scope TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    status SMALLINT NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (rollup_id, scope, outcome, status),
+    FOREIGN KEY(rollup_id) REFERENCES rollups (id) ON DELETE CASCADE
+) WITHOUT ROWID;
+
+CREATE TABLE rollup_steps (
+    rollup_id INTEGER NOT NULL,
+    measure TEXT NOT NULL,
+    step INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY (rollup_id, measure, step),
+    FOREIGN KEY(rollup_id) REFERENCES rollups (id) ON DELETE CASCADE
 ) WITHOUT ROWID;

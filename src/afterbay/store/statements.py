@@ -34,8 +34,10 @@ IDS_BEFORE = "SELECT id FROM requests WHERE id < ? ORDER BY id DESC LIMIT ?"
 IDS_ENDING = "SELECT id FROM requests WHERE substr(id, ?) = ? ORDER BY seq DESC LIMIT ?"
 SELECT_ATTEMPTS = "SELECT * FROM attempts WHERE request_id = ? ORDER BY number"
 DELETE_OLD = (
-    "DELETE FROM requests WHERE seq IN (SELECT seq FROM requests WHERE received_at < ? ORDER BY received_at LIMIT ?)"
+    "DELETE FROM requests WHERE seq IN (SELECT seq FROM requests WHERE received_at < ?"
+    " AND seq <= (SELECT value FROM counters WHERE name = 'rollup') ORDER BY received_at LIMIT ?)"
 )
+"""Only what is summed already (`rollup_statements.py`)."""
 
 KEEP_CONFIGURATION = (
     "INSERT INTO configurations (hash, seen_at, snapshot) VALUES (?, ?, ?)"

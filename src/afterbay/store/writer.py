@@ -14,9 +14,10 @@ from itertools import chain
 from typing import Final
 
 from afterbay.core.decision import Record
-from afterbay.store import statements
+from afterbay.store import rollup_statements, statements
 from afterbay.store.charges import charge
 from afterbay.store.database import Database, transaction
+from afterbay.store.rollup import roll_up
 from afterbay.store.rows import Row, attempt_rows, request_row, rfc3339, storable
 
 _log = logging.getLogger(__name__)
@@ -69,13 +70,33 @@ class Writer:
     def remove_old(self, before_utc_s: float, rows: int) -> bool:
         """Removes at most `rows` requests received before a time, with their attempts. Whether more may be left.
 
+        Those that are in no roll-up yet stay.
+
         Raises:
             sqlite3.Error: the database takes nothing now.
         """
         connection = self._connected()
         with transaction(connection):
             removed = connection.execute(statements.DELETE_OLD, (rfc3339(max(0.0, before_utc_s)), rows)).rowcount
+            connection.execute(rollup_statements.LOWER_MARK)
         return removed == rows
+
+    def roll_up(self, rows: int) -> bool:
+        """Sums at most `rows` more rows of the log by the hour. Whether more may be left.
+
+        Raises:
+            sqlite3.Error: the database takes nothing now.
+        """
+        return roll_up(self._connected(), rows)
+
+    def remove_old_rollups(self, before_utc_s: float, rows: int) -> bool:
+        """Removes at most `rows` roll-ups of hours that began before a time. Whether more may be left.
+
+        Raises:
+            sqlite3.Error: the database takes nothing now.
+        """
+        hour = rfc3339(max(0.0, before_utc_s))[:13]
+        return self._connected().execute(rollup_statements.DELETE_OLD, (hour, rows)).rowcount == rows
 
     def close(self) -> None:
         """Closes the connection; the next call opens another."""

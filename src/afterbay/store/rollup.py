@@ -1,0 +1,87 @@
+"""Roll-ups: the request log summed by the hour, so that no report reads its rows.
+
+One row of `rollups` holds what the requests of an hour have in common (`DIMENSIONS`) and their sums; `rollup_steps` its
+durations, by the steps of `policy.sketch`; `rollup_failures` how what failed did. Rows of the log never change once
+they are written, and their `seq` rises in the order of the commits (SQLite has one writer at a time). So a mark, the
+`seq` up to which all is summed, is enough: it moves in the transaction that adds the sums, and whoever is killed in
+between has done nothing. Any process may go on from it.
+
+Sums are by the hour of arrival, in UTC, and exact. Requests are counted with the provider and model that answered,
+attempts with those that were asked: what a provider bills, it bills for attempts. The answer among the attempts is the
+last one that went well, else the last one; the others (failed, raced, cut off, repairs) are beside it.
+
+It is all SQL and no loop over rows, because sqlite3 lets go of the interpreter lock for a whole statement: the event
+loop of a gateway goes on while its log is summed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from itertools import chain
+from typing import Final
+
+from afterbay.policy.sketch import BOUNDS
+from afterbay.store import rollup_statements as statements
+from afterbay.store.database import Database, transaction
+
+STEP_ROWS: Final = 4096
+"""Most rows of the log summed in one transaction."""
+
+HOUR_GROUPS: Final = 10_000
+"""So many rows of one hour keep what clients name freely: tags, agents, tasks. What comes then is summed under `*`."""
+
+FOLDED: Final = statements.FOLDED
+"""Stands for tags that were too many to tell apart; `FOLDED_NAME` for agents and tasks."""
+FOLDED_NAME: Final = statements.FOLDED_NAME
+
+
+def roll_up(connection: sqlite3.Connection, rows: int = STEP_ROWS, groups: int = HOUR_GROUPS) -> bool:
+    """Sums at most `rows` more rows of the log. Whether any may be left.
+
+    Raises:
+        sqlite3.Error: the database takes nothing now; nothing has changed.
+    """
+    _prepare(connection)
+    with transaction(connection):
+        mark = rolled(connection)
+        end = connection.execute(statements.END, (mark, rows)).fetchone()[0]
+        if end is None:
+            return False
+        connection.execute(statements.STAGE, (mark, end))
+        connection.execute(statements.FOLD, (groups,))
+        for statement in statements.SUMS:
+            connection.execute(statement)
+        connection.execute(statements.CLEAR)
+        connection.execute(statements.SET_MARK, (end,))
+    return bool(connection.execute(statements.END, (end, 1)).fetchone()[0])
+
+
+def rolled(connection: sqlite3.Connection) -> int:
+    """The `seq` up to which the log is summed."""
+    row = connection.execute(statements.MARK).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def catch_up(database: Database) -> None:
+    """Sums all that is in the log. For reports; blocks while another process writes.
+
+    Raises:
+        sqlite3.Error: the database cannot be written.
+    """
+    connection = database.connect()
+    try:
+        while roll_up(connection):
+            pass
+    finally:
+        connection.close()
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """The connection's own tables: the rows at work, and the steps of durations."""
+    if connection.execute(statements.IS_PREPARED).fetchone() is not None:
+        return
+    connection.execute(statements.MAKE_BOUNDS)
+    # One statement and not one a step: see `writer.py`.
+    places = ", ".join(["(?, ?)"] * len(BOUNDS))
+    connection.execute(statements.INSERT_BOUNDS + places, tuple(chain.from_iterable(enumerate(BOUNDS))))
+    connection.execute(statements.MAKE_ROLLING)
