@@ -27,6 +27,9 @@ from afterbay.store.database import Database, transaction
 STEP_ROWS: Final = 4096
 """Most rows of the log summed in one transaction."""
 
+FORGET_ROWS: Final = 500
+"""Roll-ups that are made nobody's in one transaction."""
+
 HOUR_GROUPS: Final = 10_000
 """So many rows of one hour keep what clients name freely: tags, agents, tasks. What comes then is summed under `*`."""
 
@@ -74,6 +77,41 @@ def catch_up(database: Database) -> None:
             pass
     finally:
         connection.close()
+
+
+def forget_user(connection: sqlite3.Connection, user: str, organisation: str | None = None) -> int:
+    """Makes the sums of a user nobody's, with the agents, tasks and tags of their requests. The sums stay.
+
+    `organisation`: only theirs of that name. Make the rows of the log nobody's first, or they are summed by name again.
+    Returns how many roll-ups were theirs. Some at a time, so that a running gateway is not held up; running it again is
+    harmless.
+
+    Raises:
+        sqlite3.Error: the database takes nothing now; it can be gone on with.
+    """
+    return _forget(connection, statements.FORGET_USER, (user, organisation, FORGET_ROWS))
+
+
+def forget_key(connection: sqlite3.Connection, key_id: str) -> int:
+    """The same for a key, by its id.
+
+    Raises:
+        sqlite3.Error: see `forget_user`.
+    """
+    return _forget(connection, statements.FORGET_KEY, (key_id, None, FORGET_ROWS))
+
+
+def _forget(connection: sqlite3.Connection, choose: str, values: tuple[str | int | None, ...]) -> int:
+    connection.execute(statements.MAKE_FORGOTTEN)
+    done = 0
+    while True:
+        with transaction(connection):
+            chosen = connection.execute(choose, values).rowcount
+            for statement in statements.FORGET:
+                connection.execute(statement)
+        done += chosen
+        if chosen < FORGET_ROWS:
+            return done
 
 
 def _prepare(connection: sqlite3.Connection) -> None:

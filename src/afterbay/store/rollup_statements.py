@@ -185,3 +185,41 @@ SUMS = (
 )
 """In this order: the later ones need the rows of `rollups` that the first two make. How long it took is asked of whole
 answers only: a refusal takes a millisecond, and clients leave when they like."""
+
+
+NOBODY: Final = "erased"
+"""What stands where a name stood."""
+_FORGOTTEN: Final = {
+    "user_name": f"CASE r.user_name WHEN '' THEN '' ELSE '{NOBODY}' END",
+    "key_id": "''",
+    "key_name": f"CASE r.key_id WHEN '' THEN r.key_name ELSE '{NOBODY}' END",
+    "agent": "''",
+    "task": "''",
+    "tags": "''",
+}
+_FORGOTTEN_DIMENSIONS = ", ".join(_FORGOTTEN.get(name, f"r.{name}") for name in DIMENSIONS)
+_OF_FORGOTTEN = "FROM temp.forgotten AS f JOIN rollups AS r ON r.id = f.id"
+_BECAME = " AND ".join(f"n.{name} = {_FORGOTTEN.get(name, f'r.{name}')}" for name in DIMENSIONS)
+
+MAKE_FORGOTTEN = "CREATE TEMP TABLE IF NOT EXISTS forgotten (id INTEGER PRIMARY KEY)"
+FORGET_USER = (
+    "INSERT INTO temp.forgotten SELECT id FROM rollups"
+    f" WHERE user_name = ?1 AND user_name != '{NOBODY}' AND (?2 IS NULL OR organisation = ?2) LIMIT ?3"
+)
+FORGET_KEY = "INSERT INTO temp.forgotten SELECT id FROM rollups WHERE key_id = ?1 AND key_id != '' LIMIT ?3"
+FORGET = (
+    _upsert(
+        (*REQUEST_SUMS, *ATTEMPT_SUMS),
+        f"SELECT {_FORGOTTEN_DIMENSIONS}, {', '.join(_sum(f'r.{name}') for name in (*REQUEST_SUMS, *ATTEMPT_SUMS))}"
+        f" {_OF_FORGOTTEN} WHERE true {_BY_ALL}",
+    ),
+    "INSERT INTO rollup_steps (rollup_id, measure, step, count) SELECT n.id, s.measure, s.step, sum(s.count)"
+    f" {_OF_FORGOTTEN} JOIN rollup_steps AS s ON s.rollup_id = r.id JOIN rollups AS n ON {_BECAME} WHERE true"
+    " GROUP BY 1, 2, 3 ON CONFLICT (rollup_id, measure, step) DO UPDATE SET count = count + excluded.count",
+    _FAILURES_HEAD + "SELECT n.id, s.scope, s.outcome, s.status, sum(s.count)"
+    f" {_OF_FORGOTTEN} JOIN rollup_failures AS s ON s.rollup_id = r.id JOIN rollups AS n ON {_BECAME} WHERE true"
+    " GROUP BY 1, 2, 3, 4" + _FAILURES_TAIL,
+    "DELETE FROM rollups WHERE id IN (SELECT id FROM temp.forgotten)",
+    "DELETE FROM temp.forgotten",
+)
+"""Adds what is somebody's to what is nobody's, with the same hour, organisation, team, model; then removes it."""
