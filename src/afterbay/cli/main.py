@@ -12,6 +12,7 @@ import typer
 from afterbay import __version__
 from afterbay.cli.keys_app import app as keys
 from afterbay.cli.options import AsJson, Config, examples
+from afterbay.cli.report_app import app as report
 from afterbay.cli.speech import Misuse, Speech
 from afterbay.core.errors import GatewayError
 
@@ -26,6 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(keys, name="keys")
+app.add_typer(report, name="report")
 
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)]

@@ -17,6 +17,9 @@ loop of a gateway goes on while its log is summed.
 from __future__ import annotations
 
 import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
 from itertools import chain
 from typing import Final
 
@@ -26,6 +29,9 @@ from afterbay.store.database import Database, transaction
 
 STEP_ROWS: Final = 4096
 """Most rows of the log summed in one transaction."""
+
+PAUSE_S: Final = 0.02
+"""Between two transactions of who sums a lot: a gateway's own thread, which waits for the lock, gets it then."""
 
 FORGET_ROWS: Final = 500
 """Roll-ups that are made nobody's in one transaction."""
@@ -65,18 +71,27 @@ def rolled(connection: sqlite3.Connection) -> int:
     return 0 if row is None else int(row[0])
 
 
-def catch_up(database: Database) -> None:
-    """Sums all that is in the log. For reports; blocks while another process writes.
+def catch_up(database: Database, most_rows: int | None = None, told: Callable[[int, int], None] | None = None) -> bool:
+    """Sums what is in the log and not summed yet, or `most_rows` of it. For reports. Whether nothing is left.
+
+    Between two transactions it lets other writers go first. `told` hears how many rows are done, of about how many.
 
     Raises:
         sqlite3.Error: the database cannot be written.
     """
-    connection = database.connect()
-    try:
+    with closing(database.connect()) as connection:
+        start = rolled(connection)
+        of = connection.execute(statements.LAST).fetchone()[0] - start
+        if of <= 0:
+            return True
         while roll_up(connection):
-            pass
-    finally:
-        connection.close()
+            done = rolled(connection) - start
+            if told is not None:
+                told(done, of)
+            if most_rows is not None and done >= most_rows:
+                return False
+            time.sleep(PAUSE_S)
+        return True
 
 
 def forget_user(connection: sqlite3.Connection, user: str, organisation: str | None = None) -> int:

@@ -20,6 +20,7 @@ import msgspec
 
 from afterbay.policy.sketch import Sketch
 from afterbay.store.database import Database
+from afterbay.store.errors import StoreUnavailable
 from afterbay.store.rollup import FOLDED, FOLDED_NAME
 from afterbay.store.rollup_statements import ATTEMPT_SUMS, REQUEST_SUMS
 
@@ -50,7 +51,7 @@ class Dimension(msgspec.Struct, frozen=True):
 
     @property
     def own(self) -> str:
-        """The SQL of what the dimension is named for: the last of its columns, but for keys, which have a name first."""
+        """The SQL of what the dimension is named for: the last of its columns; keys have their name first."""
         return self.columns[0 if self.columns[0][0] == "key" else -1][1]
 
 
@@ -130,8 +131,8 @@ class Sums(msgspec.Struct, frozen=True):
 
     @property
     def known_picousd(self) -> int | None:
-        """What the attempts of known price cost; None: there are attempts, and of none is it known."""
-        return None if self.attempts and self.attempts == self.unpriced_attempts else self.cost_picousd
+        """What the attempts of known price cost; None: nothing, and of others the price is not known."""
+        return None if self.unpriced_attempts and not self.cost_picousd else self.cost_picousd
 
     @property
     def total_tokens(self) -> int:
@@ -228,6 +229,20 @@ def reading_of(database: Database, only: Sequence[Only] = ()) -> Iterator[Rollup
         connection.execute("BEGIN")
         yield RollupReading(connection, only)
         connection.execute("COMMIT")
+
+
+@contextmanager
+def told_reading(database: Database, only: Sequence[Only] = ()) -> Iterator[RollupReading]:
+    """`reading_of`, with errors for people.
+
+    Raises:
+        StoreUnavailable
+    """
+    try:
+        with reading_of(database, only) as reading:
+            yield reading
+    except sqlite3.Error as broken:
+        raise StoreUnavailable(f"The database {database.path} cannot be read now: {broken}.", "Try again.") from broken
 
 
 def columns_of(by: Sequence[Dimension]) -> dict[str, str]:

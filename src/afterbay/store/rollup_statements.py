@@ -43,6 +43,7 @@ LOWER_MARK = (
     "UPDATE counters SET value = min(value, (SELECT coalesce(max(seq), 0) FROM requests)) WHERE name = 'rollup'"
 )
 """After rows were removed: SQLite gives the number of a removed last row to the next one."""
+LAST = "SELECT coalesce(max(seq), 0) FROM requests"
 END = "SELECT max(seq) FROM (SELECT seq FROM requests WHERE seq > ? ORDER BY seq LIMIT ?)"
 DELETE_OLD = "DELETE FROM rollups WHERE id IN (SELECT id FROM rollups WHERE hour < ? ORDER BY hour LIMIT ?)"
 
@@ -144,6 +145,10 @@ _ATTEMPTS = _upsert(
 )
 
 
+_STEPS_HEAD = "INSERT INTO rollup_steps (rollup_id, measure, step, count) "
+_STEPS_TAIL = " ON CONFLICT (rollup_id, measure, step) DO UPDATE SET count = count + excluded.count"
+
+
 def _steps(measure: str, only: str = "true") -> str:
     """Durations of one kind by the row of `rollups` and the step; longer than the last step is in the last."""
     step = (
@@ -151,10 +156,8 @@ def _steps(measure: str, only: str = "true") -> str:
         " (SELECT max(step) FROM temp.bounds))"
     )
     return (
-        "INSERT INTO rollup_steps (rollup_id, measure, step, count)"
-        f" SELECT r.id, '{measure}', {step}, count(*) FROM temp.rolling AS w JOIN rollups AS r ON {_SAME}"
-        f" WHERE w.{measure} IS NOT NULL AND {only} GROUP BY 1, 3"
-        " ON CONFLICT (rollup_id, measure, step) DO UPDATE SET count = count + excluded.count"
+        f"{_STEPS_HEAD}SELECT r.id, '{measure}', {step}, count(*) FROM temp.rolling AS w JOIN rollups AS r ON {_SAME}"
+        f" WHERE w.{measure} IS NOT NULL AND {only} GROUP BY 1, 3{_STEPS_TAIL}"
     )
 
 
@@ -213,9 +216,9 @@ FORGET = (
         f"SELECT {_FORGOTTEN_DIMENSIONS}, {', '.join(_sum(f'r.{name}') for name in (*REQUEST_SUMS, *ATTEMPT_SUMS))}"
         f" {_OF_FORGOTTEN} WHERE true {_BY_ALL}",
     ),
-    "INSERT INTO rollup_steps (rollup_id, measure, step, count) SELECT n.id, s.measure, s.step, sum(s.count)"
+    _STEPS_HEAD + "SELECT n.id, s.measure, s.step, sum(s.count)"
     f" {_OF_FORGOTTEN} JOIN rollup_steps AS s ON s.rollup_id = r.id JOIN rollups AS n ON {_BECAME} WHERE true"
-    " GROUP BY 1, 2, 3 ON CONFLICT (rollup_id, measure, step) DO UPDATE SET count = count + excluded.count",
+    " GROUP BY 1, 2, 3" + _STEPS_TAIL,
     _FAILURES_HEAD + "SELECT n.id, s.scope, s.outcome, s.status, sum(s.count)"
     f" {_OF_FORGOTTEN} JOIN rollup_failures AS s ON s.rollup_id = r.id JOIN rollups AS n ON {_BECAME} WHERE true"
     " GROUP BY 1, 2, 3, 4" + _FAILURES_TAIL,

@@ -57,7 +57,7 @@ def records(
 ) -> Iterator[Record]:
     """So many requests, over so many days, in the order of their arrival. `shift`: how often each of `MODELS` is
     chosen, by weight: two calls with other weights make a bill that changes."""
-    draw = Random(f"{seed} {begin_utc_s} {count}")
+    draw = Random(f"{seed} {begin_utc_s} {count}")  # noqa: S311 - nothing here is secret
     for number in range(count):
         at_s = begin_utc_s + (number + draw.random()) * days * _DAY_S / count
         yield _record(draw, f"{int(begin_utc_s):x}{seed:02x}{number:08x}", at_s, shift)
