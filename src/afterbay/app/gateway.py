@@ -8,6 +8,7 @@ import logging
 import secrets
 import sqlite3
 from collections.abc import Callable, Coroutine, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,6 +28,7 @@ from afterbay.engine.fleet import Fleet
 from afterbay.engine.health import Health, TargetState, watch
 from afterbay.http.asgi import Gateway
 from afterbay.http.pages import Pages
+from afterbay.http.reports import Reports
 from afterbay.ports import Upstream
 from afterbay.providers.aws import aws_signer_for
 from afterbay.providers.tokens import signer_for
@@ -119,7 +121,8 @@ class RunningGateway:
         self.metrics.watch_health(self._states, lambda: self.context.fleet.queues)
         pages = Pages(self.context, self.why_not_ready, self.metrics.render, self._find_record)
         admin_key = environ.get("AFTERBAY_ADMIN_KEY")
-        self.application = Gateway(self.context, self.keys, pages, Secret(admin_key) if admin_key else None)
+        reports = Reports(self._database, lambda: self.snapshot, lambda: datetime.fromtimestamp(clock.utc(), UTC))
+        self.application = Gateway(self.context, self.keys, pages, Secret(admin_key) if admin_key else None, reports)
 
     def start(self, *, local_models: bool = True) -> None:
         """Starts the log's thread, the look-out for changed keys, the probes, and the local models."""

@@ -1,4 +1,4 @@
-"""`/admin/v1`: keys, organisations, teams and users, and the log of what was done to them. JSON in and out.
+"""`/admin/v1`: keys, organisations, teams and users, the log of what was done to them, and reports. JSON in and out.
 
 Who asks is the key that is shown, and everything is done as that key (`afterbay.policy.authority`): what lies outside
 of its reach is a 404, what is beyond its role or its rights a 403. The store blocks, so it is asked in a thread.
@@ -17,8 +17,10 @@ import msgspec
 
 from afterbay.core.errors import Capacity, ClientMistake, GatewayError, PolicyRefusal
 from afterbay.core.secret import Secret
+from afterbay.http import reports
 from afterbay.http.identity import Client, check_usable, is_admin_key, require_local, secret_of
 from afterbay.http.paths import ADMIN_PREFIX
+from afterbay.http.reports import Reports
 from afterbay.policy.authority import Role, RoleWish
 from afterbay.policy.rights import NO_WISH, Preference
 from afterbay.policy.rights_form import RightsForm, read, shown
@@ -123,8 +125,9 @@ def who_asks(keys: Keyring, admin_key: Secret | None, client: Client, headers: M
 class Admin:
     """Answers the admin API."""
 
-    def __init__(self, keys: Keyring) -> None:
-        self._keys = keys
+    def __init__(self, keys: Keyring, reports: Reports | None = None) -> None:
+        """`reports`: None where there is no log in a database to report on."""
+        self._keys, self._reports = keys, reports
         self._slots = asyncio.Semaphore(AT_ONCE)
 
     async def answer(self, asked: Asked) -> tuple[int, bytes]:
@@ -170,6 +173,8 @@ class Admin:
             }
         elif what == "audit":
             routes = {("GET", False, ""): self._list_audit, ("GET", True, ""): self._verify_audit}
+        elif what == "reports" and self._reports is not None and one in reports.NAMES:
+            routes = {("GET", True, ""): partial(self._report, self._reports)}
         found = routes.get((asked.method, bool(one), act))
         if found is None:
             raise _no_such(asked, bool(one), act, routes)
@@ -269,6 +274,10 @@ class Admin:
         if isinstance(found, Broken):
             return 200, {"object": "audit.verification", "whole": False, "broken": found}
         return 200, {"object": "audit.verification", "whole": True, "anchor": f"{found.number}:{found.hash}"}
+
+    def _report(self, answering: Reports, asked: Asked, one: str) -> tuple[int, object]:
+        path, others = self._keys.reach(asked.by)
+        return 200, answering.answer(one, _query(asked, reports.parameters(one)), reports.reach_of(path, others))
 
     # Views
 
@@ -389,7 +398,7 @@ def _no_such(asked: Asked, is_one: bool, act: str, routes: Mapping[tuple[str, bo
         status=404,
         kind="not_found",
         code="unknown_endpoint",
-        remedy="There are: keys, organisations, teams, users, audit; docs/keys.md has them all.",
+        remedy="There are: keys, organisations, teams, users, audit, reports; docs/keys.md has them all.",
     )
 
 

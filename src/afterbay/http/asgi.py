@@ -27,6 +27,7 @@ from afterbay.http.pages import Pages
 from afterbay.http.passthrough import RawEndpoints, is_raw
 from afterbay.http.paths import Endpoint, dialect_of, error_dialect, find, hint, instead_of
 from afterbay.http.reply import AsgiReply, Receive, Send
+from afterbay.http.reports import Reports
 from afterbay.ports import ClientGone, Key, Reply
 from afterbay.store.keyring import Keyring
 from afterbay.wire.registry import DIALECTS
@@ -50,14 +51,21 @@ _OF_OLD = frozenset({"reconnect", "response"})
 
 
 class Gateway:
-    """The application. `context` is the engine's; `pages` answers what needs no provider."""
+    """The application. `context` is the engine's; `pages` answers what needs no provider, `reports` reads the log."""
 
-    def __init__(self, context: Context, keys: Keyring, pages: Pages, admin_key: Secret | None = None) -> None:
+    def __init__(
+        self,
+        context: Context,
+        keys: Keyring,
+        pages: Pages,
+        admin_key: Secret | None = None,
+        reports: Reports | None = None,
+    ) -> None:
         self._context = context
         self._keys = keys
         self._pages = pages
         self._admin_key = admin_key
-        self._admin = Admin(keys)
+        self._admin = Admin(keys, reports)
         self._raw = RawEndpoints(context, keys)
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:

@@ -80,7 +80,7 @@ _NOT_BUILT = (
 """Promised by the interface, not there yet: 501 in the client's protocol."""
 
 ADMIN_PREFIX = "/admin/v1/"
-_ADMIN = frozenset({"keys", "organisations", "teams", "users", "audit"})
+_ADMIN = frozenset({"keys", "organisations", "teams", "users", "audit", "reports"})
 """What the admin API has; see `afterbay.http.admin`."""
 
 _OPENAI_ONLY = frozenset({"chat", "embeddings", "moderations"})

@@ -13,7 +13,7 @@ from afterbay.policy.rights import EVERYTHING, NO_WISH, Preference, Rights
 from afterbay.ports import Key
 from afterbay.store.audit import Anchor, Broken, Entry
 from afterbay.store.keyform import KeyInfo, NewKey
-from afterbay.store.owners import Kind, Tenant
+from afterbay.store.owners import Kind, Tenant, path_of
 from afterbay.store.register import AS_IT_IS, Change, Register, Wish, new_key
 from afterbay.store.rows import utc_seconds
 
@@ -110,6 +110,20 @@ class Keyring(ABC):
         """The place of a tenant, for people: `team:acme/search`."""
         with self._lock:
             return self._register.place(owner)
+
+    def reach(self, by: str) -> tuple[tuple[Tenant, ...], tuple[tuple[Tenant, ...], ...]]:
+        """What who asks may see: the tenants down to where their role holds (none: everything), and, as paths of the
+        same form, all tenants that have ended.
+
+        Raises:
+            PolicyRefusal: they have no role.
+        """
+        with self._lock:
+            actor = self._actor(by)
+            check_acts(actor, "viewer")
+            tenants = self._register.tenants
+            ended = (path_of(tenants, one.id) for one in tenants.values() if one.ended_at is not None)
+            return path_of(tenants, actor.reach), tuple(ended)
 
     def audit(self, *, before: int = 1 << 62, limit: int = 100, by: str = BY_OPERATOR) -> tuple[Entry, ...]:
         """Entries of the audit log of what the asker may see, newest first."""

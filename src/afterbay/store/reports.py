@@ -60,7 +60,7 @@ class Report(msgspec.Struct, frozen=True):
         more = len(self.lines) - lines
         if more <= 0:
             return self
-        notes = (*self.notes, f"{more} more lines are not shown")
+        notes = (*self.notes, f"{more} more {'line is' if more == 1 else 'lines are'} not shown")
         return msgspec.structs.replace(self, lines=self.lines[:lines], notes=notes)
 
 
