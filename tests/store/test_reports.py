@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import math
+import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -302,3 +304,23 @@ def test_json_has_dollars_beside_exact_picodollars_and_null_for_what_there_was_n
     assert (told["since"], told["until"]) == ("2026-11-18T00:00:00Z", "2026-11-20T00:00:00Z")
     explained = as_json(explain_report(reading, Question((), SECOND), FIRST))
     assert explained["against_until"] == "2026-11-19T00:00:00Z"
+
+
+def test_no_report_reads_a_row_of_the_log(database: Database) -> None:
+    read = set()
+
+    def look(action: int, table: str | None, *_: str | None) -> int:
+        if action == sqlite3.SQLITE_READ:
+            read.add(table)
+        return sqlite3.SQLITE_OK
+
+    with closing(database.connect()) as connection:
+        connection.set_authorizer(look)
+        reading = RollupReading(connection, read_only(["tag:project=evals"]))
+        asked = Question(("tag", "user", "hour"), SECOND)
+        for make in (cost_report, usage_report, latency_report, errors_report):
+            make(reading, asked)
+        savings_report(reading, asked, "best", BEST)
+        explain_report(reading, Question(("tag:project",), SECOND), FIRST)
+    assert read >= {"rollups", "rollup_steps", "rollup_failures"}
+    assert not read & {"requests", "attempts"}

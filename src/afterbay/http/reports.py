@@ -130,7 +130,7 @@ def _within(hours: Hours, first: str) -> Hours:
 
 def _hour_after(moment: str) -> str:
     """The first whole hour after an RFC 3339 time in UTC."""
-    begin = datetime.strptime(moment[:13], "%Y-%m-%dT%H") + timedelta(hours=1)  # noqa: DTZ007 - it stays text
+    begin = datetime.strptime(moment[:13], "%Y-%m-%dT%H") + timedelta(hours=1)
     return begin.strftime("%Y-%m-%dT%H")
 
 

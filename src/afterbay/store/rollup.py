@@ -84,7 +84,7 @@ def catch_up(database: Database, most_rows: int | None = None, told: Callable[[i
         of = connection.execute(statements.LAST).fetchone()[0] - start
         if of <= 0:
             return True
-        while roll_up(connection):
+        while roll_up(connection, STEP_ROWS):
             done = rolled(connection) - start
             if told is not None:
                 told(done, of)
