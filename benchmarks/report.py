@@ -1,8 +1,8 @@
 """What a report costs on a long log: time and rows read, from the roll-ups, and beside it the same from the rows.
 
 A log of a company that is made up (`afterbay.testing.made_log`: 9 users, 3 teams, 5 projects, 4 tasks, 4 models) over
-30 days. Times are CPU seconds, the best of three, without the start of the program (0.4 s); rows are those of the tables that a
-report reads in its period, of `rollup_steps` those of both measures.
+30 days. Times are CPU seconds, the best of three, without the start of the program (0.4 s); rows are those of the
+tables that a report reads in its period, of `rollup_steps` those of both measures.
 
     python benchmarks/report.py [--rows 1000000]
 """

@@ -43,6 +43,7 @@ def test_every_command_shows_examples_of_itself() -> None:
 
 def test_every_table_can_be_had_as_json() -> None:
     tables = {"afterbay check", "afterbay models", "afterbay tail", "afterbay keys list", "afterbay drill"}
+    tables |= {f"afterbay report {name}" for name in ("cost", "usage", "latency", "errors", "savings", "explain")}
     for path, command in all_commands():
         if path in tables:
             assert any("--json" in one.opts for one in parameters(command) if not is_argument(one)), path

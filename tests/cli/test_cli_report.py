@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from afterbay.cli.report import SLOW_ROWS
+from afterbay.cli import report
+from afterbay.cli.speech import Speech
 from afterbay.store.database import open_database
 from afterbay.testing.made_log import records, write
 
@@ -48,9 +49,9 @@ def test_a_table_has_a_line_each_and_the_total(run: Run, logged: Path) -> None:
     assert "price of" in done.stderr, "one model's price is not known"
 
 
-@pytest.mark.parametrize("report", ["cost", "usage", "latency", "errors"])
-def test_every_report_comes_in_three_forms_with_the_same_numbers(run: Run, logged: Path, report: str) -> None:
-    asked = ("report", report, "--by", "model", "--since", "10d")
+@pytest.mark.parametrize("name", ["cost", "usage", "latency", "errors"])
+def test_every_report_comes_in_three_forms_with_the_same_numbers(run: Run, logged: Path, name: str) -> None:
+    asked = ("report", name, "--by", "model", "--since", "10d")
     told = json.loads(run(*asked, "--json").stdout)
     rows = list(csv.DictReader(io.StringIO(run(*asked, "--csv").stdout)))
     *lines, total = table(run(*asked).stdout)
@@ -153,6 +154,18 @@ def test_a_log_that_another_process_holds_is_told_in_a_sentence(run: Run, logged
     assert "Traceback" not in done.stderr
 
 
+def test_summing_a_long_log_is_told_as_it_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = open_database(f"sqlite:///{tmp_path}/a.db")
+    write(database, records(200, begin_utc_s=time.time() - DAY_S, days=0.5))
+    monkeypatch.setattr(report, "SLOW_ROWS", 200)
+    monkeypatch.setattr("afterbay.store.rollup.STEP_ROWS", 40)
+    said = io.StringIO()
+    report._sum_up(database, Speech(said))
+    assert [line.split(": ")[-1] for line in said.getvalue().splitlines()] == [
+        f"{done} of 200 rows" for done in (40, 80, 120, 160)
+    ]
+
+
 def test_summing_a_small_log_is_not_worth_a_word(run: Run, logged: Path) -> None:
-    assert SLOW_ROWS > 700
+    assert report.SLOW_ROWS > 700
     assert "summing" not in run("report", "cost").stderr

@@ -257,3 +257,13 @@ def test_where_there_is_no_log_there_are_no_reports() -> None:
     admin = Admin(MemoryKeys(now=lambda: 0.0))
     with pytest.raises(ClientMistake, match="no endpoint"):
         asyncio.run(admin.answer(Asked("GET", "reports/cost", "", b"", BY_OPERATOR)))
+
+
+def test_sums_are_kept_as_long_as_the_configuration_says() -> None:
+    config = {
+        "providers": {"up": {"kind": "openai", "base_url": "http://127.0.0.1:9/v1", "api_key": "k"}},
+        "models": {"m": {"provider": "up", "name": "m"}},
+        "state": {"report_retention": "90d"},
+    }
+    with LiveGateway(config, {}) as gateway:
+        assert gateway.gateway.log._limits.rollup_retention_s == 90 * 86400, "what it does then: test_rollup.py"

@@ -55,6 +55,7 @@ def test_the_way_back_has_the_same_parts_with_the_other_sign(before: dict[str, S
         assert all(abs(a - b) <= 1 for a, b in pairs)
 
 
+@settings(deadline=None)
 @given(PERIODS)
 def test_nothing_changed_is_nothing_to_explain(period: dict[str, Spend]) -> None:
     assert total(explain(period, period)) == Parts()

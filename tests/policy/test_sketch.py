@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from afterbay.policy.sketch import BOUNDS, FIRST_S, LAST_S, Sketch, step_of
+from afterbay.policy.sketch import BOUNDS, FIRST_S, LAST_S, Sketch, added, step_of
 
 DURATIONS = st.lists(st.floats(0.0002, 50_000.0), min_size=1, max_size=200)
 
@@ -20,21 +20,23 @@ def sketch(durations: list[float]) -> Sketch:
     return found
 
 
+@settings(deadline=None)
 @given(DURATIONS, st.floats(0.01, 1.0))
 def test_a_quantile_is_within_one_percent_of_the_exact_one(durations: list[float], share: float) -> None:
     exact = sorted(durations)[max(1, math.ceil(share * len(durations))) - 1]
     assert sketch(durations).quantile(share) == pytest.approx(exact, rel=0.0101)
 
 
+@settings(deadline=None)
 @given(DURATIONS, DURATIONS)
 def test_adding_two_is_having_noted_all_in_one(some: list[float], others: list[float]) -> None:
-    added = sketch(some)
-    added.add(sketch(others))
+    both = added([sketch(some), sketch(others)])
     whole = sketch(some + others)
-    assert added.counts == whole.counts
-    assert added.total == whole.total == len(some) + len(others)
+    assert both.counts == whole.counts
+    assert both.total == whole.total == len(some) + len(others)
 
 
+@settings(deadline=None)
 @given(DURATIONS)
 def test_what_was_kept_comes_back(durations: list[float]) -> None:
     kept = sketch(durations)

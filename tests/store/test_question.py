@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from afterbay.core.errors import ClientMistake
@@ -56,6 +56,7 @@ def test_a_period_without_an_hour_is_refused(since: str, until: str) -> None:
         read_hours(since, until, NOW)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=12))
 def test_whatever_is_typed_is_a_period_or_a_mistake(text: str) -> None:
     try:

@@ -340,3 +340,27 @@ def test_the_dimensions_and_sums_are_the_tables_columns() -> None:
 
     names = (*rollup_statements.DIMENSIONS, *rollup_statements.REQUEST_SUMS, *rollup_statements.ATTEMPT_SUMS)
     assert set(names) == {column.name for column in rollups.c} - {"id"}
+
+
+def test_several_who_sum_while_the_log_grows_count_nothing_twice(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("afterbay.store.rollup.STEP_ROWS", 7)
+    monkeypatch.setattr("afterbay.store.rollup.PAUSE_S", 0.0)
+    written = threading.Event()
+
+    def sum_up() -> None:
+        while not written.is_set():
+            catch_up(database)
+
+    summing = [threading.Thread(target=sum_up) for _ in range(3)]
+    for one in summing:
+        one.start()
+    for number in range(0, 200, 10):
+        write(database, *(a_record(number + more) for more in range(10)))
+    written.set()
+    for one in summing:
+        one.join()
+    catch_up(database)
+    assert total(database, "requests") == total(database, "attempts") == 200
+    assert sum(row["count"] for row in rows(database, "rollup_steps")) == 400

@@ -39,7 +39,7 @@ from afterbay.store.keys import SqliteKeys
 from afterbay.store.leases import SqliteLeases
 from afterbay.store.ledger import LeasedLedger
 from afterbay.store.lookup import one_request
-from afterbay.store.request_log import SqliteRequestLog
+from afterbay.store.request_log import LogLimits, SqliteRequestLog
 from afterbay.store.responses import SqliteResponses
 from afterbay.telemetry.memory import memory_reader
 from afterbay.telemetry.metrics import Metrics
@@ -94,7 +94,11 @@ class RunningGateway:
         self._tracer = tracer
         self._holder = holder_name()
         self.log = SqliteRequestLog(
-            self._database, retention_s=float(snapshot.state.retention), sinks=sinks, holder=self._holder
+            self._database,
+            retention_s=float(snapshot.state.retention),
+            sinks=sinks,
+            limits=LogLimits(rollup_retention_s=float(snapshot.state.report_retention)),
+            holder=self._holder,
         )
         self._responses = SqliteResponses(self._database, retention_s=float(snapshot.state.retention))
         self.metrics.watch_log(lambda: self.log.depth, lambda: self.log.spilled, lambda: self.log.dropped)

@@ -419,6 +419,9 @@ class StateConfig(Section, frozen=True):
     )
     shared: Annotated[str, Doc(description="`memory`, or a Redis URL for a fleet.")] = "memory"
     retention: Annotated[Seconds, Doc(description="How long records are kept.")] = Seconds(30 * 86400)
+    report_retention: Annotated[
+        Seconds, Doc(description="How long their sums by the hour are kept, which reports read. They have names.")
+    ] = Seconds(400 * 86400)
 
     def __repr__(self) -> str:
         """Without the addresses: they may hold passwords."""

@@ -80,6 +80,14 @@ class Sketch:
         self.total += count
 
 
+def added(sketches: Iterable[Sketch]) -> Sketch:
+    """All of them in one."""
+    whole = Sketch()
+    for one in sketches:
+        whole.add(one)
+    return whole
+
+
 def _middle(step: int) -> float:
     """What is as far, in parts of itself, from the step's lower end as from its upper one."""
     return BOUNDS[step] if step == 0 else 2 * BOUNDS[step] / (1 + GROWTH)

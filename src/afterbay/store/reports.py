@@ -14,14 +14,14 @@ import msgspec
 
 from afterbay.core.usage import Price, Usage
 from afterbay.policy.bill import Parts, Spend, Weights, explain, total
-from afterbay.policy.sketch import Sketch
+from afterbay.policy.sketch import Sketch, added
 from afterbay.store.question import Question, check_no_time
 from afterbay.store.rollup_reading import (
     DIMENSIONS,
+    MEASURES,
     Failures,
     Group,
     Hours,
-    Measure,
     RollupReading,
     Sums,
     columns_of,
@@ -32,7 +32,6 @@ Kind: TypeAlias = Literal["text", "count", "money", "seconds", "share"]
 Value: TypeAlias = str | int | float | None
 """None: it is not known, or there was none of it."""
 
-MEASURES: Final[tuple[Measure, ...]] = ("ttft_s", "duration_s")
 QUANTILES: Final = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
 
 
@@ -119,7 +118,7 @@ def usage_report(reading: RollupReading, asked: Question) -> Report:
 def latency_report(reading: RollupReading, asked: Question) -> Report:
     """How long it took: to the first output of all that gave one, to the end of whole answers. Right within 1 %."""
     lines, whole = _sums(reading, asked)
-    kept = [reading.sketches(asked.hours, asked.dimensions, measure) if asked.by else {} for measure in MEASURES]
+    kept = {measure: reading.sketches(asked.hours, asked.dimensions, measure) for measure in MEASURES}
     columns = [Column("requests")]
     for name, words in (("ttft", "with output"), ("duration", "whole answers")):
         columns += [Column(words), *(Column(f"{name} {quantile}", "seconds") for quantile, _ in QUANTILES)]
@@ -132,8 +131,11 @@ def latency_report(reading: RollupReading, asked: Question) -> Report:
         return tuple(found)
 
     order = _order(asked, lines, lambda one: (one.requests, one.attempts))
-    rows = [(group, cells(lines[group], *(sketches.get(group) for sketches in kept))) for group in order]
-    ends = [_merged(reading, asked, measure, sketches) for measure, sketches in zip(MEASURES, kept, strict=True)]
+    rows = [(group, cells(lines[group], *(kept[measure].get(group) for measure in MEASURES))) for group in order]
+    if any(one.each_tag for one in asked.dimensions):  # a request may be in two lines
+        ends = [reading.sketches(asked.hours, (), measure).get(()) for measure in MEASURES]
+    else:
+        ends = [added(kept[measure].values()) for measure in MEASURES]
     return _report("latency", asked, tuple(columns), rows, cells(whole, *ends))
 
 
@@ -268,16 +270,6 @@ def _sums(reading: RollupReading, asked: Question) -> tuple[dict[Group, Sums], S
     """By line, and all of it."""
     whole = reading.sums(asked.hours).get((), Sums())
     return (reading.sums(asked.hours, asked.dimensions) if asked.by else {}), whole
-
-
-def _merged(reading: RollupReading, asked: Question, measure: Measure, lines: Mapping[Group, Sketch]) -> Sketch:
-    """The durations of all lines: added, where no request is in two of them."""
-    if not asked.by or any(one.each_tag for one in asked.dimensions):
-        return reading.sketches(asked.hours, (), measure).get((), Sketch())
-    whole = Sketch()
-    for one in lines.values():
-        whole.add(one)
-    return whole
 
 
 def _order(asked: Question, lines: Mapping[Group, Sums], size: Callable[[Sums], tuple[int, ...]]) -> list[Group]:

@@ -27,6 +27,7 @@ from afterbay.store.rollup_statements import ATTEMPT_SUMS, REQUEST_SUMS
 Group: TypeAlias = tuple[str, ...]
 """The values of the columns of the dimensions that were asked for; an empty one: there was none."""
 Measure: TypeAlias = Literal["ttft_s", "duration_s"]
+MEASURES: Final[tuple[Measure, ...]] = ("ttft_s", "duration_s")
 Scope: TypeAlias = Literal["request", "attempt"]
 
 
@@ -184,7 +185,10 @@ class RollupReading:
         }
 
     def sketches(self, hours: Hours, by: Sequence[Dimension], measure: Measure) -> dict[Group, Sketch]:
-        """Durations of one kind by line; lines without any are left out."""
+        """Durations of one kind by line; lines without any are left out.
+
+        One kind at a time: both together take longer, because what SQLite groups it sorts.
+        """
         width = len(columns_of(by))
         text = (
             f"SELECT {_listed(by, 's.step', 'sum(s.count)')} FROM rollups AS r"
