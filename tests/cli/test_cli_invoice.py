@@ -16,6 +16,8 @@ from afterbay.store.database import open_database
 from afterbay.store.request_log import SqliteRequestLog
 from afterbay.testing.stores import a_record
 
+from .conftest import Run
+
 HEADER = "day,model,usd\n"
 
 
@@ -85,3 +87,14 @@ def test_a_file_that_is_not_there_or_not_text_is_told(config: Path) -> None:
     (config.parent / "bytes.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(Misuse, match=r"bytes\.csv"):
         run_invoice(config.parent / "bytes.csv", "openai", config, False, Speech(io.StringIO()))
+
+
+def test_the_command_ends_with_the_same_codes(config: Path, run: Run) -> None:
+    export = config.parent / "export.csv"
+    export.write_text(HEADER + "2027-01-01,gpt-5,2.00\n", encoding="utf-8")
+    asked = ("report", "invoice", str(export), "--provider", "openai", "-c", str(config))
+    done = run(*asked)
+    assert (done.returncode, "1 of 1 lines differ" in done.stderr) == (1, True)
+    export.write_text(HEADER + "2027-01-01,gpt-5,1.00\n", encoding="utf-8")
+    done = run(*asked)
+    assert (done.returncode, "all lines agree" in done.stderr) == (0, True)

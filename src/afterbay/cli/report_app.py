@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -175,3 +176,28 @@ def explain(
     from afterbay.cli.report import Wanted, run_explain
 
     run_explain(config, Wanted(by, since, until, tuple(only or ()), top, as_csv, as_json), against)
+
+
+@app.command(
+    "invoice",
+    epilog=examples(
+        "afterbay report invoice openai-2026-11.csv --provider openai",
+        "afterbay report invoice anthropic.csv --provider anthropic --json",
+    ),
+)
+def invoice(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A provider's export of cost or usage, as CSV.")],
+    provider: Annotated[str, typer.Option(metavar="NAME", help="Whose it is: a provider's name in the configuration.")],
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare a provider's invoice with the log, by day and model. Exit code 1 where they differ.
+
+    Known are OpenAI's and Anthropic's exports of cost and usage, and any file with the columns day, model, usd.
+    """
+    import sys
+
+    from afterbay.cli.invoice import run_invoice
+    from afterbay.cli.speech import Speech
+
+    raise typer.Exit(run_invoice(file, provider, config, as_json, Speech(sys.stderr)))
