@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
@@ -238,7 +238,22 @@ class ClientGone(Exception):
 
 
 class RequestLog(Protocol):
-    """Where records go."""
+    """Where records go. A request `begin`s before it costs anything, `settle`s before its last bytes go out, and is
+    `put` once, at its end, whatever came before. All three take the record to themselves: give them one that nobody
+    changes any more."""
+
+    def begin(self, record: Record) -> None:
+        """Takes the record that the request is to have if the process ends while it runs, without waiting.
+
+        Raises:
+            Capacity: it cannot be noted, and such requests are not to be served.
+        """
+
+    def settle(self, record: Record) -> Awaitable[None] | None:
+        """Takes the record as it stands when the answer is whole, without waiting. It may come again.
+
+        None: the last bytes may go out. Else they may when that is awaited.
+        """
 
     def put(self, record: Record) -> None:
         """Takes a record without waiting; a full buffer drops nothing but blocks nobody (see the store's notes)."""

@@ -6,6 +6,7 @@ python -m budgets.process DATABASE LINES HOLDER SEED ACCOUNTS BURST AT_S SCALE
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import random
 import signal
@@ -19,6 +20,7 @@ from afterbay.core.decision import Record
 from afterbay.policy.allowance import Allowance
 from afterbay.ports import Exceeded, LedgerUnavailable
 from afterbay.store.database import Database
+from afterbay.store.holder import hold
 from afterbay.store.leases import SqliteLeases
 from afterbay.store.ledger import LeasedLedger
 from afterbay.store.request_log import LogLimits, SqliteRequestLog
@@ -62,9 +64,14 @@ class Process:
     """The ledger, the log, and the file of lines, which stands for a journal."""
 
     def __init__(self, database: Path, lines: Path, holder: str, seed: int, limits: Limits, at_s: float) -> None:
+        self._life = hold(database, holder)
         self._ledger = LeasedLedger(SqliteLeases(Database(database), holder), Clock())
         self._log = SqliteRequestLog(
-            Database(database), retention_s=1e10, holder=holder, limits=LogLimits(flush_s=0.1, spool_bytes=0)
+            Database(database),
+            retention_s=1e10,
+            holder=self._life,
+            durable="off",
+            limits=LogLimits(flush_s=0.1, journal_bytes=0, orphans_s=math.inf),
         )
         self._file = os.open(lines, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._holder, self._limits, self._at_s = holder, limits, at_s
@@ -84,6 +91,7 @@ class Process:
             await asyncio.gather(*(self._request(key) for _ in range(burst)), *(self._request(other) for _ in range(5)))
         self._log.close()
         await self._ledger.close()
+        self._life.end()
         self._note(Line("ended", time.monotonic(), corrected=self._ledger.corrected))
 
     def _stop(self) -> None:

@@ -17,9 +17,11 @@ import pytest
 
 from afterbay.core.decision import Record
 from afterbay.store.database import Database, open_database
+from afterbay.store.holder import hold
+from afterbay.store.journal import Journal
 from afterbay.store.lookup import one_request
 from afterbay.store.reading import SqliteReading
-from afterbay.store.request_log import LogLimits, Sink, SqliteRequestLog
+from afterbay.store.request_log import Durable, LogLimits, Sink, SqliteRequestLog
 from afterbay.store.rows import utc_seconds
 from afterbay.store.writer import Writer
 from afterbay.testing.stores import T0, a_record
@@ -32,10 +34,31 @@ def database(tmp_path: Path) -> Database:
     return open_database(f"sqlite:///{tmp_path}/state.db")
 
 
-def opened(database: Database, limits: LogLimits = QUICK, sinks: Sequence[Sink] = ()) -> SqliteRequestLog:
-    log = SqliteRequestLog(database, retention_s=1e10, limits=limits, sinks=sinks)
+def opened(
+    database: Database, limits: LogLimits = QUICK, sinks: Sequence[Sink] = (), durable: Durable = "process"
+) -> SqliteRequestLog:
+    log = SqliteRequestLog(database, retention_s=1e10, limits=limits, sinks=sinks, durable=durable)
     log.start()
     return log
+
+
+def segments(database: Database) -> list[Path]:
+    """The files of all journals beside the database, but their locks."""
+    return sorted(one for one in database.path.parent.glob("*.journal-*") if one.suffix != ".lock")
+
+
+def nothing_is_left(database: Database) -> bool:
+    return not list(database.path.parent.glob("*.journal-*"))
+
+
+def leave_behind(database: Database, records: Sequence[Record]) -> str:
+    """A journal as a process leaves it that was killed with all this unwritten; the holder's name."""
+    holder = hold(database.path)
+    journal = Journal(holder, 1 << 30)
+    for record in records:
+        journal.finish(record)
+    holder.let_go()
+    return holder.name
 
 
 def count(database: Database, table: str = "requests") -> int:
@@ -113,26 +136,31 @@ def test_a_locked_database_costs_nothing_but_time(database: Database) -> None:
     log.close()
 
 
-def test_what_does_not_fit_in_memory_goes_to_the_spool_and_comes_back(database: Database) -> None:
-    log = opened(database, msgspec.structs.replace(QUICK, spill_records=20))
+@pytest.mark.parametrize("durable", ["process", "machine", "off"])
+def test_what_does_not_fit_in_memory_is_left_to_the_journal_and_comes_back(
+    database: Database, durable: Durable
+) -> None:
+    log = opened(database, msgspec.structs.replace(QUICK, spill_records=20), durable=durable)
     assert log.flush()
     with closing(database.connect()) as other:
         other.execute("BEGIN IMMEDIATE")
         for number in range(100):
             log.put(a_record(number))
         log.flush(0.2)
-        (spool,) = database.path.parent.glob("*.spool-*")
-        assert spool.stat().st_mode & 0o777 == 0o600
+        (segment,) = segments(database)
+        assert segment.stat().st_mode & 0o777 == 0o600
         assert log.spilled >= 20
+        assert log.depth < 100
         other.execute("ROLLBACK")
     assert log.flush()
     assert (count(database), count(database, "attempts"), log.dropped) == (100, 200, 0)
-    assert not spool.exists()
     log.close()
+    assert nothing_is_left(database)
 
 
-def test_a_full_disk_leaves_the_records_in_the_spool_for_the_next_start(database: Database) -> None:
-    log = opened(Full(database.path))
+@pytest.mark.parametrize("durable", ["process", "machine", "off"])
+def test_a_full_disk_leaves_the_records_in_the_journal_for_the_next_start(database: Database, durable: Durable) -> None:
+    log = opened(Full(database.path), durable=durable)
     for number in range(30):
         log.put(a_record(number))
     log.close()
@@ -142,6 +170,7 @@ def test_a_full_disk_leaves_the_records_in_the_spool_for_the_next_start(database
     again.close()
     assert (count(database), count(database, "attempts")) == (30, 60)
     assert one_request(database, a_record(7).id) == a_record(7)
+    assert nothing_is_left(database)
 
 
 def test_a_disk_that_is_no_longer_full_is_written_to_again(database: Database) -> None:
@@ -159,7 +188,7 @@ def test_a_disk_that_is_no_longer_full_is_written_to_again(database: Database) -
 def test_when_nothing_takes_records_memory_stays_bounded_and_the_loss_is_told(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    limits = msgspec.structs.replace(QUICK, spill_records=10, memory_records=50, spool_bytes=0)
+    limits = msgspec.structs.replace(QUICK, spill_records=10, memory_records=50, journal_bytes=0)
     log = opened(Full(database.path), limits)
     for number in range(500):
         log.put(a_record(number))
@@ -170,12 +199,14 @@ def test_when_nothing_takes_records_memory_stays_bounded_and_the_loss_is_told(
     log.close(5)
     assert log.dropped + log.written == 500
     assert log.written < 50
-    assert "spool takes no records either" in caplog.text
+    assert "journal takes no records either" in caplog.text
     assert "lost" in caplog.text
 
 
-def test_put_after_close_is_counted_as_lost(database: Database, caplog: pytest.LogCaptureFixture) -> None:
-    log = opened(database)
+def test_put_after_close_is_counted_as_lost_where_there_is_no_journal(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = opened(database, durable="off")
     log.close()
     log.put(a_record())
     assert log.dropped == 1
@@ -228,24 +259,8 @@ def test_rows_older_than_the_retention_go_with_their_attempts(database: Database
     assert utc_seconds(oldest) == T0 + 30
 
 
-def test_a_line_cut_by_a_crash_is_kept_apart_and_the_others_come_back(
-    database: Database, caplog: pytest.LogCaptureFixture
-) -> None:
-    whole = msgspec.json.encode(a_record(1))
-    spool = database.path.with_name("state.db.spool-999999999")
-    spool.write_bytes(whole + b"\n" + whole[:50])
-    log = opened(database)
-    assert log.flush()
-    log.close()
-    assert count(database) == 1
-    assert database.path.with_name("state.db.unread").read_bytes() == whole[:50]
-    assert not spool.exists()
-    assert "no records" in caplog.text
-
-
-def test_a_spool_waits_without_spinning_while_the_database_is_full(database: Database) -> None:
-    lines = b"".join(msgspec.json.encode(a_record(number)) + b"\n" for number in range(30))
-    database.path.with_name("state.db.spool-999999999").write_bytes(lines)
+def test_reading_back_waits_without_spinning_while_the_database_is_full(database: Database) -> None:
+    leave_behind(database, [a_record(number) for number in range(30)])
     full = Full(database.path)
     opens: list[int] = []
     connect = full.connect
@@ -259,22 +274,25 @@ def test_a_spool_waits_without_spinning_while_the_database_is_full(database: Dat
     log.close()
 
 
-def test_a_log_that_never_started_tells_what_it_lost(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_log_that_never_started_leaves_its_records_for_the_next_one(database: Database) -> None:
     log = SqliteRequestLog(database, retention_s=1.0)
     log.put(a_record())
     log.close()
-    assert log.dropped == 1
-    assert "lost 1 records" in caplog.text
+    assert (log.dropped, log.spilled) == (0, 1)
+    again = opened(database)
+    assert again.flush()
+    again.close()
+    assert count(database) == 1
 
 
-def test_the_spool_of_a_living_process_is_left_alone(database: Database) -> None:
-    spool = database.path.with_name("state.db.spool-1")
-    spool.write_bytes(msgspec.json.encode(a_record(1)) + b"\n")
-    log = opened(database)
-    assert log.flush()
+def test_a_log_without_a_journal_that_never_started_does_so_too(database: Database) -> None:
+    log = SqliteRequestLog(database, retention_s=1.0, durable="off")
+    log.put(a_record())
     log.close()
-    assert spool.exists()
-    assert count(database) == 0
+    again = opened(database)
+    assert again.flush()
+    again.close()
+    assert (log.dropped, count(database)) == (0, 1)
 
 
 WRITING = """
@@ -362,7 +380,7 @@ def test_a_reader_does_not_hold_up_the_writer(database: Database) -> None:
 def test_the_dying_words_of_the_writer_are_loud(
     database: Database, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("afterbay.store.spool.Spool.waiting", lambda self: 1 / 0)
+    monkeypatch.setattr("afterbay.store.recovery.Orphans.step", lambda self, insert: 1 / 0)
     monkeypatch.setattr(threading, "excepthook", lambda args: None)
     opened(database).close()
     assert any(record.levelno == logging.CRITICAL for record in caplog.records)

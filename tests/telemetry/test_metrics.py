@@ -106,12 +106,12 @@ def test_a_request_that_met_no_model_counts_too(metrics: Metrics) -> None:
 
 
 def test_the_log_and_the_reloads_are_shown(metrics: Metrics) -> None:
-    metrics.watch_log(lambda: 3.0, lambda: 2.0, lambda: 1.0)
+    metrics.watch_log(lambda: 3.0, lambda: 2.0, lambda: 1.0, lambda: 4.0)
     metrics.reloaded(True)
     metrics.reloaded(False)
     metrics.open_streams.inc()
-    shown = [samples(metrics, f"afterbay_log_{name}")[()] for name in ("queue_depth", "spilled", "dropped")]
-    assert shown == [3.0, 2.0, 1.0]
+    figures = ("queue_depth", "spilled", "dropped", "unjournaled")
+    assert [samples(metrics, f"afterbay_log_{name}")[()] for name in figures] == [3.0, 2.0, 1.0, 4.0]
     assert samples(metrics, "afterbay_config_reloads_total") == {("ok",): 1.0, ("refused",): 1.0}
     assert samples(metrics, "afterbay_open_streams") == {(): 1.0}
 
@@ -141,7 +141,7 @@ def test_two_gateways_in_a_process_do_not_meet(metrics: Metrics) -> None:
 
 
 def test_every_metric_has_a_name_of_ours_or_of_the_conventions(metrics: Metrics) -> None:
-    assert len(names(metrics)) == 27
+    assert len(names(metrics)) == 28
     assert all(name.startswith(("afterbay_", "gen_ai_server_")) for name in names(metrics))
 
 

@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from afterbay.app.ledger import holder_name, retire_dead
 from afterbay.app.local_models import LocalModels, Progress, Wanted
 from afterbay.app.snapshots import direct_target, price_later
 from afterbay.app.world import LoopClock, SystemEntropy
@@ -35,6 +34,7 @@ from afterbay.providers.tokens import signer_for
 from afterbay.providers.upstream import HttpUpstream
 from afterbay.store.configurations import keep_configuration
 from afterbay.store.database import open_database
+from afterbay.store.holder import hold
 from afterbay.store.keys import SqliteKeys
 from afterbay.store.leases import SqliteLeases
 from afterbay.store.ledger import LeasedLedger
@@ -92,21 +92,28 @@ class RunningGateway:
         tracer = open_tracer(snapshot.telemetry)
         sinks = [self.metrics.observe_all] + ([tracer.observe_all] if tracer is not None else [])
         self._tracer = tracer
-        self._holder = holder_name()
+        state = snapshot.state
+        self._holder = hold(self._database.path)
         self.log = SqliteRequestLog(
             self._database,
-            retention_s=float(snapshot.state.retention),
+            retention_s=float(state.retention),
             sinks=sinks,
-            limits=LogLimits(rollup_retention_s=float(snapshot.state.report_retention)),
+            limits=LogLimits(
+                journal_bytes=state.journal_bytes, rollup_retention_s=float(state.report_retention)
+            ),
+            durable=state.durable,
+            refuses_when_full=state.journal_full == "refuse",
             holder=self._holder,
         )
-        self._responses = SqliteResponses(self._database, retention_s=float(snapshot.state.retention))
-        self.metrics.watch_log(lambda: self.log.depth, lambda: self.log.spilled, lambda: self.log.dropped)
+        self._responses = SqliteResponses(self._database, retention_s=float(state.retention))
+        self.metrics.watch_log(
+            lambda: self.log.depth, lambda: self.log.spilled, lambda: self.log.dropped, lambda: self.log.unjournaled
+        )
         self.local = LocalModels(said, progress)
         clock = LoopClock(asyncio.get_running_loop())
         seed = secrets.randbits(63) if seed is None else seed
         self.health = Health(snapshot.health, seed)
-        self.ledger = LeasedLedger(SqliteLeases(self._database, self._holder), clock)
+        self.ledger = LeasedLedger(SqliteLeases(self._database, self._holder.name), clock)
         self.context = Context(
             self._fleet(snapshot), clock, SystemEntropy(), self.log, self._responses, seed, self.ledger
         )
@@ -131,7 +138,6 @@ class RunningGateway:
     def start(self, *, local_models: bool = True) -> None:
         """Starts the log's thread, the look-out for changed keys, the probes, and the local models."""
         self.log.start()
-        retire_dead(self._database, self._holder, self.context.clock.utc())
         self.ledger.start()
         self._keep_configuration(self.snapshot)
         self._own(self._watch_keys(), "watch keys")
@@ -202,6 +208,7 @@ class RunningGateway:
         await self.local.close()
         await asyncio.to_thread(self.log.close)
         await self.ledger.close()
+        self._holder.end()
         if self._tracer is not None:
             await asyncio.to_thread(self._tracer.close)
         await asyncio.to_thread(self._responses.close)

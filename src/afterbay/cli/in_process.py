@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from afterbay.app.gateway import RunningGateway
 from afterbay.app.local_models import Progress, Wanted
@@ -61,6 +61,14 @@ class KeepingLog:
     def __init__(self, inner: RequestLog) -> None:
         self._inner = inner
         self.record: Record | None = None
+
+    def begin(self, record: Record) -> None:
+        """See `afterbay.ports.RequestLog.begin`."""
+        self._inner.begin(record)
+
+    def settle(self, record: Record) -> Awaitable[None] | None:
+        """See `afterbay.ports.RequestLog.settle`."""
+        return self._inner.settle(record)
 
     def put(self, record: Record) -> None:
         """See `afterbay.ports.RequestLog.put`."""

@@ -422,6 +422,20 @@ class StateConfig(Section, frozen=True):
     report_retention: Annotated[
         Seconds, Doc(description="How long their sums by the hour are kept, which reports read. They have names.")
     ] = Seconds(400 * 86400)
+    durable: Annotated[
+        Literal["process", "machine", "off"],
+        Doc(
+            description="What the record of a request survives from the moment that its client has the last byte: the "
+            "end of the process, `kill -9` included; also that of the machine, for a wait for the disk; neither."
+        ),
+    ] = "process"
+    journal_bytes: Annotated[
+        Count, Doc(description="Most bytes of a process's journal; it is small while the database takes records.")
+    ] = 1024 * 1024 * 1024
+    journal_full: Annotated[
+        Literal["serve", "refuse"],
+        Doc(description="What becomes of requests that the journal does not take: it, or the disk, is full."),
+    ] = "serve"
 
     def __repr__(self) -> str:
         """Without the addresses: they may hold passwords."""

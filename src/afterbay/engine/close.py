@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from afterbay.core.usage import Usage
-from afterbay.engine.budget import settle
+from afterbay.engine.budget import charge, give_back
 from afterbay.engine.circumstances import circumstances_of
 from afterbay.engine.context import Turn
 from afterbay.engine.hedging import assumed_usage
@@ -17,19 +17,10 @@ if TYPE_CHECKING:
 def close(turn: Turn, driver: Driver | None) -> None:
     """Fills the record from what happened and hands it to the log."""
     record = turn.record
-    record.duration_s = turn.context.clock.monotonic() - turn.call.received_s
-    record.requested_model, record.stream = turn.model, turn.stream
-    record.response_bytes = turn.response_bytes
-    if turn.decision is not None:
-        record.route, record.rule = turn.decision.route, turn.decision.rule
-        record.rejected = list(turn.decision.rejected)
-        if record.task is None and record.rule.startswith("task:"):
-            record.task = record.rule.removeprefix("task:")
-        turn.warnings += turn.decision.warnings
-    if driver is not None:
-        _settle(turn, driver)
-    settle(turn)
-    record.warnings = list(dict.fromkeys(turn.warnings))
+    fill(turn, driver)
+    give_back(turn)
+    if driver is not None and driver.hedge is not None:
+        driver.hedge.learn(turn.context.clock.monotonic(), driver.machine.attempts)
     went_well = record.outcome == "ok" and len(record.attempts) < 2
     if not went_well or turn.sights:
         record.circumstances = circumstances_of(turn, with_shape=not went_well)
@@ -38,7 +29,25 @@ def close(turn: Turn, driver: Driver | None) -> None:
     turn.fleet.leave()
 
 
-def _settle(turn: Turn, driver: Driver) -> None:
+def fill(turn: Turn, driver: Driver | None) -> None:
+    """Fills the record from what has happened so far. It may be called again: nothing is counted twice."""
+    record = turn.record
+    record.duration_s = turn.context.clock.monotonic() - turn.call.received_s
+    record.requested_model, record.stream = turn.model, turn.stream
+    record.response_bytes = turn.response_bytes
+    if turn.decision is not None:
+        record.route, record.rule = turn.decision.route, turn.decision.rule
+        record.rejected = list(turn.decision.rejected)
+        if record.task is None and record.rule.startswith("task:"):
+            record.task = record.rule.removeprefix("task:")
+    told = _settle(turn, driver) if driver is not None else []
+    charge(turn)
+    decided = turn.decision.warnings if turn.decision is not None else ()
+    record.warnings = list(dict.fromkeys([*turn.warnings, *decided, *told]))
+
+
+def _settle(turn: Turn, driver: Driver) -> list[str]:
+    """Usage and cost of the attempts; what the record has to say of them beside."""
     record, attempts = turn.record, driver.machine.attempts
     record.attempts = attempts
     repairs = [attempt for attempt in attempts if attempt.why == "repair"]  # they have their usage already
@@ -50,10 +59,8 @@ def _settle(turn: Turn, driver: Driver) -> None:
         if attempt.usage is None and attempt.outcome in ("error", "rate_limit", "connection"):
             attempt.cost_picousd = 0  # providers do not bill an error
         known = known and attempt.cost_picousd is not None
-    if driver.hedge is not None:
-        driver.hedge.learn(turn.context.clock.monotonic(), attempts)
     if not driver.exchanges:
-        return
+        return []
     last = driver.machine.current.number
     winner = driver.exchanges[last if driver.delivered is None else driver.delivered]
     record.model, record.provider, record.upstream_model = (
@@ -64,10 +71,9 @@ def _settle(turn: Turn, driver: Driver) -> None:
     record.finish = winner.finish()
     record.usage = _sum([attempt.usage for attempt in attempts if attempt.usage is not None])
     record.cost_picousd = sum(attempt.cost_picousd or 0 for attempt in attempts) if known else None
-    if turn.purse is not None:
-        turn.warnings += turn.purse.told(record.cost_picousd)
     began = [attempts[number] for number in driver.exchanges if attempts[number].why != "resume"]
     record.ttft_s = next((one.first_token_s for one in began if one.first_token_s is not None), None)
+    return turn.purse.told(record.cost_picousd) if turn.purse is not None else []
 
 
 def _sum(found: list[Usage]) -> Usage | None:

@@ -34,6 +34,7 @@ from afterbay.wire.proofs import Makers
 from afterbay.wire.registry import EMBED_DIALECTS, EMBEDS_AS
 
 if TYPE_CHECKING:
+    from afterbay.engine.attempt import Driver
     from afterbay.engine.held import Held
     from afterbay.engine.purse import Purse
 
@@ -155,6 +156,8 @@ class Turn:
         """What is set aside of its allowances; None: none holds for it."""
         self.purse: Purse | None = None
         """What its attempts may cost; None: no limit of money is set."""
+        self.driver: Driver | None = None
+        """What makes its attempts, from the first one on."""
         self.drops = False
         self.keep: Keep | None = None
         """What is done with a good answer before its end is sent."""

@@ -17,6 +17,7 @@ from afterbay.core.usage import microusd
 from afterbay.engine.context import Turn
 from afterbay.engine.held import limit_headers
 from afterbay.engine.resume import Resumption
+from afterbay.engine.settlement import settle
 from afterbay.ports import Reply
 from afterbay.wire.dialect import Renderer, Trail
 
@@ -51,6 +52,8 @@ class Delivery:
         """Whether the stream that is being sent is the provider's own bytes."""
         self.has_said_end = False
         """Whether the stream's own end goes out: nothing may follow it, no error either."""
+        self.has_settled = False
+        """Whether the log knows what came of the request."""
 
     def renderer(self, model: str = "") -> Renderer:
         """The client's renderer. `model` is shown in the answer and counts at the first call."""
@@ -116,8 +119,15 @@ class Delivery:
         self.turn.response_bytes += len(data)
         await self.reply.write(data)
 
+    async def settle_first(self, outcome: str = "ok") -> None:
+        """The last bytes are about to go out: from now on the log knows what they cost, whatever happens here."""
+        self.has_settled = True
+        await settle(self.turn, outcome)
+
     async def end_stream(self, said: bytes = b"") -> None:
         """Ends a stream with the last bytes of its protocol, or with those that were relayed already."""
+        if not self.has_settled:
+            await self.settle_first()
         self.has_said_end = True
         if said:
             await self.write(said)
@@ -128,6 +138,7 @@ class Delivery:
         await self.settle()
         self.turn.response_bytes += len(body)
         self.turn.record.status = status
+        await self.settle_first()
         await self.reply.start(status, {**headers, "content-length": str(len(body))})
         await self.reply.end(body)
 
@@ -147,6 +158,7 @@ class Delivery:
         await self.settle()
         if self.reply.started:
             if self.turn.stream and not self.has_said_end:
+                await self.settle_first()
                 await self.write(self._last_renderer().fail(error))
                 await self.reply.end()
             return

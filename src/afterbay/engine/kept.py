@@ -187,4 +187,5 @@ async def _pass_on(turn: Turn, delivery: Delivery, kept: KeptResponse, response:
         await delivery.write(data)
         async with asyncio.timeout(wait_s):
             data = await response.read()
+    await delivery.settle_first("ok" if response.status < 400 else kind_of_status(response.status))
     await delivery.reply.end()

@@ -35,6 +35,7 @@ from afterbay.engine.drain import shutting_down
 from afterbay.engine.pipeline import MODEL_CHARS, fail
 from afterbay.engine.purse import HEADER
 from afterbay.engine.routing import demands_of, let_in, shortened
+from afterbay.engine.settlement import begin, settle
 from afterbay.engine.tap import Tap, priced
 from afterbay.engine.watchdog import Watchdog
 from afterbay.policy import passage as rules
@@ -161,6 +162,7 @@ async def serve_passthrough(context: Context, call: Call, raw: Raw, body: Reques
     try:
         admitted = admit(turn, raw)
         await set_aside_raw(turn)
+        begin(turn)
         with Watchdog(asyncio.get_running_loop()) as dog:
             passing = _Passing(turn, raw, admitted, body, reply, dog)
             await passing.run()
@@ -193,6 +195,7 @@ class _Passing:
         self._broken_body: Exception | None = None
         self._tap: Tap | None = None
         self._attempt: Attempt | None = None
+        self._has_settled = False
 
     async def run(self) -> None:
         """Sends the request and passes the answer on.
@@ -276,6 +279,9 @@ class _Passing:
         headers = answer_headers(turn, self._to.provider, response.headers, response.status)
         if not self._body.is_over:
             headers["connection"] = "close"  # the rest of the body is not read
+        length = _length(self._raw.method, response.status, headers)
+        if length == 0:
+            await self._settle_first()
         await reply.start(response.status, headers)
         self._wait(self._limits.between_tokens_s)
         while data := await response.read():
@@ -283,13 +289,24 @@ class _Passing:
                 self._attempt.first_token_s = turn.record.ttft_s = self._clock.monotonic() - turn.call.received_s
             self._dog.due_s = turn.deadline_s  # while the client reads, the provider is not late
             turn.response_bytes += len(data)
-            await reply.write(data)
             self._tap.feed(data)
+            if self._tap.is_over or (length is not None and turn.response_bytes >= length):
+                await self._settle_first()
+            await reply.write(data)
             self._wait(self._limits.between_tokens_s)
+        await self._settle_first()
         await reply.end()
         self.is_done = True
-        self._tap.end()
         self._note("ok" if response.status < 400 else "error")
+
+    async def _settle_first(self) -> None:
+        """The last bytes are about to go out: the log knows before what came of it, once."""
+        if not self._has_settled and self._tap is not None:
+            self._has_settled = True
+            self._tap.end()
+            self._count()
+            status = self._turn.record.status
+            await settle(self._turn, "ok" if status < 400 else kind_of_status(status))
 
     def _wait(self, seconds: float) -> None:
         self._dog.set(min(self._clock.monotonic() + seconds, self._turn.deadline_s))
@@ -314,9 +331,13 @@ class _Passing:
 
     def settle(self) -> None:
         """Fills the record with what is known at the end, whatever the end was."""
-        record, tap = self._turn.record, self._tap
-        record.request_bytes = self._sent_bytes
+        self._turn.record.request_bytes = self._sent_bytes
         self._note("client_closed" if self._reply.gone else "cancelled")
+        self._count()
+
+    def _count(self) -> None:
+        """Usage and cost, as far as they were told."""
+        record, tap = self._turn.record, self._tap
         if tap is None or self._attempt is None:
             return
         usage = record.usage = self._attempt.usage = tap.usage
@@ -329,6 +350,14 @@ class _Passing:
             return
         record.usage = self._attempt.usage = target.marked(usage)
         record.cost_picousd = self._attempt.cost_picousd = target.cost_picousd(usage, self._turn.call.received_at)
+
+
+def _length(method: str, status: int, headers: Mapping[str, str]) -> int | None:
+    """The bytes of an answer's body; None: nobody knows before its end."""
+    if method == "HEAD" or status in (204, 304):
+        return 0
+    said = headers.get("content-length", "")
+    return int(said) if said.isascii() and said.isdigit() else None
 
 
 def answer_headers(turn: Turn, provider: Provider, theirs: Mapping[str, str], status: int) -> dict[str, str]:

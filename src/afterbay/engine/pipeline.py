@@ -26,6 +26,7 @@ from afterbay.engine.failure import explain
 from afterbay.engine.lasting import LastingReply, outlast
 from afterbay.engine.purse import affordable
 from afterbay.engine.routing import admit, choose
+from afterbay.engine.settlement import begin
 from afterbay.ports import ClientGone, Reply
 from afterbay.wire.decoding import decode_object, mistake, too_deep
 
@@ -90,7 +91,8 @@ async def serve(turn: Turn, reply: Reply, make: MakeTry, prepares: Prepare | Non
         turn.decision = admit(turn, affordable(turn, await set_aside(turn, choose(turn))))
         if turn.stream and turn.route.reconnect_s:
             lasting = outlast(turn, delivery)
-        driver = Driver(turn, delivery, make)
+        driver = turn.driver = Driver(turn, delivery, make)
+        begin(turn)
         if turn.stream:
             delivery.hold(turn.route.limits.hold_s)
         await driver.run()
@@ -128,6 +130,7 @@ async def answering(turn: Turn, reply: Reply) -> AsyncIterator[Delivery]:
     """
     delivery = Delivery(turn, reply)
     try:
+        begin(turn)
         yield delivery
     except (ClientGone, asyncio.CancelledError):
         turn.record.outcome = "client_closed"

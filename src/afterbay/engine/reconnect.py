@@ -56,6 +56,7 @@ async def serve_reconnect(context: Context, call: Call, reply: Reply) -> None:
         if stream.is_complete and position == stream.backlog.end:
             stream.confirm()
             turn.record.status, turn.record.outcome = 204, "ok"
+            await delivery.settle_first()
             await reply.start(204, base_headers(turn))
             await reply.end()
             return

@@ -293,9 +293,11 @@ class Pump:
             self._pace.commit()
             self._pace.before_write()
             await self._delivery.open_stream(target)
+            await self._settle_first(error)
             await self._delivery.write(self._flush())
             self._pace.after_write(True)
         else:
+            await self._settle_first(error)
             chunk = raw if self._relays else self._delivery.renderer().render(events)
             await self._send(chunk, progress=progress)
         if self._calls is not None and self._calls.wants:
@@ -306,6 +308,14 @@ class Pump:
             await self._send(self._delivery.renderer().render(events), progress=True)
         if error is not None:
             raise ProviderFailure(error, shown=self._relays and not self._tail)
+
+    async def _settle_first(self, error: ProviderError | None) -> None:
+        """Lets the log know what came of it, if these are the last bytes of a relayed stream.
+
+        A protocol without a last event ends with HTTP's own end, and a translated stream with its renderer's.
+        """
+        if self._relays and (self._parser.is_over or (error is not None and not self._tail)):
+            await self._delivery.settle_first(_outcome(error))
 
     async def _go_on(self, leg: Leg, events: list[Event], *, progress: bool) -> None:
         """Passes on what continues the answer; or holds it, until it is clear that it does.
@@ -355,6 +365,7 @@ class Pump:
     async def say_last(self) -> bool:
         """Sends what was held back in case that somebody goes on; whether it was the provider's own error."""
         if self._tail:
+            await self._delivery.settle_first(_outcome(self._meter.error))
             await self._delivery.write(self._tail)
             return True
         if self._calls is not None and self._committed and self._leg is None:
@@ -376,4 +387,10 @@ class Pump:
     async def deliver_held(self, target: Target) -> None:
         """Sends what was held of a stream without output: the answer, for want of a better one."""
         await self._delivery.open_stream(target)
+        await self._delivery.settle_first()
         await self._delivery.write(self._flush())
+
+
+def _outcome(error: ProviderError | None) -> str:
+    """What is said of a request whose provider's own last word is passed on; its record may find a better word."""
+    return "ok" if error is None else error.code or error.kind

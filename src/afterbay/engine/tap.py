@@ -66,6 +66,11 @@ class Tap:
             self._try(self._read_whole, b"".join(self._pieces))
 
     @property
+    def is_over(self) -> bool:
+        """Whether a stream's own last event has gone by."""
+        return self._on and self._streams and self._parser is not None and self._parser.is_over
+
+    @property
     def usage(self) -> Usage | None:
         """What was used, as the provider told it; None: it is not known."""
         return self._meter.usage

@@ -21,6 +21,7 @@ from afterbay.engine.close import close
 from afterbay.engine.context import Call, Context, Turn
 from afterbay.engine.delivery import base_headers, error_headers, header_text
 from afterbay.engine.passthrough import OPERATION, Admitted, Raw, admit, answer_headers
+from afterbay.engine.settlement import begin, settle
 from afterbay.ports import ClientGone, ClientSocket, Closed, Socket, SocketRefused, TransportError, UpstreamSocket
 
 logger = logging.getLogger("afterbay.engine")
@@ -52,6 +53,7 @@ async def serve_tunnel(
     try:
         admitted = admit(turn, raw)
         await set_aside_raw(turn)
+        begin(turn)
         await _Tunnel(turn, admitted, client).run(subprotocols)
     except asyncio.CancelledError:
         turn.record.outcome = turn.record.outcome or "shutting_down"
@@ -78,6 +80,7 @@ async def _refuse(turn: Turn, client: ClientSocket, error: Exception) -> None:
         return  # it was let in, and has been told by the close code
     body = turn.call.dialect.render_error(error, turn.call.id)
     headers = {**base_headers(turn), "content-type": "application/json", **error_headers(error)}
+    await settle(turn)
     await client.refuse(error.status, headers, body)
 
 
@@ -85,6 +88,7 @@ async def _refuse_like(turn: Turn, admitted: Admitted, client: ClientSocket, ref
     """Answers as the provider did. Its 101 would be none of ours, and a length may be of more than was kept."""
     headers = answer_headers(turn, admitted.provider, refused.headers, refused.status)
     headers.pop("content-length", None)
+    await settle(turn)
     await client.refuse(refused.status if refused.status >= 200 else 502, headers, refused.body)
 
 
@@ -132,6 +136,13 @@ class _Tunnel:
             raise
         finally:
             self._settle(end)
+            await self._part(upstream, end)
+
+    async def _part(self, upstream: UpstreamSocket, end: _End) -> None:
+        """Says goodbye to both sides, whatever one of them does; the log knows before."""
+        try:
+            await settle(self._turn)
+        finally:
             try:
                 await _close(self._client, end.to_client)
             finally:

@@ -28,6 +28,12 @@ class MemoryRequestLog:
         self._by_id: dict[str, Record] = {}
         self._cursor = 0
 
+    def begin(self, record: Record) -> None:
+        """Nothing: what is in memory ends with the process."""
+
+    def settle(self, record: Record) -> None:
+        """Nothing, as above."""
+
     def put(self, record: Record) -> None:
         """Keeps a record; one whose id is known is ignored, the oldest makes room."""
         if record.id in self._by_id:

@@ -1,7 +1,7 @@
 """The data plane's SQL, as text, so that a running gateway does not import SQLAlchemy (see `schema.py`).
 
 Values are always bound. The inserts are what SQLAlchemy Core compiles from `schema.py`, character for character; a test
-says so. They ignore rows that are there already: writing is at-least-once (a retry, a spool read back after a crash),
+says so. They ignore rows that are there already: writing is at-least-once (a retry, a journal read back after a crash),
 and this makes the table exactly-once. The order of the parameters is the order of the columns, as in `rows.py`.
 """
 

@@ -152,9 +152,10 @@ class Metrics:
         self._alerts = gauge(
             "afterbay_alerts", "Lines in the log since the start that an operator must see to.", ("cause",)
         )
-        self._queue = gauge("afterbay_log_queue_depth", "Records not yet in the database or its spool.")
-        self._spilled = gauge("afterbay_log_spilled", "Records that went through the spool since the start.")
+        self._queue = gauge("afterbay_log_queue_depth", "Records in memory, not yet in the database.")
+        self._spilled = gauge("afterbay_log_spilled", "Records that only the journal had, since the start.")
         self._dropped = gauge("afterbay_log_dropped", "Records lost since the start; anything but 0 is a fault.")
+        self._unjournaled = gauge("afterbay_log_unjournaled", "Writes that the journal did not take since the start.")
         self._health = _HealthCollector(lambda name: self._label("target", name))
         self.registry.register(self._health)
         Info("afterbay_build", "The running release.", registry=self.registry).info({"version": __version__})
@@ -191,11 +192,18 @@ class Metrics:
         """How many keys of a provider are refused now."""
         self._refused_keys.labels(self._label("provider", provider)).set(count)
 
-    def watch_log(self, depth: Callable[[], float], spilled: Callable[[], float], dropped: Callable[[], float]) -> None:
+    def watch_log(
+        self,
+        depth: Callable[[], float],
+        spilled: Callable[[], float],
+        dropped: Callable[[], float],
+        unjournaled: Callable[[], float],
+    ) -> None:
         """Where to read the log's own figures, at each rendering."""
         self._queue.set_function(depth)
         self._spilled.set_function(spilled)
         self._dropped.set_function(dropped)
+        self._unjournaled.set_function(unjournaled)
 
     def watch_streams(self, detached: Callable[[], float], kept_bytes: Callable[[], float]) -> None:
         """Where to read the figures of streams that a client may come back to, at each rendering."""
