@@ -7,7 +7,7 @@ import contextlib
 import logging
 import secrets
 import sqlite3
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from afterbay.app.local_models import LocalModels, Progress, Wanted
 from afterbay.app.snapshots import direct_target, price_later
 from afterbay.app.world import LoopClock, SystemEntropy
 from afterbay.config.portable import to_json
+from afterbay.config.schema import StateConfig
 from afterbay.config.snapshot import Provider, Snapshot
 from afterbay.config.watch import Loaded, load_snapshot
 from afterbay.core.decision import Record, Target
@@ -33,13 +34,13 @@ from afterbay.providers.aws import aws_signer_for
 from afterbay.providers.tokens import signer_for
 from afterbay.providers.upstream import HttpUpstream
 from afterbay.store.configurations import keep_configuration
-from afterbay.store.database import open_database
-from afterbay.store.holder import hold
+from afterbay.store.database import Database, open_database
+from afterbay.store.holder import Holder, hold
 from afterbay.store.keys import SqliteKeys
 from afterbay.store.leases import SqliteLeases
 from afterbay.store.ledger import LeasedLedger
 from afterbay.store.lookup import one_request
-from afterbay.store.request_log import LogLimits, SqliteRequestLog
+from afterbay.store.request_log import LogLimits, Sink, SqliteRequestLog
 from afterbay.store.responses import SqliteResponses
 from afterbay.telemetry.memory import memory_reader
 from afterbay.telemetry.metrics import Metrics
@@ -92,20 +93,9 @@ class RunningGateway:
         tracer = open_tracer(snapshot.telemetry)
         sinks = [self.metrics.observe_all] + ([tracer.observe_all] if tracer is not None else [])
         self._tracer = tracer
-        state = snapshot.state
         self._holder = hold(self._database.path)
-        self.log = SqliteRequestLog(
-            self._database,
-            retention_s=float(state.retention),
-            sinks=sinks,
-            limits=LogLimits(
-                journal_bytes=state.journal_bytes, rollup_retention_s=float(state.report_retention)
-            ),
-            durable=state.durable,
-            refuses_when_full=state.journal_full == "refuse",
-            holder=self._holder,
-        )
-        self._responses = SqliteResponses(self._database, retention_s=float(state.retention))
+        self.log = _log_of(snapshot.state, self._database, self._holder, sinks)
+        self._responses = SqliteResponses(self._database, retention_s=float(snapshot.state.retention))
         self.metrics.watch_log(
             lambda: self.log.depth, lambda: self.log.spilled, lambda: self.log.dropped, lambda: self.log.unjournaled
         )
@@ -269,6 +259,19 @@ class RunningGateway:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _log_of(state: StateConfig, database: Database, holder: Holder, sinks: Sequence[Sink]) -> SqliteRequestLog:
+    """The request log as it is configured."""
+    return SqliteRequestLog(
+        database,
+        retention_s=float(state.retention),
+        sinks=sinks,
+        limits=LogLimits(journal_bytes=state.journal_bytes, rollup_retention_s=float(state.report_retention)),
+        durable=state.durable,
+        refuses_when_full=state.journal_full == "refuse",
+        holder=holder,
+    )
 
 
 def _longest_s(snapshot: Snapshot) -> float:

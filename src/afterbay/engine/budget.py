@@ -18,7 +18,7 @@ import msgspec
 
 from afterbay.core.decision import Decision, Rejected, Target
 from afterbay.core.errors import Capacity, GatewayError, PolicyRefusal
-from afterbay.core.usage import Usage, dollars
+from afterbay.core.usage import dollars
 from afterbay.engine.ceiling import ceiling_of
 from afterbay.engine.context import Turn
 from afterbay.engine.held import Held
@@ -26,7 +26,6 @@ from afterbay.engine.purse import need_of
 from afterbay.engine.routing import priority_of
 from afterbay.policy.allowance import Allowance, told
 from afterbay.policy.budget import LADDERS, Candidate, Spend, leaves_alone, spend
-from afterbay.policy.charge import charge_of
 from afterbay.policy.lease import PLENTY_SHARE, PLENTY_TIMES
 from afterbay.policy.spending import Bill, Need, bill_of
 from afterbay.ports import Exceeded, LedgerUnavailable
@@ -152,38 +151,6 @@ async def set_aside_raw(turn: Turn) -> None:
         except LedgerUnavailable as trouble:
             raise _unavailable(trouble) from None
         turn.held = Held(hold, wants, None)
-
-
-def charge(turn: Turn) -> None:
-    """Notes what a request is charged, once its record has usage and cost. It may be called again, with other ones."""
-    held, record = turn.held, turn.record
-    if record.cost_picousd is not None:
-        record.charged_picousd = record.cost_picousd
-    elif record.attempts and held is not None and held.picousd is not None:
-        record.charged_picousd = held.picousd  # a cost that is not known counts as the most that it may have been
-
-
-def give_back(turn: Turn) -> None:
-    """Gives back what a request that is over did not use. Call it once it is charged."""
-    held = turn.held
-    if held is not None:
-        charged = charge_of(turn.record)
-        turn.context.ledger.settle(held.hold, [charged.of(allowance.unit) for allowance, _ in held.wants])
-
-
-def may_use(turn: Turn) -> tuple[int, Usage | None]:
-    """What is set aside for a request, in picodollars and in tokens: it is charged that if nobody learns its end.
-
-    None: no limit of tokens holds for it.
-    """
-    held = turn.held
-    if held is None:
-        return 0, None
-    picousd = held.picousd or 0
-    if not any(allowance.unit == "tokens" for allowance, _ in held.wants):
-        return picousd, None
-    need = need_of(turn)
-    return picousd, Usage(need.input_tokens, output_tokens=need.least_output, estimated=True)
 
 
 def _charged(turn: Turn, accounts: tuple[str, ...]) -> Sequence[Allowance]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from afterbay.core.usage import Usage
-from afterbay.engine.budget import charge, give_back
 from afterbay.engine.circumstances import circumstances_of
 from afterbay.engine.context import Turn
 from afterbay.engine.hedging import assumed_usage
+from afterbay.engine.held import charge, give_back
 
 if TYPE_CHECKING:
     from afterbay.engine.attempt import Driver

@@ -1,11 +1,18 @@
-"""What a request has set aside of its allowances, and what clients are told of that."""
+"""What a request has set aside of its allowances: what it is charged in the end, and what clients are told of it."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
+from afterbay.core.usage import Usage
 from afterbay.policy.allowance import Allowance
+from afterbay.policy.charge import charge_of
 from afterbay.ports import Hold, Ledger
+
+if TYPE_CHECKING:
+    from afterbay.engine.context import Turn
 
 
 class Held(msgspec.Struct):
@@ -17,6 +24,35 @@ class Held(msgspec.Struct):
     picousd: int | None
     budget: Allowance | None = None
     is_ample: bool = False
+
+
+def charge(turn: Turn) -> None:
+    """Notes what a request is charged, once its record has usage and cost. It may be called again, with other ones."""
+    held, record = turn.held, turn.record
+    if record.cost_picousd is not None:
+        record.charged_picousd = record.cost_picousd
+    elif record.attempts and held is not None and held.picousd is not None:
+        record.charged_picousd = held.picousd  # a cost that is not known counts as the most that it may have been
+
+
+def give_back(turn: Turn) -> None:
+    """Gives back what a request that is over did not use. Call it once it is charged."""
+    held = turn.held
+    if held is not None:
+        charged = charge_of(turn.record)
+        turn.context.ledger.settle(held.hold, [charged.of(allowance.unit) for allowance, _ in held.wants])
+
+
+def may_use(turn: Turn) -> tuple[int, Usage | None]:
+    """What is set aside for a request, in picodollars and in tokens: it is charged that if nobody learns its end.
+
+    None: no limit of tokens holds for it.
+    """
+    held, need = turn.held, turn.need
+    picousd = 0 if held is None else held.picousd or 0
+    if held is None or need is None or not any(allowance.unit == "tokens" for allowance, _ in held.wants):
+        return picousd, None
+    return picousd, Usage(need.input_tokens, output_tokens=need.least_output, estimated=True)
 
 
 def limit_headers(held: Held, ledger: Ledger) -> dict[str, str]:

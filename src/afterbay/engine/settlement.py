@@ -14,9 +14,9 @@ from __future__ import annotations
 import msgspec
 
 from afterbay.core.decision import Attempt, Record
-from afterbay.engine.budget import may_use
 from afterbay.engine.close import fill
 from afterbay.engine.context import Turn
+from afterbay.engine.held import may_use
 from afterbay.policy.charge import UNKNOWN
 
 

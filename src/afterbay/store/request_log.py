@@ -176,6 +176,7 @@ class SqliteRequestLog:
         if not self._is_durable:
             return
         self._mark(record)
+        redact_record(record)
         try:
             self._journal.begin(record)
         except OSError as trouble:
@@ -195,6 +196,7 @@ class SqliteRequestLog:
         if not self._is_durable:
             return None
         self._mark(record)
+        redact_record(record)
         try:
             self._journal.settle(record)
         except OSError as trouble:
@@ -203,14 +205,14 @@ class SqliteRequestLog:
         return self._sync.synced() if self._sync is not None else None
 
     def _mark(self, record: Record) -> None:
-        """What its holder is, and what may not be written anywhere is taken out."""
-        record.charged_by = self._holder.name
-        redact_record(record)
+        """Notes whose leases pay for a request, if anybody's do."""
+        if record.accounts:
+            record.charged_by = self._holder.name
 
     def put(self, record: Record) -> None:
         """Takes a record: one write, or none if the journal has it already. It must not be changed afterwards."""
         place = 0
-        record.charged_by = self._holder.name
+        self._mark(record)
         if self._is_durable:
             redact_record(record)
             try:

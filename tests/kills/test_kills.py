@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
-from acceptance.kills import Kind, Row, Seen, judge, kill_often
+from kills.judge import PICOUSD_A_TOKEN, Kind, Row, Seen, judge, judge_charges
+from kills.run import kill_often, summary
 
-KILLS = int(os.environ.get("AFTERBAY_KILLS", "4"))
 CHAT = Kind("/v1/chat/completions", "gpt", True)
 
 
-@pytest.mark.timeout(60 + 15 * KILLS)
-@pytest.mark.parametrize("durable", ["process"] if KILLS > 4 else ["process", "machine"])
-async def test_after_kill_9_nothing_that_a_client_saw_is_missing_or_double(tmp_path: Path, durable: str) -> None:
-    report = await kill_often(tmp_path, KILLS if durable == "process" else 2, durable=durable)
-    print(report)
+@pytest.mark.parametrize(("durable", "kills"), [("process", 4), ("machine", 2)])
+async def test_after_kill_9_nothing_that_a_client_saw_is_missing_or_double(
+    tmp_path: Path, durable: str, kills: int
+) -> None:
+    report = await kill_often(tmp_path, kills, durable=durable)
+    print(summary(report))
     assert report.wrong == []
-    assert report.slowest_s < 60
     assert report.whole > 10 * report.kills
     assert report.unknown > 0
 
@@ -46,3 +45,20 @@ def test_the_judge_sees_what_is_wrong(seen: Seen, rows: list[Row], says: str) ->
 def test_an_answer_that_broke_off_has_a_row_whatever_it_says(row: Row) -> None:
     assert judge([Seen(1, CHAT, "req_1", 200, False)], {1: [row]}) == []
     assert judge([Seen(1, CHAT)], {}) == []
+
+
+@pytest.mark.parametrize(
+    ("charged", "says"),
+    [
+        ((5 + 600, 1), "was charged 1 requests, 2 were sent"),
+        ((5, 2), "1 set something aside"),
+        ((5 + 2 * 600, 2), "1 set something aside"),
+    ],
+)
+def test_the_judge_sees_a_charge_that_is_missing_or_double(charged: tuple[int, int], says: str) -> None:
+    seen = [Seen(1, CHAT, "req_1", 200, True, 5), Seen(2, CHAT)]
+    rows = {1: [Row("req_1", "ok", 5, 5 * PICOUSD_A_TOKEN)], 2: [Row("req_2", "unknown", attempts=0)]}
+    tokens, requests = charged
+    (line,) = judge_charges(seen, rows, {"model:gpt": (tokens * PICOUSD_A_TOKEN, requests)})
+    assert says in line
+    assert judge_charges(seen, rows, {"model:gpt": ((5 + 600) * PICOUSD_A_TOKEN, 2)}) == []

@@ -1,12 +1,6 @@
-"""A real gateway process, killed at random under load, and a judge that compares what clients saw with its log.
+"""A real gateway process, killed at random under load, and what is in its database then (`judge.py` has what must be).
 
-Every client request carries a number as a tag, so its row is found even if no answer ever came. What is held against
-the log, by numbers and tokens that the client itself read:
-
-- an answer that reached its client whole has one row, `ok`, with the tokens that the answer told;
-- a request of which the client saw as much as a status has one row;
-- no request has two;
-- the providers saw no more requests than there are rows: nothing that cost anything is missing.
+Every client request carries a number as a tag, so its row is found even if no answer ever came.
 """
 
 from __future__ import annotations
@@ -24,27 +18,19 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiohttp
-import msgspec
 
 from afterbay.emulate.profile import Profile
 from afterbay.emulate.run import EmulatorProcess
+from kills.judge import MAX_TOKENS, PICOUSD_A_TOKEN, Kind, Report, Row, Seen, judge, judge_charges, missing
 
 ENDS = (b"data: [DONE]", b'"type":"message_stop"', b'"type": "message_stop"')
 DEADLINE_S = 60.0
 """So soon after the restart every row has to be there."""
 
 _OUTPUT = re.compile(rb'"(?:completion_tokens|output_tokens)":\s*(\d+)')
-
-
-class Kind(NamedTuple):
-    """A way to ask: path, model, whether as a stream."""
-
-    path: str
-    model: str
-    streams: bool
 
 
 KINDS = (
@@ -59,41 +45,10 @@ KINDS = (
 )
 
 
-class Seen(msgspec.Struct):
-    """What a client saw of one request. `tokens`: of the output, as the answer told them."""
-
-    number: int
-    kind: Kind
-    request_id: str | None = None
-    status: int = 0
-    is_whole: bool = False
-    tokens: int | None = None
-
-
-class Row(NamedTuple):
-    """What the log says of one."""
-
-    id: str
-    outcome: str
-    tokens: int | None
-
-
-class Report(msgspec.Struct):
-    """What came of some kills."""
-
-    kills: int = 0
-    asked: int = 0
-    whole: int = 0
-    begun: int = 0
-    unknown: int = 0
-    rows: int = 0
-    slowest_s: float = 0.0
-    wrong: list[str] = []
-
-
 def config_of(emulator: str, database: Path, durable: str) -> dict[str, Any]:
-    """Two emulated providers, nothing that asks twice."""
-    model = {"fallback": []}
+    """Two emulated providers, nothing that asks twice, and a budget that each model is charged to."""
+    dollars = PICOUSD_A_TOKEN / 1e6
+    model = {"fallback": [], "price": {"input": dollars, "output": dollars}}
     return {
         "providers": {
             "openai": {"kind": "openai", "base_url": f"{emulator}/openai/v1", "api_key": "sk-up"},
@@ -104,6 +59,7 @@ def config_of(emulator: str, database: Path, durable: str) -> dict[str, Any]:
             "claude": {"provider": "anthropic", "name": "emu-claude", **model},
             "vectors": {"provider": "openai", "name": "emu-embed", **model},
         },
+        "policies": {"budgets": {"models": {"usd": 1_000_000, "per": "month", "scope": "model"}}},
         "state": {"database": f"sqlite:///{database}", "durable": durable},
     }
 
@@ -115,6 +71,12 @@ class GatewayProcess:
         self._config, self._port = config, port
         self.url = f"http://127.0.0.1:{port}"
         self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int:
+        """Of the process that runs."""
+        assert self._process is not None
+        return self._process.pid
 
     async def start(self, http: aiohttp.ClientSession) -> None:
         """Starts it and waits until it is ready."""
@@ -174,7 +136,7 @@ class Load:
         if kind.path.endswith("embeddings"):
             body["input"] = "hello"
         else:
-            body |= {"messages": [{"role": "user", "content": f"{orders} hi"}], "max_tokens": 500}
+            body |= {"messages": [{"role": "user", "content": f"{orders} hi"}], "max_tokens": MAX_TOKENS}
         if kind.streams:
             body["stream"] = True
             if kind.path.endswith("/chat/completions"):
@@ -198,12 +160,27 @@ def rows_of(database: Path) -> dict[int, list[Row]]:
     """All rows by the number in their tag."""
     found: dict[int, list[Row]] = {}
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-        for request_id, outcome, tags, tokens in connection.execute(
-            "SELECT id, outcome, tags, output_tokens FROM requests"
+        for tags, *row in connection.execute(
+            "SELECT tags, id, outcome, output_tokens, cost_picousd,"
+            " (SELECT count(*) FROM attempts WHERE request_id = requests.id) FROM requests"
         ):
             number = int(json.loads(tags or "{}").get("n", -1))
-            found.setdefault(number, []).append(Row(request_id, outcome, tokens))
+            found.setdefault(number, []).append(Row(*row))
     return found
+
+
+def spent_of(database: Path) -> dict[str, tuple[int, int]]:
+    """Picodollars and requests by account."""
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        rows = connection.execute("SELECT account, sum(picousd), sum(requests) FROM spending GROUP BY account")
+        return {account: (picousd, requests) for account, picousd, requests in rows}
+
+
+def leased_of(database: Path) -> list[str]:
+    """Leases that were not returned."""
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        query = "SELECT holder, account, amount FROM leases WHERE until_s IS NULL AND amount <> 0"
+        return [f"{holder} still has {amount} of {account}" for holder, account, amount in connection.execute(query)]
 
 
 def journals_of(database: Path) -> list[str]:
@@ -211,34 +188,8 @@ def journals_of(database: Path) -> list[str]:
     return sorted(path.name for path in database.parent.glob(f"{database.name}.journal-*"))
 
 
-def missing(seen: list[Seen], rows: dict[int, list[Row]]) -> list[int]:
-    """Requests that a client saw anything of and the log does not know."""
-    return [one.number for one in seen if one.status and one.number not in rows]
-
-
-def judge(seen: list[Seen], rows: dict[int, list[Row]]) -> list[str]:
-    """What is wrong, a line each."""
-    wrong: list[str] = []
-    for one in seen:
-        own = rows.get(one.number, [])
-        what = f"{one.number} {one.kind.path} {one.kind.model} {'stream' if one.kind.streams else 'whole'}"
-        if len(own) > 1:
-            wrong.append(f"{what}: {len(own)} rows")
-        elif not own:
-            if one.status:
-                wrong.append(f"{what}: its client saw status {one.status} (whole: {one.is_whole}), and there is no row")
-        elif one.request_id is not None and own[0].id != one.request_id:
-            wrong.append(f"{what}: its client knows it as {one.request_id}, the log as {own[0].id}")
-        elif one.is_whole and one.status == 200:
-            if own[0].outcome != "ok":
-                wrong.append(f"{what}: its client has the whole answer, the log says '{own[0].outcome}'")
-            elif one.tokens is not None and one.kind.path != "/v1/embeddings" and one.tokens != own[0].tokens:
-                wrong.append(f"{what}: its client was told {one.tokens} tokens, the log says {own[0].tokens}")
-    return wrong
-
-
 async def kill_often(folder: Path, kills: int, *, durable: str = "process", seed: int = 1, clients: int = 24) -> Report:
-    """Kills a gateway so often, and judges after every restart."""
+    """Kills a gateway so often, and judges what is in its database in the end."""
     draw, report = random.Random(seed), Report()
     database = folder / "state.db"
     async with EmulatorProcess(Profile("instant")) as emulator, aiohttp.ClientSession() as http:
@@ -254,35 +205,56 @@ async def kill_often(folder: Path, kills: int, *, durable: str = "process", seed
                 await gateway.end(signal.SIGKILL)
                 running.cancel()
                 await asyncio.wait((running,))
+            began_s = time.monotonic()
             await gateway.start(http)
+            await _until_complete(load.seen, database, gateway.pid, began_s + DEADLINE_S)
             report.kills += 1
-            report.slowest_s = max(report.slowest_s, await _until_complete(load.seen, database))
+            report.slowest_s = max(report.slowest_s, time.monotonic() - began_s)
         asked = await _asked(http, emulator.url)
         code = await gateway.end(signal.SIGTERM)
-        rows = rows_of(database)
-        report.wrong = judge(load.seen, rows)
-        if code:
-            report.wrong.append(f"it ended with code {code}")
-        if left := journals_of(database):
-            report.wrong.append(f"journals were left: {left}")
-        flat = [row for own in rows.values() for row in own]
-        report.rows, report.unknown = len(flat), sum(row.outcome == "unknown" for row in flat)
-        if asked > report.rows:
-            report.wrong.append(f"the providers saw {asked} requests, the log has {report.rows}")
-    report.asked = len(load.seen)
-    report.begun = sum(bool(one.status) for one in load.seen)
-    report.whole = sum(one.is_whole for one in load.seen)
+        _judge_all(report, load.seen, database, asked, code)
     return report
 
 
-async def _until_complete(seen: list[Seen], database: Path) -> float:
-    """Seconds until every request that a client saw anything of is in the log, or all the time there is."""
-    began_s = time.monotonic()
-    while (took_s := time.monotonic() - began_s) < DEADLINE_S:
-        if not missing(seen, rows_of(database)):
+def _judge_all(report: Report, seen: list[Seen], database: Path, asked: int, code: int) -> None:
+    rows = rows_of(database)
+    report.wrong = judge(seen, rows) + judge_charges(seen, rows, spent_of(database)) + leased_of(database)
+    if code:
+        report.wrong.append(f"it ended with code {code}")
+    if left := journals_of(database):
+        report.wrong.append(f"journals were left: {left}")
+    flat = [row for own in rows.values() for row in own]
+    report.rows, report.unknown = len(flat), sum(row.outcome == "unknown" for row in flat)
+    if asked > report.rows:
+        report.wrong.append(f"the providers saw {asked} requests, the log has {report.rows}")
+    if report.slowest_s >= DEADLINE_S:
+        report.wrong.append(f"it took {report.slowest_s:.1f} s until nothing was missing")
+    report.asked = len(seen)
+    report.begun, report.whole = sum(bool(one.status) for one in seen), sum(one.is_whole for one in seen)
+
+
+def summary(report: Report) -> str:
+    """A run in a few lines."""
+    return "\n".join(
+        [
+            f"{report.kills} kills, {report.asked} requests",
+            f"  clients saw a status of {report.begun}, a whole answer of {report.whole}",
+            f"  rows {report.rows}, of these with unknown outcome {report.unknown}",
+            f"  from the start of the next process to the last row of the one before: at most {report.slowest_s:.2f} s",
+            f"  faults: {len(report.wrong)}",
+            *(f"  FAULT: {fault}" for fault in report.wrong[:20]),
+        ]
+    )
+
+
+async def _until_complete(seen: list[Seen], database: Path, pid: int, until_s: float) -> None:
+    """Waits until no journal of a dead process is left, and every request is in the log that a client saw anything of;
+    or until the time is over."""
+    own = f"{database.name}.journal-{pid}-"
+    while time.monotonic() < until_s:
+        if all(name.startswith(own) for name in journals_of(database)) and not missing(seen, rows_of(database)):
             break
         await asyncio.sleep(0.05)
-    return took_s
 
 
 async def _asked(http: aiohttp.ClientSession, emulator: str) -> int:
