@@ -14,10 +14,12 @@ from afterbay.core.decision import Record
 from afterbay.core.errors import Capacity
 from afterbay.engine.passthrough import Raw, serve_passthrough
 from afterbay.engine.tunnel import serve_tunnel
+from afterbay.policy.allowance import Rule, Unit
+from afterbay.policy.charge import charge_of
 from afterbay.ports import Closed, SocketRefused
 from afterbay.store.memory import MemoryRequestLog
 from afterbay.testing.answers import JSON, answered, failed, stream, streamed
-from afterbay.testing.fakes import Cut, MemoryReply, Script
+from afterbay.testing.fakes import Cut, MemoryReply, Script, ScriptedUpstream
 from afterbay.testing.memory_gateway import MemoryGateway, alias, snapshot, target
 from afterbay.testing.passages import ScriptedBody, ScriptedPassage, ScriptedSocket
 from afterbay.testing.virtual_loop import run
@@ -190,12 +192,33 @@ def test_the_last_bytes_wait_for_a_log_that_goes_to_the_disk() -> None:
     assert reply.ended_at_s == 2.0
 
 
-def test_what_is_reserved_is_charged_if_the_gateway_ends() -> None:
-    one, reply = gateway([answered(OPENAI, "hi")]), MemoryReply()
+def budgeted(*units: Unit) -> tuple[NotingLog, Record]:
+    """What the log is told of a request whose model has a limit of each of these."""
+    script = ScriptedUpstream(streamed(OPENAI, "Hel", "lo"))
+    rules = tuple(Rule(unit, "model", unit, "month", 1 << 50) for unit in units)
+    plan = snapshot(alias("m", target("a/up")))
+    one, reply = MemoryGateway(msgspec.structs.replace(plan, budgets=rules), a=script), MemoryReply()
     log = noted(one, reply)
-    serve(one, reply=reply, stream=False)
-    assert log.begun[0].charged_picousd == 0
-    assert log.begun[0].route == "m"
+    serve(one, reply=reply, max_tokens=1000)
+    return log, one.record
+
+
+def test_what_was_set_aside_is_charged_if_the_gateway_ends_and_to_whom() -> None:
+    log, record = budgeted("picousd", "tokens")
+    (intent,), settled = log.begun, log.settled[-1]
+    assert intent.accounts == settled.accounts == record.accounts == ("model:m",)
+    assert settled.charged_picousd == record.charged_picousd == record.cost_picousd
+    assert intent.charged_picousd > (record.cost_picousd or 0) > 0
+    assert (intent.cost_picousd, intent.route) == (None, "m")
+    assert intent.usage is not None
+    assert (intent.usage.estimated, intent.usage.output_tokens) == (True, 256)
+    assert charge_of(intent).requests == 1
+
+
+def test_without_a_limit_of_tokens_an_intent_says_nothing_of_them() -> None:
+    log, _ = budgeted("requests")
+    assert (log.begun[0].usage, log.begun[0].charged_picousd) == (None, 0)
+    assert log.begun[0].accounts == ("model:m",)
 
 
 def test_the_log_may_do_what_it_likes_with_what_it_is_given() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
+import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -15,15 +17,17 @@ from hypothesis import strategies as st
 
 from afterbay.core.decision import Record
 from afterbay.core.errors import Capacity
+from afterbay.policy.period import begin_of, day_of
 from afterbay.store.database import Database, open_database
 from afterbay.store.frames import INTENT, OUTCOME, frame, read_frames
 from afterbay.store.group_sync import GroupSync
-from afterbay.store.holder import gone, hold
+from afterbay.store.holder import gone, has_lock, hold
 from afterbay.store.journal import Journal, JournalFull, encoded
+from afterbay.store.leases import Ask, Part, SqliteLeases, holders
 from afterbay.store.lookup import one_request
 from afterbay.store.recovery import Orphans, ReadBack
 from afterbay.store.request_log import LogLimits, SqliteRequestLog
-from afterbay.testing.stores import a_record
+from afterbay.testing.stores import T0, a_record
 
 QUICK = LogLimits(flush_s=0.01, busy_s=0.01, slice_pause_s=0.0)
 GiB = 1 << 30
@@ -42,9 +46,7 @@ def begun(number: int, **changes: object) -> Record:
         operation="chat",
         protocol="openai.chat",
         requested_model="m",
-        accounts=("key:k", "team:t"),
-        charged_picousd=1000 + number,
-        **changes,  # type: ignore[arg-type]
+        **{"accounts": ("key:k", "team:t"), "charged_picousd": 1000 + number} | changes,  # type: ignore[arg-type]
     )
 
 
@@ -361,6 +363,100 @@ def test_an_unknown_outcome_is_charged_with_what_was_set_aside(database: Databas
     segment = died_with(database, begun_=[begun(7)])
     (record,) = read_all([segment]).values()
     assert (record.accounts, record.charged_picousd) == (("key:k", "team:t"), 1007)
+
+
+def charged(database: Database) -> dict[str, tuple[int, int]]:
+    with closing(database.connect()) as connection:
+        rows = connection.execute("SELECT account, sum(picousd), sum(requests) FROM spending GROUP BY account")
+        return {account: (picousd, requests) for account, picousd, requests in rows}
+
+
+def test_accounts_of_a_dead_process_are_charged_once_then_its_leases_end(database: Database) -> None:
+    log = opened(database)
+    log.put(a_record(5, accounts=("key:k",), charged_picousd=40))
+    assert log.flush()
+    dead = hold(database.path)
+    lease = SqliteLeases(database, dead.name)
+    lease.exchange([Ask(Part("key:k", "picousd", "month", begin_of("month", day_of(T0))), 1 << 40, need=5000)], T0)
+    lease.close()
+    journal = Journal(dead, GiB)
+    for number in (1, 5):  # 5 was written before it died
+        journal.begin(begun(number, accounts=("key:k",), charged_by=dead.name))
+    journal.settle(a_record(5, accounts=("key:k",), charged_picousd=40, charged_by=dead.name))
+    dead.let_go()
+    assert holders(database) == [dead.name]
+    log.close()
+    again = opened(database)
+    assert again.flush()
+    again.close()
+    assert charged(database) == {"key:k": (40 + 1001, 2)}
+    assert holders(database) == []
+
+
+def test_leases_of_somebody_who_left_nothing_else_end_and_of_nobody_else(database: Database) -> None:
+    alive = hold(database.path, "alive")
+    for name in ("alive", "lost"):
+        lease = SqliteLeases(database, name)
+        lease.exchange([Ask(Part("key:k", "picousd", "month", begin_of("month", day_of(T0))), 1 << 40, need=5000)], T0)
+        lease.close()
+    log = opened(database)
+    assert log.flush()
+    log.close()
+    assert holders(database) == ["alive"]
+    alive.end()
+
+
+def test_a_database_that_does_not_answer_stops_nobody_from_looking_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    died_with(database, begun_=[begun(1)])
+    left = [1]
+
+    def fail_once(*given: object) -> None:
+        if left.pop():
+            left.append(0)
+            raise sqlite3.OperationalError("database is locked")
+        left.append(0)
+
+    monkeypatch.setattr("afterbay.store.request_log.retire", fail_once)
+    log = SqliteRequestLog(database, retention_s=1e10, limits=msgspec.structs.replace(QUICK, orphans_s=0.01))
+    log.start()
+    for _ in range(500):
+        if not [name for name in gone_names(database) if name != log.holder]:
+            break
+        log.flush(0.01)
+    log.close()
+    assert "database is locked" in caplog.text
+    assert not list(database.path.parent.glob("*.journal-*"))
+
+
+def gone_names(database: Database) -> list[str]:
+    prefix = f"{database.path.name}.journal-"
+    names = [path.name for path in database.path.parent.glob(f"{prefix}*.lock")]
+    return [name.removeprefix(prefix).removesuffix(".lock") for name in names]
+
+
+def test_a_log_may_leave_the_dead_to_others(database: Database) -> None:
+    died_with(database, begun_=[begun(1)])
+    log = SqliteRequestLog(database, retention_s=1e10, limits=msgspec.structs.replace(QUICK, orphans_s=math.inf))
+    log.start()
+    log.put(a_record(2))
+    assert log.flush()
+    log.close()
+    assert count(database) == 1
+
+
+def test_a_holder_that_was_given_is_ended_by_whoever_gave_it(database: Database) -> None:
+    holder = hold(database.path, "w1")
+    with pytest.raises(FileExistsError):
+        hold(database.path, "w1")
+    log = opened(database, holder=holder)
+    log.put(a_record(1))
+    log.close()
+    assert not list(gone(database.path))
+    assert has_lock(database.path, "w1")
+    holder.end()
+    assert not has_lock(database.path, "w1")
 
 
 def test_what_is_in_the_database_already_is_not_doubled(database: Database) -> None:

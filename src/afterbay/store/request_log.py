@@ -135,7 +135,8 @@ class SqliteRequestLog:
         self._own: tuple[ReadBack, Iterator[list[Record]], Counter[int]] | None = None
         self._looks = self._limits.orphans_s < math.inf
         self._strays = self._looks
-        self._retry_s, self._next_sweep_s, self._next_look_s, self._next_rollup_s = 0.0, 0.0, 0.0, 0.0
+        self._retry_s, self._next_sweep_s, self._next_rollup_s = 0.0, 0.0, 0.0
+        self._next_look_s = 0.0 if self._looks else math.inf
         self._quiet_until_s: dict[str, float] = {}
         self._closing = False
         self._wake, self._hurry, self._done = threading.Event(), threading.Event(), threading.Event()
