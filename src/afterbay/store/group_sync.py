@@ -1,16 +1,15 @@
-"""Waits for the disk, for many requests at once: one thread calls `fsync` for whoever has come in the meantime."""
+"""Waits for the disk, for many requests at once: one thread calls `fsync` for whoever has come during the last one."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import threading
-import time
 from collections.abc import Callable
 from typing import Final
 
-GATHER_S: Final = 0.001
-"""As long the thread waits for company before it goes to the disk."""
+QUIET_S: Final = 0.05
+"""As long it waits for an answer before it goes there for nobody's sake."""
 WAIT_S: Final = 5.0
 """As long an answer waits for a disk that does not come back."""
 
@@ -24,7 +23,7 @@ class GroupSync:
         self._sync = sync
         self._waiting: list[asyncio.Future[None]] = []
         self._lock = threading.Lock()
-        self._wake = threading.Event()
+        self._wake, self._answer = threading.Event(), threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="afterbay-journal-sync", daemon=True)
         self.failed = 0
@@ -34,7 +33,7 @@ class GroupSync:
         self._thread.start()
 
     def hurry(self) -> None:
-        """Lets the thread go to the disk soon; nobody waits for that."""
+        """Lets the thread go to the disk soon; nobody waits for that, and no answer shall wait for it."""
         self._wake.set()
 
     async def synced(self) -> None:
@@ -42,6 +41,7 @@ class GroupSync:
         future = asyncio.get_running_loop().create_future()
         with self._lock:
             self._waiting.append(future)
+        self._answer.set()
         self._wake.set()
         try:
             async with asyncio.timeout(WAIT_S):
@@ -53,6 +53,7 @@ class GroupSync:
     def close(self, timeout_s: float = 10.0) -> None:
         """Goes to the disk once more and ends the thread."""
         self._closing = True
+        self._answer.set()
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
@@ -60,8 +61,9 @@ class GroupSync:
     def _run(self) -> None:
         while not self._closing:
             self._wake.wait()
-            time.sleep(GATHER_S)
+            self._answer.wait(QUIET_S)
             self._wake.clear()
+            self._answer.clear()
             with self._lock:
                 waiting, self._waiting = self._waiting, []
             try:
