@@ -211,7 +211,8 @@ def test_what_was_set_aside_is_charged_if_the_gateway_ends_and_to_whom() -> None
     assert intent.charged_picousd > (record.cost_picousd or 0) > 0
     assert (intent.cost_picousd, intent.route) == (None, "m")
     assert intent.usage is not None
-    assert (intent.usage.estimated, intent.usage.output_tokens) == (True, 256)
+    assert intent.usage.estimated
+    assert intent.usage.total > 0
     assert charge_of(intent).requests == 1
 
 

@@ -18,7 +18,9 @@ from typing import NamedTuple
 import msgspec
 
 MAX_TOKENS = 500
-"""Of each answer's output: no more is set aside."""
+"""Of each answer's output."""
+MOST_TOKENS = 100_000
+"""While there is plenty, input is set aside by the length of the body, as if it were all media (`engine.ceiling`)."""
 PICOUSD_A_TOKEN = 1_000_000
 """A dollar for a million, of input and of output."""
 
@@ -110,7 +112,7 @@ def judge_charges(
             wrong.append(f"model:{model} was charged {requests} requests, {len(sent)} were sent")
         known = sum(row.picousd or 0 for row in sent)
         unsure = sum(row.picousd is None for row in sent)
-        least, most = (MAX_TOKENS, 2 * MAX_TOKENS) if model != "vectors" else (1, MAX_TOKENS)
+        least, most = (MAX_TOKENS, MOST_TOKENS) if model != "vectors" else (1, MOST_TOKENS)
         if not unsure * least <= (picousd - known) / PICOUSD_A_TOKEN <= unsure * most:
             wrong.append(f"model:{model} was charged {picousd}, its rows cost {known} and {unsure} set something aside")
     return wrong

@@ -48,11 +48,14 @@ def may_use(turn: Turn) -> tuple[int, Usage | None]:
 
     None: no limit of tokens holds for it.
     """
-    held, need = turn.held, turn.need
-    picousd = 0 if held is None else held.picousd or 0
-    if held is None or need is None or not any(allowance.unit == "tokens" for allowance, _ in held.wants):
-        return picousd, None
-    return picousd, Usage(need.input_tokens, output_tokens=need.least_output, estimated=True)
+    held = turn.held
+    if held is None:
+        return 0, None
+    tokens = max((amount for allowance, amount in held.wants if allowance.unit == "tokens"), default=None)
+    if tokens is None:
+        return held.picousd or 0, None
+    read = min(turn.input_tokens, tokens)
+    return held.picousd or 0, Usage(read, output_tokens=tokens - read, estimated=True)
 
 
 def limit_headers(held: Held, ledger: Ledger) -> dict[str, str]:
