@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -85,10 +86,13 @@ def test_the_checklist_has_evidence_and_fails_while_there_is_no_key(run: Run, co
     assert {"status": "warn", "what": "fallbacks"}.items() <= told["checks"][7].items()
 
 
+NOON_S = datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp()
+
+
 def findings(text: str, folder: Path, environ: Mapping[str, str] = {"EMU_KEY": "k"}) -> dict[str, Finding]:
     path = folder / "f.yaml"
     path.write_text(text if "state:" in text else text + f'state: {{database: "sqlite:///{folder}/f.db"}}\n')
-    return {one.what: one for one in checklist(load_snapshot(path, environ, look_up=lambda queries: {}))}
+    return {one.what: one for one in checklist(load_snapshot(path, environ, look_up=lambda queries: {}), NOON_S)}
 
 
 def test_a_good_configuration_lacks_only_keys(tmp_path: Path) -> None:
@@ -158,6 +162,34 @@ def test_a_route_whose_candidates_say_little_is_a_doubt_not_a_failure(tmp_path: 
     text = GOOD.replace("policies: {", rule).replace("{kind: anthropic,", "{kind: anthropic, compliance: [soc2],")
     found = findings(text, tmp_path)["compliance of routes.r"]
     assert (found.status, found.evidence) == ("warn", "1 of 2 meet it; a, b say little")
+
+
+@pytest.mark.parametrize(
+    ("until", "what", "status", "evidence"),
+    [
+        ("2026-11-24", "facts that have ended", "fail", "soc2 of b (until 2026-11-24)"),
+        ("2026-11-25", "facts that end soon", "warn", "soc2 of b (until 2026-11-25)"),
+        ("2026-12-24", "facts that end soon", "warn", "soc2 of b (until 2026-12-24)"),
+        ("2026-12-26", "facts", "ok", "1 with a source or an end"),
+    ],
+)
+def test_a_fact_that_ends_is_told_of_before(tmp_path: Path, until: str, what: str, status: str, evidence: str) -> None:
+    rule = "routes: {r: {compliance: s}}\npolicies: {compliance: {s: {require: [soc2]}}, "
+    fact = f"{{kind: anthropic, compliance: [{{fact: soc2, source: contract 7, until: {until}}}],"
+    found = findings(GOOD.replace("policies: {", rule).replace("{kind: anthropic,", fact), tmp_path)
+    assert (found[what].status, evidence in found[what].evidence) == (status, True)
+    rows = {"facts that have ended", "facts that end soon", "facts", "facts without a source"}
+    assert rows & found.keys() == {what}
+    assert (found["compliance of routes.r"].status == "fail") == (until == "2026-11-24")
+
+
+def test_an_ended_fact_that_no_policy_wants_is_a_doubt_and_one_without_a_source_too(tmp_path: Path) -> None:
+    ended = "{kind: anthropic, compliance: [zdr, {fact: soc2, until: 2020-01-01}],"
+    found = findings(GOOD.replace("{kind: anthropic,", ended), tmp_path)
+    assert found["facts that have ended"].status == "warn"
+    rule = "policies: {compliance: {s: {require: [zdr]}}, "
+    found = findings(GOOD.replace("policies: {", rule).replace("{kind: anthropic,", ended), tmp_path)
+    assert found["facts without a source"].evidence == "zdr of b/y-1"
 
 
 def test_a_database_that_is_none_fails(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_the_example_of_the_interface_resolves(example: str, snapshot_of: Build)
     assert made.by_upstream_name["gpt-4o"] == made.by_upstream_name["gpt-4o-2024-11-20"] == "gpt_4o"
     assert {"local-small", "local", "local-embed"} <= set(made.aliases)
     assert made.unknown_model == "error"
-    assert made.compliance == {"eu_only": Compliance(frozenset({"soc2"}), "eu")}
+    assert made.compliance == {"eu_only": Compliance(frozenset({"soc2"}), "eu", "eu_only")}
     assert [k.reveal() for k in made.providers["groq"].keys] == ["gsk-first-secret", "gsk-second-secret"]
     assert made.providers["google"].base_url == "https://generativelanguage.googleapis.com"
     assert made.source == "f.yaml"
@@ -368,7 +368,7 @@ def test_routes_take_what_they_do_not_say_from_the_defaults(snapshot_of: Build) 
     assert (r.stages, s.stages) == ({"cache"}, frozenset())
     assert r.fallback_on == {"error"}
     assert (r.rules.code, r.rules.long_words, r.rules.translate) == (("kod",), 9, Rules().translate)
-    assert r.compliance == (Compliance(frozenset({"soc2"})), Compliance(residency="eu"))
+    assert r.compliance == (Compliance(frozenset({"soc2"}), name="default"), Compliance(residency="eu", name="c"))
     assert (r.candidates, s.candidates, made.routes["auto"].candidates) == (("a",), ("b",), ("b",))
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from afterbay.config.snapshot import Snapshot
 from afterbay.core.decision import Decision, Target
 from afterbay.core.errors import ClientMistake, PolicyRefusal
+from afterbay.policy.compliance import beside
 from afterbay.policy.facts import Facts
 from afterbay.policy.names import look_up
 from afterbay.policy.plan import Alias, Compliance, Route
@@ -130,8 +131,9 @@ def test_every_target_passes_every_filter(
         found = look_up(plan, model, direct)
         route = route_of(plan, found, plan.defaults)
         for wanted in (features, frozenset[str]()):  # the second is how `unsupported: drop` asks again
-            ask = Ask(model, found, "openai.chat", wanted, None, 5, False, Facts(3.0), task, rights, residency)
-            ask = msgspec.structs.replace(ask, wish=wish, demands=demands)
+            sets = {name: one for name, one in demands if one is not None}
+            own = beside(sets, (name for name, _ in demands), residency)
+            ask = Ask(model, found, "openai.chat", wanted, None, 5, False, Facts(3.0), task, rights, own, wish=wish)
             world = World(dict.fromkeys(cooling, 100.0))
             decision = decide(ask, plan, route, CANNOT, world, 0.0, lambda purpose: 0.5)
             assert decision.targets

@@ -14,6 +14,7 @@ from afterbay.core.chance import draw
 from afterbay.core.decision import Decision, Target
 from afterbay.core.errors import ClientMistake, PolicyRefusal
 from afterbay.core.request import FEATURES
+from afterbay.policy.compliance import beside
 from afterbay.policy.facts import Facts, read_facts
 from afterbay.policy.names import Found
 from afterbay.policy.plan import Alias, Compliance, Plan, Route, Rules
@@ -28,6 +29,7 @@ CANNOT: Mapping[str, Mapping[str, str]] = {"gemini": {"logit_bias": "no"}, "open
 def order(plan: Plan, found: Found, route: Route | None = None, *, world: World = NO_WORLD, **fields: Any) -> Decision:
     draws = fields.pop("draw", lambda purpose: draw(1, purpose, "req_1"))
     needs: dict[str, Any] = {"requested": "m", "found": found, "dialect": "openai.chat"} | fields
+    needs["policies"] = beside({}, residency=needs.pop("residency", None))
     ask = Ask(**needs)
     return decide(ask, plan, route or Route("defaults"), CANNOT, world, 100.0, draws)
 

@@ -41,6 +41,7 @@ def test_a_record_comes_back_with_what_it_is_replayed_from(database: Database) -
         user="ada",
         agent="planner",
         task="code",
+        compliance=["held: eu_only", "a/m: soc2, region eu"],
     )
     write(database, record)
     assert one_request(database, "req_1") == record

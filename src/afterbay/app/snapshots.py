@@ -10,7 +10,7 @@ import msgspec
 from afterbay.config.catalog import catalog, embeds
 from afterbay.config.prices import FREE, Query, prices_of
 from afterbay.config.schema import Capabilities
-from afterbay.config.snapshot import Provider, Snapshot
+from afterbay.config.snapshot import Provider, Snapshot, anywhere_at
 from afterbay.config.targets import ENGINE_CANNOT, at_host, known_lacks, known_model, window
 from afterbay.core.decision import Target
 from afterbay.engine.fleet import Fleet
@@ -28,6 +28,7 @@ def direct_target(snapshot: Snapshot, provider_name: str, model: str) -> Target 
         return None  # a client may not name files to load
     row = catalog().named(provider.vendor) if provider.vendor else None
     known = known_model(provider, model)
+    standing = _standing(snapshot, provider, model)
     embedder = embedded.embeds if embedded is not None else embeds(model)
     made = Target(
         id=f"{provider.name}/{model}",
@@ -40,13 +41,21 @@ def direct_target(snapshot: Snapshot, provider_name: str, model: str) -> Target 
         context_tokens=window(embedded or known, embedder),
         max_output=known.max_output if known is not None else None,
         cannot=ENGINE_CANNOT if embedded is not None else known_lacks(known, Capabilities()),
-        region=provider.region,
-        compliance=provider.compliance,
+        region=standing.region,
+        compliance=standing.compliance,
+        facts=standing.facts,
         embeds=embedder,
         speaks=() if embedder else provider.also_speaks,
         maker=provider.maker_of(model),
     )
     return at_host(made, provider)
+
+
+def _standing(snapshot: Snapshot, provider: Provider, model: str) -> Target:
+    """Whose facts and region such a target has: the deployment's that is configured so; else it could be any."""
+    named = f"{provider.name}/{model}"
+    configured = (one for alias in snapshot.aliases.values() for one in alias.targets if one.id == named)
+    return next(configured, None) or anywhere_at(snapshot, provider)
 
 
 async def price_later(fleet: Fleet, target: Target) -> None:

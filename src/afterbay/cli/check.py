@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def run_check(config: Path | None, schema: bool, production: bool, as_json: bool
 
 
 def _values(loaded: Loaded, as_json: bool) -> None:
-    dead = never_matching(loaded)
+    dead = never_matching(loaded, time.time())
     snapshot = loaded.snapshot
     if as_json:
         print_json(
@@ -72,7 +73,7 @@ def _production(loaded: Loaded, as_json: bool) -> None:
     """Raises typer.Exit with 1 if anything is not fit."""
     from afterbay.cli.production import checklist
 
-    found = checklist(loaded)
+    found = checklist(loaded, time.time())
     count = Counter(one.status for one in found)
     if as_json:
         print_json({"fit": not count["fail"], "checks": found})

@@ -12,6 +12,7 @@ def explain(record: Record) -> list[str]:
     asked = record.requested_model or "-"
     lines = [("request", record.id), ("asked for", asked), ("route", _route(record)), ("outcome", _outcome(record))]
     lines += _many("rejected", [f"{one.target}: {one.reason}" for one in record.rejected], "nothing")
+    lines += _many("policies", record.compliance, "none held")
     lines += _many("attempts", [_attempt(one) for one in record.attempts], "none")
     lines += [("tokens", _tokens(record.usage)), ("cost", _cost(record)), ("time", _time(record))]
     lines += [("stages", ", ".join(f"{name} {seconds(took)}" for name, took in record.stages_s.items()) or "-")]

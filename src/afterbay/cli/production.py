@@ -13,12 +13,13 @@ from urllib.parse import urlsplit
 import msgspec
 
 from afterbay.cli.state import database_path
-from afterbay.config.describe import duration, meets
+from afterbay.config.describe import duration
 from afterbay.config.problem import child, is_secret, masked_url
 from afterbay.config.snapshot import Snapshot
 from afterbay.config.watch import Loaded
 from afterbay.core.decision import Target
 from afterbay.http.identity import is_loopback
+from afterbay.policy.compliance import last_day, meets
 from afterbay.policy.plan import Alias, Route
 from afterbay.store.database import Database
 from afterbay.store.keys import SqliteKeys
@@ -36,8 +37,8 @@ class Finding(msgspec.Struct, frozen=True):
     remedy: str = ""
 
 
-def checklist(loaded: Loaded) -> list[Finding]:
-    """All checks, in the order of how much they can hurt."""
+def checklist(loaded: Loaded, at: float) -> list[Finding]:
+    """All checks, in the order of how much they can hurt, as of a moment (UTC seconds)."""
     database = _database(loaded)
     found = [_file(loaded), _secrets(loaded), *database, *_keys(loaded)]
     on_snapshot: tuple[Callable[[Snapshot], Iterable[Finding]], ...] = (
@@ -47,7 +48,8 @@ def checklist(loaded: Loaded) -> list[Finding]:
         _floating,
         _prices,
         _timeouts,
-        _compliance,
+        lambda snapshot: _compliance(snapshot, at),
+        lambda snapshot: _facts(snapshot, at),
         _money,
         _ignored,
         _telemetry,
@@ -232,13 +234,13 @@ def _odd_times(route: Route) -> Iterator[str]:
         yield f"{route.name}: connect {duration(limits.connect_s)} is not below first_token"
 
 
-def _compliance(snapshot: Snapshot) -> Iterator[Finding]:
+def _compliance(snapshot: Snapshot, at: float) -> Iterator[Finding]:
     """Routes that require something, against what their candidates declare."""
     asking = [route for route in snapshot.routes.values() if route.compliance]
     for route in asking:
         names = dict.fromkeys([*route.candidates, *(route.fallback or ())])
         targets = [target for name in names if name in snapshot.aliases for target in snapshot.aliases[name].targets]
-        met = [target for target in targets if meets(target, route.compliance)]
+        met = [target for target in targets if meets(target, route.compliance, at)]
         silent = sorted({target.provider for target in targets if not target.compliance or target.region is None})
         what = f"compliance of {child('routes', route.name)}"
         if not met:
@@ -250,6 +252,39 @@ def _compliance(snapshot: Snapshot) -> Iterator[Finding]:
             yield Finding("ok", what, f"{len(met)} of {len(targets)} deployments meet it")
     if not asking:
         yield Finding("ok", "compliance", "no route requires anything")
+
+
+SOON_S = 30 * 86400.0
+"""So long before a fact ends somebody should see to its renewal."""
+
+
+def _facts(snapshot: Snapshot, at: float) -> Iterator[Finding]:
+    """Facts that have ended, that end soon, and those that a policy wants and nothing vouches for."""
+    targets = [target for alias in snapshot.aliases.values() for target in alias.targets]
+    stated = {(one.name, fact) for one in snapshot.providers.values() for fact in one.facts}
+    stated |= {(one.id, fact) for one in targets for fact in one.facts if (one.provider, fact) not in stated}
+    ends = sorted((fact.until_s, where, fact.name) for where, fact in stated if fact.until_s is not None)
+    wanted = frozenset().union(*(one.require for one in snapshot.compliance.values()))
+    told = [(end > at, name in wanted, f"{name} of {where} (until {last_day(end)})") for end, where, name in ends]
+    over = [text for lasts, _, text in told if not lasts]
+    soon = [text for (lasts, _, text), (end, _, _) in zip(told, ends, strict=True) if lasts and end <= at + SOON_S]
+    if over:
+        status: Status = "fail" if any(is_wanted and not lasts for lasts, is_wanted, _ in told) else "warn"
+        yield Finding(status, "facts that have ended", _some(over), "Renew them: until then they count as absent.")
+    if soon:
+        yield Finding("warn", "facts that end soon", _some(soon), "Renew them before, or targets will be left out.")
+    vouched = {(one.id, fact.name) for one in targets for fact in one.facts if fact.source}
+    bare = [
+        f"{name} of {one.id}"
+        for one in targets
+        for name in sorted(one.compliance & wanted)
+        if (one.id, name) not in vouched
+    ]
+    if bare:
+        remedy = "Write `{fact: ..., source: ..., until: ...}`: where the certificate can be seen, and until when."
+        yield Finding("warn", "facts without a source", _some(list(dict.fromkeys(bare))), remedy)
+    elif wanted and not over and not soon:
+        yield Finding("ok", "facts", f"{len(stated)} with a source or an end, none of which ends within 30 days")
 
 
 def _money(snapshot: Snapshot) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from afterbay.config.problem import DEFAULT, Origin, child, masked_url, shown
 from afterbay.config.schema import Config, RouteConfig, Seconds
 from afterbay.config.snapshot import Snapshot
 from afterbay.config.watch import Loaded
-from afterbay.core.decision import Target
+from afterbay.policy.compliance import meets
 from afterbay.policy.plan import Alias, Compliance, Limits, Route
 from afterbay.policy.region import distance
 
@@ -116,16 +116,17 @@ def _text(path: str, value: object, origins: Mapping[str, Origin]) -> str:
     return shown(path, value, origins)
 
 
-def never_matching(loaded: Loaded) -> list[str]:
-    """Policies that can never match, or that change nothing: each with its key path and why."""
+def never_matching(loaded: Loaded, at: float = 0.0) -> list[str]:
+    """Policies that can never match, or that change nothing: each with its key path and why. `at`: UTC seconds; facts
+    that have ended by then do not count."""
     found: list[str] = []
     snapshot, config = loaded.snapshot, loaded.config
     for name, needs in snapshot.compliance.items():
-        if not any(meets(target, (needs,)) for alias in snapshot.aliases.values() for target in alias.targets):
+        if not any(meets(target, (needs,), at) for alias in snapshot.aliases.values() for target in alias.targets):
             path = child("policies.compliance", name)
             found.append(f"{path}: no provider meets it ({_needs((needs,))}): whoever asks for it gets no answer.")
     for name, route in snapshot.routes.items():
-        found += _route_dead_ends(snapshot, child("routes", name), route)
+        found += _route_dead_ends(snapshot, child("routes", name), route, at)
         found += _hardly_meant(child("routes", name), route)
         found += _unfollowed(snapshot, f"{child('routes', name)}.fallback", route)
     found += _hardly_meant("defaults", snapshot.defaults)
@@ -136,15 +137,8 @@ def never_matching(loaded: Loaded) -> list[str]:
         found.append(f"region: no deployment is in `{home}` or its area, so it prefers none.")
     for alias in snapshot.aliases.values():
         path = f"{child('models', alias.name)}.fallback"
-        found += _filtered(snapshot, [(path, name) for name in alias.fallback], snapshot.defaults.compliance)
+        found += _filtered(snapshot, [(path, name) for name in alias.fallback], snapshot.defaults.compliance, at)
     return found
-
-
-def meets(target: Target, wanted: tuple[Compliance, ...]) -> bool:
-    """Whether a target has all certificates of all sets, and computes where they want it."""
-    return all(
-        one.require <= target.compliance and (one.residency is None or one.residency == target.region) for one in wanted
-    )
 
 
 def _needs(wanted: tuple[Compliance, ...]) -> str:
@@ -189,11 +183,11 @@ def _unfollowed(snapshot: Snapshot, path: str, route: Route) -> list[str]:
     ]
 
 
-def _route_dead_ends(snapshot: Snapshot, path: str, route: Route) -> list[str]:
+def _route_dead_ends(snapshot: Snapshot, path: str, route: Route, at: float) -> list[str]:
     named = [(f"{path}.tasks.{task}", name) for task, name in route.tasks.items()]
     named += [(f"{path}.complexity.{level}", name) for level, name in route.complexity.items()]
     named += [(f"{path}.fallback", name) for name in route.fallback or ()]
-    found = _filtered(snapshot, named, route.compliance)
+    found = _filtered(snapshot, named, route.compliance, at)
     levels = [level for level in LEVELS if level in route.complexity]
     for lower, higher in pairwise(levels):
         if route.complexity[lower] == route.complexity[higher]:
@@ -203,14 +197,14 @@ def _route_dead_ends(snapshot: Snapshot, path: str, route: Route) -> list[str]:
     return found
 
 
-def _filtered(snapshot: Snapshot, named: list[tuple[str, str]], wanted: tuple[Compliance, ...]) -> list[str]:
+def _filtered(snapshot: Snapshot, named: list[tuple[str, str]], wanted: tuple[Compliance, ...], at: float) -> list[str]:
     """Names all of whose targets a compliance set removes."""
     found: list[str] = []
     for path, name in named:
         alias: Alias = snapshot.aliases[name]
         if not alias.targets:
             found.append(f"{path}: `{name}` has no provider that can answer.")
-        elif wanted and not any(meets(target, wanted) for target in alias.targets):
+        elif wanted and not any(meets(target, wanted, at) for target in alias.targets):
             found.append(f"{path}: `{name}` can never be used here: none of its providers meets {_needs(wanted)}.")
     return found
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
 _DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|[smhd])")
 _NUMBER = re.compile(r"[+-]?(?:[0-9][0-9_]*(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _INTEGER = re.compile(r"[+-]?[0-9][0-9_]*")
+_DAY = re.compile(r"2[0-9]{3}-[0-9]{2}-[0-9]{2}")
 _LONGEST = 40
 _TRUE, _FALSE = frozenset({"true", "yes", "on"}), frozenset({"false", "no", "off"})
 _BAD = msgspec.UNSET
@@ -142,7 +144,9 @@ class _Walk:
             if len(members) < len(kind.types):
                 self._note(node, path)
                 return None
-        elif len(members) > 1:  # only scalars: text or numbers
+        elif isinstance(node, yaml.MappingNode):
+            members = sorted(members, key=lambda member: not isinstance(member, inspect.StructType))
+        elif len(members) > 1:  # scalars: text or numbers
             numeric = _tag(node) in ("int", "float")
             wanted = (inspect.FloatType, inspect.IntType) if numeric else (inspect.StrType,)
             members = sorted(members, key=lambda member: not isinstance(member, wanted))
@@ -320,6 +324,7 @@ def _reader(kind: inspect.Type) -> Callable[[str, Any], Any]:
         inspect.IntType: _integer,
         inspect.FloatType: _number,
         inspect.BoolType: lambda text, kind: _truth(text),
+        inspect.DateType: lambda text, kind: _day(text),
         inspect.CustomType: lambda text, kind: _BAD if (found := seconds(text)) is None else found,
     }
     return readers[type(kind)]
@@ -342,6 +347,13 @@ def _number(text: str, kind: inspect.FloatType) -> Any:
 def _truth(text: str) -> Any:
     word = text.lower()
     return True if word in _TRUE else False if word in _FALSE else _BAD
+
+
+def _day(text: str) -> Any:
+    try:
+        return date.fromisoformat(text) if _DAY.fullmatch(text) else _BAD
+    except ValueError:
+        return _BAD
 
 
 def _bounded(value: Any, kind: inspect.IntType | inspect.FloatType) -> Any:
@@ -370,5 +382,6 @@ def _wanted(kind: inspect.Type) -> str:
     if isinstance(kind, inspect.CustomType):
         return "a duration such as 250ms, 5s, 2m or 1h" if kind.cls is Seconds else "a value"
     words: dict[type, str] = {inspect.BoolType: "true or false", inspect.StrType: "a text"}
+    words |= {inspect.DateType: "a day such as 2027-06-30"}
     words |= {inspect.VarTupleType: "a list", inspect.DictType: "a mapping", inspect.StructType: "a mapping"}
     return words.get(type(kind), "a value")

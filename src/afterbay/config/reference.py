@@ -21,6 +21,7 @@ _VARIABLE = r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-.*)?\}"
 _SIMPLE: dict[type, dict[str, Any]] = {
     inspect.StrType: {"type": "string"},
     inspect.BoolType: {"type": "boolean"},
+    inspect.DateType: {"type": "string", "format": "date"},
     inspect.NoneType: {"type": "null"},
 }
 
@@ -185,6 +186,7 @@ def _type_text(kind: inspect.Type) -> str:
         inspect.IntType: "whole number",
         inspect.FloatType: "number",
         inspect.BoolType: "`true`, `false`",
+        inspect.DateType: "day",
         inspect.StructType: "section",
     }
     return words[type(kind)]

@@ -13,13 +13,14 @@ import msgspec
 
 from afterbay.config.budgets import budget_rules
 from afterbay.config.catalog import catalog, undated
+from afterbay.config.facts import check_agreement
 from afterbay.config.load import Document
 from afterbay.config.prices import Prices, Query, prices_of
 from afterbay.config.problem import ConfigError, Problem, child, did_you_mean
 from afterbay.config.routes import compliance_sets, resolve_route
 from afterbay.config.schema import NOT_BUILT, Config, HealthConfig, ModelConfig, RouteConfig
 from afterbay.config.snapshot import Provider, Snapshot
-from afterbay.config.targets import Place, alias_of, by_priority, floating, places, price_query
+from afterbay.config.targets import Place, alias_of, by_priority, floating, lacking_nothing, places, price_query
 from afterbay.config.upstreams import Upstream, resolve_upstreams
 from afterbay.core.secret import Secret
 from afterbay.policy.allowance import Rule
@@ -52,6 +53,7 @@ def resolve(
     found = places(document, upstreams, problems)
     queries = [query for place in found if (query := price_query(place)) is not None]
     aliases = _aliases(document, found, look_up(queries) if not problems else {})
+    check_agreement(document, aliases, problems)
     by_name = _upstream_names(aliases.values())
     names = _Names(document, aliases, by_name, problems, warnings)
     aliases = {name: names.with_fallback(alias) for name, alias in aliases.items()}
@@ -65,7 +67,7 @@ def resolve(
     budgets = budget_rules(document, problems)
     if problems:
         raise ConfigError(problems)
-    warnings += _not_honoured(document.config) + _unanswered(aliases)
+    warnings += _not_honoured(document.config) + _unanswered(aliases) + lacking_nothing(found)
     if document.file:  # what a bare key brings was chosen here
         warnings += floating(found)
     providers = {name: one.served for name, one in upstreams.items() if one.served is not None}

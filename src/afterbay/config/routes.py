@@ -186,4 +186,4 @@ def _compliance(document: Document, path: str, route: RouteConfig, problems: lis
 def compliance_sets(document: Document) -> dict[str, Compliance]:
     """The named sets of `policies.compliance`."""
     sets = document.config.policies.compliance
-    return {name: Compliance(frozenset(one.require), one.residency) for name, one in sets.items()}
+    return {name: Compliance(frozenset(one.require), one.residency, name, one.sourced) for name, one in sets.items()}

@@ -6,6 +6,7 @@ Keys that a later release will honour are listed in `NOT_BUILT`, and loading one
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
@@ -64,6 +65,19 @@ Dollars: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Common ground of all sections: unknown keys are errors."""
+
+
+class FactConfig(Section, frozen=True):
+    """A certificate or a promise, with what vouches for it."""
+
+    fact: Annotated[str, Doc(description="Its name: soc2, hipaa_baa, gdpr, zdr, no_training, or one of your own.")]
+    source: Annotated[str | None, Doc(description="Where it can be looked up: a URL, the number of a contract.")] = None
+    until: Annotated[
+        date | None, Doc(description="The last day (UTC) on which it holds. From the next on it counts as absent.")
+    ] = None
+
+
+Facts: TypeAlias = tuple[str | FactConfig, ...]
 
 
 class RateConfig(Section, frozen=True):
@@ -138,7 +152,11 @@ class ProviderConfig(Section, frozen=True):
         Doc(description="Where it computes; `residency` filters by it. bedrock: the AWS region; default AWS_REGION."),
     ] = None
     compliance: Annotated[
-        tuple[str, ...], Doc(description="What it is certified for: soc2, hipaa_baa, gdpr, zdr, no_training.")
+        Facts,
+        Doc(
+            description="What it is certified for, or promised to: soc2, hipaa_baa, gdpr, zdr, no_training. A name, or "
+            "`{fact, source, until}`. What is not stated counts as absent."
+        ),
     ] = ()
     price: Annotated[PriceConfig | None, Doc(description="Overrides the price list for all its models.")] = None
     threads: Annotated[Count | None, Doc(description="llamacpp: threads per model; default cores - 1.")] = None
@@ -190,6 +208,11 @@ class DeploymentConfig(Section, frozen=True):
     name: Annotated[str, Doc(description="The model's name there.")]
     weight: Annotated[Factor, Doc(description="Share of the traffic, relative to its siblings.")] = 1.0
     priority: Annotated[int | None, Doc(description="Lower is tried first, where nothing else decides.")] = None
+    region: Annotated[str | None, Doc(description="Where it computes, if not where its provider does.")] = None
+    compliance: Annotated[
+        Facts, Doc(description="Facts beside its provider's; one that the provider states too is taken from here.")
+    ] = ()
+    lacks: Annotated[tuple[str, ...], Doc(description="Facts of its provider that do not hold for it.")] = ()
 
 
 class ModelConfig(Section, frozen=True):
@@ -204,6 +227,9 @@ class ModelConfig(Section, frozen=True):
     context: Annotated[Count | None, Doc(description="Context window in tokens.")] = None
     weight: Annotated[Factor, Doc(description="As in a deployment.")] = 1.0
     priority: Annotated[int | None, Doc(description="As in a deployment.")] = None
+    region: Annotated[str | None, Doc(description="As in a deployment; those that say nothing have it.")] = None
+    compliance: Annotated[Facts, Doc(description="As in a deployment, and for all of them.")] = ()
+    lacks: Annotated[tuple[str, ...], Doc(description="As in a deployment, and for all of them.")] = ()
     price: Annotated[PriceConfig | None, Doc(description="Overrides the price list.")] = None
 
 
@@ -353,10 +379,11 @@ class RouteConfig(Section, frozen=True):
 
 
 class ComplianceConfig(Section, frozen=True):
-    """What a target must be certified for."""
+    """What a target must be certified for, and where it must compute. A target that says nothing meets none."""
 
     require: Annotated[tuple[str, ...], Doc(description="All of these.")] = ()
     residency: Annotated[str | None, Doc(description="The region it must compute in.")] = None
+    sourced: Annotated[bool, Doc(description="Whether only facts with a `source` count.")] = False
 
 
 class HealthConfig(Section, frozen=True):

@@ -9,8 +9,10 @@ import msgspec
 
 from afterbay.config.addresses import azure_path, check_straight, is_claude, vertex_path
 from afterbay.config.schema import LimitsConfig, Protocol, StateConfig, TelemetryConfig
+from afterbay.core.decision import Fact, Target
 from afterbay.core.secret import Secret
 from afterbay.policy.allowance import Rule
+from afterbay.policy.compliance import common
 from afterbay.policy.plan import Alias, Compliance, HealthRules, Route
 
 _MAKERS: Mapping[str, str] = MappingProxyType(
@@ -26,6 +28,7 @@ class Provider(msgspec.Struct, frozen=True):
     `kind` llamacpp with an empty `base_url` is the embedded engine: whoever starts it fills in where it listens.
     `api_version`, `project` and `location` are parts of the address, at Azure and Vertex AI only.
     `vendor` is the catalogue's name of who runs it (`groq`, `mistral`, ...), empty for a server of one's own.
+    `compliance` and `facts`: as of a target; a deployment may differ.
     `also_speaks`: dialects beside `chat_dialect` that it takes from clients of theirs.
     """
 
@@ -41,6 +44,7 @@ class Provider(msgspec.Struct, frozen=True):
     region: str | None = None
     profile: str | None = None
     compliance: frozenset[str] = frozenset()
+    facts: tuple[Fact, ...] = ()
     concurrent: int | None = None
     threads: int | None = None
     slots: int = 4
@@ -112,3 +116,19 @@ class Snapshot(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     source: str | None = None
     region: str | None = None
+
+
+def anywhere_at(snapshot: Snapshot, provider: Provider) -> Target:
+    """A target that has what holds of a provider whatever it is asked for: none of its deployments has less."""
+    whole = Target(
+        provider.name,
+        "",
+        provider.name,
+        "",
+        "",
+        region=provider.region,
+        compliance=provider.compliance,
+        facts=provider.facts,
+    )
+    every = (one for alias in snapshot.aliases.values() for one in alias.targets if one.provider == provider.name)
+    return common(every, whole)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from afterbay.config.catalog import LocalModel, Model, catalog, embeds, pin
+from afterbay.config.facts import check_facts, own_facts, standing, useless
 from afterbay.config.load import Document
 from afterbay.config.prices import FREE, Prices, Query, picousd_per_token
 from afterbay.config.problem import Problem, child, did_you_mean
@@ -48,6 +49,7 @@ class Place(msgspec.Struct, frozen=True):
     name: str
     weight: float
     priority: int | None
+    own: DeploymentConfig
     local: LocalModel | None = None
 
 
@@ -64,7 +66,9 @@ def places(document: Document, upstreams: Mapping[str, Upstream], problems: list
                 continue  # complained about where providers are resolved
             local = _local(document, where, upstream, deployment.name, problems)
             priority = deployment.priority if deployment.priority is not None else model.priority
-            found.append(Place(alias, where, upstream, deployment.name, deployment.weight, priority, local))
+            own = own_facts(model, deployment)
+            check_facts(document, where, deployment.compliance, problems)
+            found.append(Place(alias, where, upstream, deployment.name, deployment.weight, priority, own, local))
     return found
 
 
@@ -72,6 +76,7 @@ def _deployments(
     document: Document, alias: str, path: str, model: ModelConfig, problems: list[Problem]
 ) -> list[tuple[str, DeploymentConfig]]:
     if model.deployments:
+        check_facts(document, path, model.compliance, problems)
         if model.provider is not None or model.name is not None:
             what = "both `deployments` and `provider` or `name` are set"
             problems.append(document.problem(path, what, "one of them", "Move the provider into deployments."))
@@ -81,6 +86,7 @@ def _deployments(
         problems.append(document.problem(path, "the model has no provider", "`provider` or `deployments`", remedy))
         return []
     name = model.name if model.name is not None else alias
+    check_facts(document, path, model.compliance, problems)
     return [(path, DeploymentConfig(model.provider, name, model.weight, model.priority))]
 
 
@@ -133,6 +139,7 @@ def target(place: Place, model: ModelConfig, prices: Prices) -> Target:
     known_embeds = place.local.embeds if place.local is not None else embeds(place.name)
     known = known_model(served, place.name)
     is_embedder = known_embeds if capabilities.embeddings is None else capabilities.embeddings
+    compliance, facts = standing(served, place.own)
     made = Target(
         id=f"{served.name}/{place.name}",
         alias=place.alias,
@@ -145,8 +152,9 @@ def target(place: Place, model: ModelConfig, prices: Prices) -> Target:
         max_output=known.max_output if known is not None else None,
         cannot=_cannot(capabilities, place) | known_lacks(known, capabilities),
         tags=frozenset(model.tags),
-        region=served.region,
-        compliance=served.compliance,
+        region=place.own.region if place.own.region is not None else served.region,
+        compliance=compliance,
+        facts=facts,
         weight=place.weight,
         priority=place.priority,
         embeds=is_embedder,
@@ -201,6 +209,16 @@ def floating(its_places: list[Place]) -> list[str]:
             instead = f"`{version}`" if version else "a version"
             found.append(f"{place.path}.name: `{place.name}` is a floating pointer; pin {instead}.")
     return found
+
+
+def lacking_nothing(its_places: list[Place]) -> list[str]:
+    """A warning for each fact that a deployment is said to lack, and would not have anyway."""
+    return [
+        text
+        for place in its_places
+        if place.upstream.served is not None
+        for text in useless(place.path, place.upstream.served, place.own)
+    ]
 
 
 def _cannot(capabilities: Capabilities, place: Place) -> frozenset[str]:

@@ -14,6 +14,7 @@ import msgspec
 
 from afterbay.config.addresses import vertex_base_url
 from afterbay.config.catalog import CHAT_DIALECT, EMBED_DIALECT, RESPONSES, Row, catalog, host_of
+from afterbay.config.facts import check_facts, facts_of, names_of
 from afterbay.config.load import Document
 from afterbay.config.problem import Problem, child, did_you_mean
 from afterbay.config.schema import Protocol, ProviderConfig
@@ -119,6 +120,7 @@ def _resolve(
         problems.append(document.problem(path, what, "a name such as openai or vllm-eu", "`a/b` means model b at a."))
     config = _with_aws(document, path, config, environ, problems)
     _check_urls(document, path, config, problems)
+    check_facts(document, path, config.compliance, problems)
     _warn(path, name, config, warnings)
     kind_row = catalog().named(config.kind)
     assert kind_row is not None, config.kind  # noqa: S101 - a test holds schema and catalogue together
@@ -210,7 +212,8 @@ def _provider(
         ca_file=config.ca_file,
         region=config.region,
         profile=config.profile,
-        compliance=frozenset(config.compliance),
+        compliance=names_of(config.compliance),
+        facts=facts_of(config.compliance),
         concurrent=config.limits.concurrent,
         threads=config.threads,
         slots=config.slots,

@@ -9,6 +9,17 @@ import msgspec
 from afterbay.core.usage import Price, Usage
 
 
+class Fact(msgspec.Struct, frozen=True):
+    """What is known of a certificate or a promise beside its name: where that can be looked up, and when it ends.
+
+    `until_s`: the moment (UTC seconds) from which it does not hold any more; None: no end was stated.
+    """
+
+    name: str
+    source: str = ""
+    until_s: float | None = None
+
+
 class Target(msgspec.Struct, frozen=True):
     """One deployment that can answer: a model at a provider.
 
@@ -19,6 +30,7 @@ class Target(msgspec.Struct, frozen=True):
     takes from clients of theirs. `maker`: whose proofs of reasoning it accepts. `prefill`: whether it is known to go on
     with an assistant message that is the last one. `max_output`: tokens that its longest answer has, where known.
     `tells_cost`: the provider's answers say what it bills for them.
+    `compliance`: the facts that are stated of it, by name; `facts`: more about some of them.
     """
 
     id: str
@@ -43,6 +55,7 @@ class Target(msgspec.Struct, frozen=True):
     prefill: bool = False
     max_output: int | None = None
     tells_cost: bool = False
+    facts: tuple[Fact, ...] = ()
 
     def dialect_for(self, client: str) -> str:
         """The dialect in which it is asked for a client of the dialect `client`."""
@@ -182,6 +195,9 @@ class Record(msgspec.Struct):
     `team:ID`, `tag:NAME=VALUE`, ...), `charged_picousd` what they are charged: the cost, or where it is not known the
     most that it may have been, `charged_by` the holder (one process) whose leases it is taken from; empty: nobody's.
     These three are the ledger's, and not in the log's table.
+
+    `compliance` is the proof that the policies held: which ones, then for each target that was let through the facts by
+    which it met them. Empty: none asked for anything.
     """
 
     id: str
@@ -225,3 +241,4 @@ class Record(msgspec.Struct):
     accounts: tuple[str, ...] = ()
     charged_picousd: int = 0
     charged_by: str = ""
+    compliance: list[str] = []

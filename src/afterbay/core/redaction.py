@@ -63,6 +63,8 @@ def redact_record(record: Record) -> None:
         record.error = redact(record.error)
     if record.warnings:
         record.warnings = [redact(one) for one in record.warnings]
+    if record.compliance:
+        record.compliance = [redact(one) for one in record.compliance]
     for attempt in record.attempts:
         attempt.target = _name(attempt.target)
         if attempt.error:

@@ -135,6 +135,7 @@ def _played(provider: Provider, place: int, port: int) -> Provider:
         keys=tuple(Secret(drill_key(place, number + 1)) for number in range(len(provider.keys) or 1)),
         region=provider.region,
         compliance=provider.compliance,
+        facts=provider.facts,
         concurrent=provider.concurrent,
         vendor=provider.vendor,
     )

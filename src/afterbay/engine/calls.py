@@ -18,6 +18,7 @@ from afterbay.core.decision import Attempt, Outcome, Target
 from afterbay.core.event import Event, fold
 from afterbay.core.message import Message, Text, ToolResult, ToolUse
 from afterbay.core.request import ChatRequest
+from afterbay.engine.clearance import upstream_of
 from afterbay.engine.context import Turn
 from afterbay.engine.credential import judge, place_of
 from afterbay.engine.meter import Meter
@@ -145,7 +146,7 @@ class Calls:
         turn, target = self._turn, self._target
         outbound = rebuild(turn, target, self._question())
         connect_s = turn.route.limits.connect_s
-        response = await turn.fleet.upstream(target).post(outbound.path, outbound.body, outbound.headers, connect_s)
+        response = await upstream_of(turn, target).post(outbound.path, outbound.body, outbound.headers, connect_s)
         try:
             return await self._read(response, attempt, outbound.names)
         finally:

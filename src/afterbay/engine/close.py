@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from afterbay.core.usage import Usage
 from afterbay.engine.circumstances import circumstances_of
+from afterbay.engine.clearance import prove
 from afterbay.engine.context import Turn
 from afterbay.engine.hedging import assumed_usage
 from afterbay.engine.held import charge, give_back
@@ -42,6 +43,7 @@ def fill(turn: Turn, driver: Driver | None) -> None:
             record.task = record.rule.removeprefix("task:")
     told = _settle(turn, driver) if driver is not None else []
     charge(turn)
+    prove(turn)
     decided = turn.decision.warnings if turn.decision is not None else ()
     record.warnings = list(dict.fromkeys([*turn.warnings, *decided, *told]))
 

@@ -20,7 +20,7 @@ from afterbay.engine.fleet import Fleet
 from afterbay.engine.lasting_streams import LastingStreams
 from afterbay.policy.hedge import Hedges
 from afterbay.policy.lanes import Priority
-from afterbay.policy.plan import Route
+from afterbay.policy.plan import Compliance, Route
 from afterbay.policy.pressure import Pressure
 from afterbay.policy.quantity import estimate_text
 from afterbay.policy.retry import RetryBudget
@@ -177,6 +177,10 @@ class Turn:
         self._request: ChatRequest | None = None
         self._embed_request: EmbedRequest | None = None
         self._features: frozenset[str] | None = None
+        self.policies: tuple[Compliance, ...] | None = None
+        """What whoever is asked must meet (`engine.clearance`); None: nobody may be asked yet."""
+        self.cleared: dict[str, str] = {}
+        """By target: by which facts it met them when it was asked."""
         self.record = _record_of(call, operation, self.snapshot.hash, context.seed)
         serving.set(call.id)
         self.fleet.enter()

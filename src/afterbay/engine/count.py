@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import msgspec
 
 from afterbay.core.decision import Target
+from afterbay.engine.clearance import upstream_of
 from afterbay.engine.context import Call, Context, Turn
 from afterbay.engine.credential import judge
 from afterbay.engine.delivery import answer_headers, base_headers
@@ -86,7 +87,7 @@ async def _answer(turn: Turn, target: Target, path: str, body: bytes, headers: M
         ValueError, RecursionError: it would not count.
         TransportError: no connection, or it broke.
     """
-    response = await turn.fleet.upstream(target).post(path, body, headers, turn.route.limits.connect_s)
+    response = await upstream_of(turn, target).post(path, body, headers, turn.route.limits.connect_s)
     try:
         answer = await response.read_all(ANSWER_BYTES)
     finally:

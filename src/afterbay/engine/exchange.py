@@ -12,6 +12,7 @@ from afterbay.core.event import Event, TextDelta, UsageSeen, fold
 from afterbay.core.usage import Usage, microusd
 from afterbay.engine.answer import guarded, judge, refuse_blocked
 from afterbay.engine.calls import Calls, rules_for
+from afterbay.engine.clearance import upstream_of
 from afterbay.engine.context import Turn
 from afterbay.engine.credential import place_of
 from afterbay.engine.delivery import Delivery, Unusable, whole_headers
@@ -110,7 +111,7 @@ class Exchange:
         rules = rules_for(self.turn, self.target, outbound.names, relays=relays)
         if rules is not None:
             self._calls = Calls(self.turn, self.target, self._dialect, self._machine, rules)
-        upstream = self.turn.fleet.upstream(self.target)
+        upstream = upstream_of(self.turn, self.target)
         response = await upstream.post(outbound.path, outbound.body, outbound.headers, self.start.connect_s)
         try:
             self.credential = response.credential

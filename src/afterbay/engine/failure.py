@@ -73,6 +73,7 @@ _REMEDIES: dict[str | None, str] = {
     "dns_not_found": "The operator must check the provider's base_url and this machine's name servers.",
     "tls_failed": "The operator must check the provider's certificate, base_url and ca_file; it is never skipped.",
     "timeout_min_tokens_per_s": "The provider was too slow; configure a fallback or lower timeouts.min_tokens_per_s.",
+    "policy_no_candidate": "A policy keeps the request from there, since a fact ended meanwhile; ask again.",
     "proxy_failed": "The operator must check the provider's `proxy` and whether that runs.",
 }
 """What to do about failures on this side of the provider, by their code (`afterbay.providers.broken`)."""

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, quote
 import msgspec
 
 from afterbay.core.errors import ClientMistake, PolicyRefusal, Upstream, kind_of_status
+from afterbay.engine.clearance import hold_for_model, passage_of
 from afterbay.engine.context import Call, Context, Turn
 from afterbay.engine.delivery import Delivery, base_headers, header_text
 from afterbay.engine.outbound import query_of
@@ -137,6 +138,7 @@ async def _ask_keeper(turn: Turn, delivery: Delivery, kept: KeptResponse, part: 
 
     Raises:
         Upstream: it is not there any more, or does not answer in time.
+        PolicyRefusal: a policy keeps requests from it.
         ClientGone: the client hung up.
     """
     call, limits = turn.call, turn.snapshot.defaults.limits
@@ -160,7 +162,8 @@ async def _ask_keeper(turn: Turn, delivery: Delivery, kept: KeptResponse, part: 
 
 def _passage(turn: Turn, kept: KeptResponse, path: str) -> tuple[Passage, str]:
     provider = turn.snapshot.providers.get(kept.provider)
-    passage = turn.fleet.passage(provider) if provider is not None else None
+    hold_for_model(turn, kept.model)
+    passage = passage_of(turn, provider, kept.model) if provider is not None else None
     if provider is None or passage is None:
         raise TransportError("it keeps the response, and is not configured any more", connected=False)
     return passage, provider.path_of(path, kept.model)

@@ -16,17 +16,17 @@ from typing import Literal
 import msgspec
 
 from afterbay.config.snapshot import Provider
-from afterbay.core.decision import Attempt, Outcome, Target
+from afterbay.core.decision import Attempt, Outcome
 from afterbay.core.errors import (
     ClientMistake,
     GatewayError,
     NotBuilt,
-    PolicyRefusal,
     Upstream,
     kind_of_status,
 )
 from afterbay.core.words import closest
 from afterbay.engine.budget import set_aside_raw
+from afterbay.engine.clearance import hold, passage_of
 from afterbay.engine.close import close
 from afterbay.engine.context import Call, Context, Turn
 from afterbay.engine.credential import place_of
@@ -34,12 +34,11 @@ from afterbay.engine.delivery import Delivery, base_headers, header_text
 from afterbay.engine.drain import shutting_down
 from afterbay.engine.pipeline import MODEL_CHARS, fail
 from afterbay.engine.purse import HEADER
-from afterbay.engine.routing import demands_of, let_in, shortened
+from afterbay.engine.routing import let_in, shortened
 from afterbay.engine.settlement import begin, settle
 from afterbay.engine.tap import Tap, priced
 from afterbay.engine.watchdog import Watchdog
 from afterbay.policy import passage as rules
-from afterbay.policy.route import compliance_gap, demand_gap
 from afterbay.ports import ClientGone, Passage, Reply, RequestBody, TransportError, UpstreamResponse
 
 OPERATION = "passthrough"
@@ -74,7 +73,7 @@ def admit(turn: Turn, raw: Raw) -> Admitted:
             asked for; 405.
         PolicyRefusal: 403, the key or a policy forbids it.
         NotBuilt: 501, what stands there takes no raw requests.
-        Capacity: 503, the gateway ends.
+        Capacity: 503, the gateway ends, or is overloaded.
     """
     turn.model = raw.rest[:MODEL_CHARS]
     turn.record.rule = raw.method[:20]
@@ -94,7 +93,9 @@ def admit(turn: Turn, raw: Raw) -> Admitted:
     if turn.call.key is not None:
         names = snapshot.aliases.keys() | snapshot.routes.keys()
         rules.check_key(turn.call.key.rights, turn.wish, provider.name, names)
-    _check_policies(turn, provider)
+    let_in(turn)
+    hold(turn, snapshot.defaults)
+    passage = passage_of(turn, provider)
     if raw.method not in rules.METHODS:
         text = f"{raw.method[:20]} does not pass through."
         raise ClientMistake(text, status=405, code="method_not_allowed")
@@ -108,7 +109,6 @@ def admit(turn: Turn, raw: Raw) -> Admitted:
         )
     turn.route = shortened(snapshot.defaults, turn)
     turn.deadline_s = turn.call.received_s + turn.route.limits.total_s
-    passage = turn.fleet.passage(provider)
     if passage is None:
         text = f"'{provider.name}' takes no raw requests here."
         raise NotBuilt(text, code="not_built", remedy="Use /v1, or a gateway that neither records nor replays.")
@@ -129,25 +129,6 @@ def _unknown(name: str, known: list[str]) -> ClientMistake:
         code="unknown_provider",
         remedy=f"The nearest names are: {', '.join(near)}." if near else "No provider is configured.",
     )
-
-
-def _check_policies(turn: Turn, provider: Provider) -> None:
-    """What holds for every request holds for raw ones.
-
-    Raises:
-        PolicyRefusal: the provider does not meet it.
-        Capacity: the gateway is overloaded.
-    """
-    let_in(turn)
-    target = Target(provider.name, "", provider.name, "", "", region=provider.region, compliance=provider.compliance)
-    gaps = [compliance_gap(target, wanted) for wanted in turn.snapshot.defaults.compliance]
-    gaps.append(demand_gap(target, demands_of(turn)))
-    residency = turn.call.headers.get("x-afterbay-residency")
-    if residency is not None and provider.region != residency:
-        gaps.append(f"residency: {residency} asked, it is in {provider.region or 'an unknown region'}")
-    gap = next((one for one in gaps if one is not None), None)
-    if gap is not None:
-        raise PolicyRefusal(f"A policy keeps requests from '{provider.name}' ({gap}).", code="policy_no_candidate")
 
 
 async def serve_passthrough(context: Context, call: Call, raw: Raw, body: RequestBody, reply: Reply) -> None:

@@ -9,16 +9,17 @@ import msgspec
 
 from afterbay.core.decision import Decision
 from afterbay.core.errors import Capacity, ClientMistake
+from afterbay.engine.clearance import hold, policies_beside
 from afterbay.engine.context import Turn
 from afterbay.engine.failure import not_found
 from afterbay.policy.balance import prefix_of
 from afterbay.policy.facts import prompt_text, read_facts
 from afterbay.policy.lanes import PRIORITIES, Priority
 from afterbay.policy.names import Found, look_up
-from afterbay.policy.plan import Compliance, Limits, Route
+from afterbay.policy.plan import Limits, Route
 from afterbay.policy.pressure import COME_BACK_S as SHED_S
 from afterbay.policy.rights import EVERYTHING
-from afterbay.policy.route import CONTEXT, Ask, decide, route_of
+from afterbay.policy.route import CONTEXT, Ask, NoCandidate, decide, route_of
 from afterbay.policy.sight import sights
 from afterbay.policy.throttle import COME_BACK_S, attempts_left, narrowed
 from afterbay.wire.registry import DIALECTS, EMBEDS_AS
@@ -40,10 +41,14 @@ def choose(turn: Turn) -> Decision:
     found = look_up(snapshot, _sought(turn), turn.fleet.direct)
     turn.route = shortened(route_of(snapshot, found, snapshot.defaults), turn)
     turn.deadline_s = turn.call.received_s + turn.route.limits.total_s
+    hold(turn, turn.route)
     ask = _ASK.get(turn.record.operation, _ask)(turn, found, turn.route)
     world = turn.fleet.world()
     try:
         decision = decide(ask, snapshot, turn.route, _CANNOT, world, now, turn.draw)
+    except NoCandidate as error:
+        turn.record.rejected = list(error.rejected)
+        raise
     except ClientMistake as error:
         if turn.continues_unknown and "previous_response_id" in (error.param or ""):
             raise not_found(turn.continues_unknown) from None
@@ -129,11 +134,11 @@ def _ask(turn: Turn, found: Found, route: Route) -> Ask:
         facts=read_facts(prompt_text(turn.request.messages), route.rules) if needs_facts and readable else None,
         task=call.headers.get("x-afterbay-task"),
         rights=call.key.rights if call.key is not None else EVERYTHING,
-        residency=call.headers.get("x-afterbay-residency"),
+        policies=policies_beside(turn),
         kept_by=turn.kept_by,
         prefix=prefix_of(call.body),
         wish=turn.wish,
-        demands=demands_of(turn),
+        at=turn.context.clock.utc(),
     )
 
 
@@ -141,14 +146,6 @@ def _sought(turn: Turn) -> str:
     """The model that is looked up: what the request names, or for a conversation the one that its key is bound to."""
     bound = turn.wish.bound_model
     return bound if bound is not None and turn.record.operation in _CONVERSATIONS else turn.model
-
-
-def demands_of(turn: Turn) -> tuple[tuple[str, Compliance | None], ...]:
-    """The compliance sets that the rights of the key name, with what the configuration says of them."""
-    key = turn.call.key
-    if key is None or not key.rights.compliance:
-        return ()
-    return tuple((name, turn.snapshot.compliance.get(name)) for name in sorted(key.rights.compliance))
 
 
 def _ask_vectors(turn: Turn, found: Found, route: Route) -> Ask:
@@ -170,9 +167,9 @@ def _ask_plain(turn: Turn, found: Found, dialect: str, features: frozenset[str],
         features=features,
         embeds=embeds,
         rights=call.key.rights if call.key is not None else EVERYTHING,
-        residency=call.headers.get("x-afterbay-residency"),
+        policies=policies_beside(turn),
         wish=turn.wish,
-        demands=demands_of(turn),
+        at=turn.context.clock.utc(),
     )
 
 

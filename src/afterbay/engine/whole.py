@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from afterbay.core.usage import Usage
+from afterbay.engine.clearance import upstream_of
 from afterbay.engine.context import Turn
 from afterbay.engine.credential import place_of
 from afterbay.engine.delivery import Delivery, whole_headers
@@ -41,9 +42,8 @@ class WholeTry:
             TransportError: no connection, or it broke.
         """
         turn = self.turn
-        response = await turn.fleet.upstream(self.target).post(
-            built.path, built.body, built.headers, self.start.connect_s
-        )
+        upstream = upstream_of(turn, self.target)
+        response = await upstream.post(built.path, built.body, built.headers, self.start.connect_s)
         try:
             self.credential = response.credential
             self._machine.headers(

@@ -70,6 +70,7 @@ SAYS_NOTHING = frozenset(
         "no_sockets",
         "answer_too_large",
         "not_recorded",
+        "policy_no_candidate",
         DOUBTFUL,
     }
 )

@@ -60,10 +60,16 @@ class HealthRules(msgspec.Struct, frozen=True):
 
 
 class Compliance(msgspec.Struct, frozen=True):
-    """What a target must meet."""
+    """A policy: what a target must meet. See `afterbay.policy.compliance`.
+
+    `sourced`: facts that nothing vouches for do not count. `is_unknown`: a key names it, and nothing else does.
+    """
 
     require: frozenset[str] = frozenset()
     residency: str | None = None
+    name: str = ""
+    sourced: bool = False
+    is_unknown: bool = False
 
 
 class Route(msgspec.Struct, frozen=True):

@@ -57,6 +57,7 @@ _LASTING_CODES: frozenset[str | None] = frozenset(
         "no_credentials",
         "local_model_failed",
         "not_recorded",
+        "policy_no_candidate",
     }
 )
 """What stays as it is for the next seconds, or has cost too many of them already."""

@@ -19,6 +19,7 @@ from afterbay.core.decision import Decision, Rejected, Target
 from afterbay.core.errors import ClientMistake, PolicyRefusal
 from afterbay.core.request import FEATURES
 from afterbay.policy.balance import Here, balanced
+from afterbay.policy.compliance import gap
 from afterbay.policy.condition import Condition
 from afterbay.policy.facts import Facts
 from afterbay.policy.names import Found
@@ -45,8 +46,8 @@ class Ask(msgspec.Struct, frozen=True):
     """What a request needs. `features` None: not looked at, since every target relays the client's own dialect.
 
     `unreadable`: why the body can be relayed only. `kept_by`: the one provider that keeps what the request continues.
-    `prefix`: the beginning of a long prompt (`policy.balance.prefix_of`). `rights` and `wish` are the key's; `demands`
-    are the compliance sets that its rights name, None for one that the configuration does not have.
+    `prefix`: the beginning of a long prompt (`policy.balance.prefix_of`). `rights` and `wish` are the key's. `policies`
+    hold beside the route's own (`policy.compliance.beside`). `at`: the moment that all are judged at, UTC seconds.
     """
 
     requested: str
@@ -59,11 +60,17 @@ class Ask(msgspec.Struct, frozen=True):
     facts: Facts | None = None
     task: str | None = None
     rights: Rights = EVERYTHING
-    residency: str | None = None
+    policies: tuple[Compliance, ...] = ()
     kept_by: str = ""
     prefix: bytes = b""
     wish: Preference = NO_WISH
-    demands: tuple[tuple[str, Compliance | None], ...] = ()
+    at: float = 0.0
+
+
+class NoCandidate(PolicyRefusal):
+    """The filters left nobody. `rejected`: whom they removed, and why, for the record."""
+
+    rejected: tuple[Rejected, ...] = ()
 
 
 class World(msgspec.Struct, frozen=True):
@@ -121,7 +128,7 @@ def decide(ask: Ask, plan: Plan, route: Route, cannot: Cannot, world: World, now
 
     Raises:
         ClientMistake: 400 `unsupported_field`: no target can honour a field of the request.
-        PolicyRefusal: 403 `policy_no_candidate`: a policy removed every target; it names the filter.
+        NoCandidate: 403 `policy_no_candidate`: a policy removed every target; it names the filter.
     """
     passing = _Filter(ask, plan, route, cannot, lambda alias: _deployments(alias, world, now, draw, ask))
     found = ask.found
@@ -223,12 +230,10 @@ def _why_not(ask: Ask, route: Route, target: Target, alias: str, dialect_cannot:
         return forbidden
     if ask.kept_by and target.provider != ask.kept_by:
         return f"state: what this request continues is kept by {ask.kept_by}"
-    for wanted in route.compliance:
-        reason = compliance_gap(target, wanted)
+    for policies in (route.compliance, ask.policies):
+        reason = gap(target, policies, ask.at)
         if reason is not None:
             return reason
-    if ask.residency is not None and target.region != ask.residency:
-        return f"residency: {ask.residency} asked, the target is in {target.region or 'an unknown region'}"
     if target.embeds != ask.embeds:
         return "operation: it does not " + ("embed" if ask.embeds else "chat")
     if target.dialect_for(ask.dialect) != ask.dialect and ask.unreadable is not None:
@@ -249,7 +254,7 @@ def _forbidden(ask: Ask, target: Target, alias: str) -> str | None:
         return f"key: this key may not use '{alias}'"
     if routes is not None and named is not None and named not in routes:
         return f"key: this key may not use the route '{named}'"
-    return provider_gap(ask.rights, ask.wish, target.provider) or demand_gap(target, ask.demands)
+    return provider_gap(ask.rights, ask.wish, target.provider)
 
 
 def provider_gap(rights: Rights, wish: Preference, provider: str) -> str | None:
@@ -257,25 +262,6 @@ def provider_gap(rights: Rights, wish: Preference, provider: str) -> str | None:
     for names in (rights.providers, wish.allowed_providers):
         if names is not None and provider not in names:
             return f"key: this key may not use the provider '{provider}'"
-    return None
-
-
-def demand_gap(target: Target, demands: Iterable[tuple[str, Compliance | None]]) -> str | None:
-    """What a target lacks of the compliance sets that a key names; None: nothing. A set that is not there fails all."""
-    for name, wanted in demands:
-        gap = compliance_gap(target, wanted) if wanted is not None else f"compliance: there is no set '{name}'"
-        if gap is not None:
-            return gap
-    return None
-
-
-def compliance_gap(target: Target, wanted: Compliance) -> str | None:
-    """What a target lacks of a set of demands; None: nothing."""
-    missing = wanted.require - target.compliance
-    if missing:
-        return f"compliance: it lacks {', '.join(sorted(missing))}"
-    if wanted.residency is not None and target.region != wanted.residency:
-        return f"residency: {wanted.residency} required, the target is in {target.region or 'an unknown region'}"
     return None
 
 
@@ -370,4 +356,6 @@ def _nothing_left(ask: Ask, rejected: list[Rejected]) -> ClientMistake | PolicyR
             remedy=f"Ask for a model at {ask.kept_by}, or send the turns so far as `input`.",
         )
     told = "; ".join(f"{one.target}: {one.reason}" for one in rejected[:5]) or "no target is configured"
-    return PolicyRefusal(f"No target may serve '{ask.requested}': {told}.", code="policy_no_candidate", param="model")
+    refusal = NoCandidate(f"No target may serve '{ask.requested}': {told}.", code="policy_no_candidate", param="model")
+    refusal.rejected = tuple(rejected)
+    return refusal

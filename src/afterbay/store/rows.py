@@ -91,6 +91,7 @@ def request_row(record: Record) -> Row:
         record.user,
         record.agent[:NAME_CHARS] if record.agent else record.agent,
         record.task[:NAME_CHARS] if record.task else record.task,
+        _json(record.compliance) if record.compliance else None,
     )
 
 
@@ -167,6 +168,7 @@ def record_of(row: Named, attempts: Iterable[Named]) -> Record:
         user=row["user_name"],
         agent=row["agent"],
         task=row["task"],
+        compliance=_from_json(row["compliance"], list[str], []),
     )
 
 

@@ -70,6 +70,7 @@ requests = sa.Table(
     sa.Column("user_name", sa.Text),
     sa.Column("agent", sa.Text),
     sa.Column("task", sa.Text),
+    sa.Column("compliance", sa.Text),
 )
 """One row a request. Key and route names are copied, not referenced: the log must outlive what it names."""
 

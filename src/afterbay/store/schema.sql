@@ -105,6 +105,7 @@ CREATE TABLE requests (
     user_name TEXT,
     agent TEXT,
     task TEXT,
+    compliance TEXT,
     PRIMARY KEY (seq),
     UNIQUE (id)
 );

@@ -12,7 +12,7 @@ INSERT_REQUESTS = (
     " upstream_model, key_id, key_name, stream, status, outcome, error, input_tokens, cached_input_tokens,"
     " cache_write_tokens, output_tokens, reasoning_tokens, estimated, cost_picousd, ttft_s, duration_s, stages_s,"
     " finish, request_bytes, response_bytes, tags, traceparent, config_hash, rejected, warnings, seed,"
-    " circumstances, organisation, team, user_name, agent, task) VALUES "
+    " circumstances, organisation, team, user_name, agent, task, compliance) VALUES "
 )
 INSERT_ATTEMPTS = (
     "INSERT INTO attempts (request_id, number, target, why, started_s, headers_s, first_token_s, ended_s, outcome,"
