@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 CLIENTS := .venv-clients
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-clients conformance faults cuts budgets costs kills rights availability demo bench coverage lock lock-clients clean
+.PHONY: help setup check format test test-clients conformance faults cuts budgets costs kills rights compliance availability demo bench coverage lock lock-clients clean
 
 help:           ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -58,6 +58,9 @@ costs: setup    ## every recorded answer: what it cost, by its provider and by u
 
 kills: setup    ## a gateway under load, killed 200 times at random: what its clients saw against its log (AFTERBAY_KILLS)
 	PYTHONPATH=src:tests $(BIN)/python -m kills
+
+compliance: setup ## a million random requests under random policies, and whether one went where it might not (AFTERBAY_COMPLIANCE requests)
+	PYTHONPATH=src:. $(BIN)/python -m tests.compliance
 
 availability: setup ## ten million simulated requests and what each mechanism contributes; writes docs/availability.md
 	$(BIN)/python benchmarks/availability.py
