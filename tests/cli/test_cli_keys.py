@@ -172,7 +172,7 @@ def test_the_audit_log_says_who_did_what_and_tells_when_it_was_touched(run: Run,
         connection.execute("UPDATE audit SET details = replace(details, 'gpt', 'all') WHERE number = 3")
     broken = run("keys", "audit", "--verify")
     assert broken.returncode == 1
-    assert "the audit log is broken at entry 3: its content" in broken.stderr
+    assert "the audit log is broken at entry 3: its details" in broken.stderr
     with sqlite3.connect(config.parent / "state.db") as connection:
         connection.execute("DELETE FROM audit WHERE number = 3")
     assert run("keys", "audit", "--verify").returncode == 0

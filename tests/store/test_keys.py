@@ -134,13 +134,14 @@ def test_entries_that_were_changed_removed_or_put_in_are_found(
 ) -> None:
     monkeypatch.setattr("afterbay.store.keys._AUDIT_ROWS", 2)
     keys = SqliteKeys(database)
+    rest = "at, actor, action, subject, path, details, hash, salt, digest"
     for number in range(5):
         keys.create(f"k{number}")
     for change, number in (
         ("UPDATE audit SET actor = 'key_x' WHERE number = 3", 3),
         ("UPDATE audit SET number = 9 WHERE number = 5", 5),
         ("DELETE FROM audit WHERE number = 2", 2),
-        ("INSERT INTO audit SELECT 6, at, actor, action, subject, path, details, hash FROM audit WHERE number = 5", 6),
+        (f"INSERT INTO audit SELECT 6, {rest} FROM audit WHERE number = 5", 6),  # noqa: S608
     ):
         copy = Database(database.path.with_name(f"{number}.db"))
         with closing(database.connect()) as source, closing(sqlite3.connect(copy.path)) as place:

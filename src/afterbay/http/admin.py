@@ -341,7 +341,7 @@ def _entry_view(entry: Entry) -> dict[str, object]:
         "action": entry.action,
         "subject": entry.subject,
         "path": entry.path,
-        "details": msgspec.Raw(entry.details.encode()),
+        "details": msgspec.Raw(entry.details.encode() or b"null"),
         "hash": entry.hash,
     }
 

@@ -108,13 +108,7 @@ class SqliteKeys(Keyring):
                 run(statements.UPSERT_KEY, _key_row(row))
         except sqlite3.IntegrityError as taken:
             raise NameTaken.named("key or tenant", change.subject) from taken
-        number, last_hash = run(statements.LAST_AUDIT).fetchone() or (0, NO_HASH)
-        last, at = Anchor(number, last_hash), rfc3339(self._now())
-        entry = chained(last, at, by, change.action, change.subject, change.path, change.details)
-        path = "".join(f"/{one}/" for one in entry.path)
-        values = (entry.number, entry.at, entry.actor, entry.action, entry.subject, path, entry.details, entry.hash)
-        run(statements.INSERT_AUDIT, values)
-        run(statements.BUMP_KEYS_VERSION)
+        enter(self._connection, self._now(), by, change)
 
     def _refresh(self) -> bool:
         """Reads everything again if the counter of the keys has moved."""
@@ -129,6 +123,21 @@ class SqliteKeys(Keyring):
         self._index()
         self._keys_version = version
         return True
+
+
+def enter(connection: sqlite3.Connection, at: float, by: str, change: Change) -> None:
+    """Writes a change's entry of the audit log, and lets other processes know that keys or tenants are new.
+
+    In a transaction of the caller's, that has the rows too.
+    """
+    run = connection.execute
+    number, last_hash = run(statements.LAST_AUDIT).fetchone() or (0, NO_HASH)
+    last = Anchor(number, last_hash)
+    one = chained(last, rfc3339(at), by, change.action, change.subject, change.path, change.details)
+    path = "".join(f"/{each}/" for each in one.path)
+    values = (one.number, one.at, one.actor, one.action, one.subject, path, one.details, one.hash, one.salt, one.digest)
+    run(statements.INSERT_AUDIT, values)
+    run(statements.BUMP_KEYS_VERSION)
 
 
 @contextmanager
@@ -212,4 +221,4 @@ def _tenant(row: tuple[Any, ...]) -> Tenant:
 
 def _entry(row: tuple[Any, ...]) -> Entry:
     path = tuple(one for one in str(row[5]).split("/") if one)
-    return Entry(row[0], row[1], row[2], row[3], row[4], path, row[6], row[7])
+    return Entry(row[0], row[1], row[2], row[3], row[4], path, row[6], row[7], row[8] or "", row[9] or "")

@@ -163,8 +163,11 @@ audit = sa.Table(
     sa.Column("path", sa.Text, nullable=False),
     sa.Column("details", sa.Text, nullable=False),
     sa.Column("hash", sa.Text, nullable=False),
+    sa.Column("salt", sa.Text),
+    sa.Column("digest", sa.Text),
 )
-"""Changes of keys and tenants, chained by their hashes (`audit.py`). `path`: ids of tenants, each between slashes."""
+"""Changes of keys and tenants, chained by their hashes (`audit.py`). `path`: ids of tenants, each between slashes.
+`digest`: of `salt` and `details`, both of which are taken out when a person is erased."""
 
 secrets = sa.Table(
     "secrets",

@@ -10,6 +10,8 @@ CREATE TABLE audit (
     path TEXT NOT NULL,
     details TEXT NOT NULL,
     hash TEXT NOT NULL,
+    salt TEXT,
+    digest TEXT,
     PRIMARY KEY (number)
 );
 

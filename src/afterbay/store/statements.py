@@ -71,15 +71,17 @@ SELECT_TENANTS = (
     "SELECT id, kind, name, parent, rights, preference, created_at, ended_at FROM tenants ORDER BY created_at, id"
 )
 INSERT_AUDIT = (
-    "INSERT INTO audit (number, at, actor, action, subject, path, details, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO audit (number, at, actor, action, subject, path, details, hash, salt, digest)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 LAST_AUDIT = "SELECT number, hash FROM audit ORDER BY number DESC LIMIT 1"
 SELECT_AUDIT = (
-    "SELECT number, at, actor, action, subject, path, details, hash FROM audit"
+    "SELECT number, at, actor, action, subject, path, details, hash, salt, digest FROM audit"
     " WHERE number < ? AND instr(path, ?) > 0 ORDER BY number DESC LIMIT ?"
 )
 NEXT_AUDIT = (
-    "SELECT number, at, actor, action, subject, path, details, hash FROM audit WHERE number > ? ORDER BY number LIMIT ?"
+    "SELECT number, at, actor, action, subject, path, details, hash, salt, digest FROM audit"
+    " WHERE number > ? ORDER BY number LIMIT ?"
 )
 KEYS_VERSION = "SELECT value FROM counters WHERE name = 'keys'"
 BUMP_KEYS_VERSION = (
