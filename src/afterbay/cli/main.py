@@ -238,6 +238,25 @@ def drill(
     run_drill(scenario, config, model, provider, requests, rate, seed, allow, real, as_json)
 
 
+@app.command(epilog=examples("afterbay erase --user ada --dry-run", "afterbay erase --key key_0123456789abcdef"))
+def erase(
+    config: Config = None,
+    user: Annotated[
+        str | None, typer.Option(metavar="ID", help="All that is kept of this user, by id or name.")
+    ] = None,
+    key: Annotated[str | None, typer.Option(metavar="ID", help="All that is kept of this key, by id or name.")] = None,
+    organisation: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only the user of this name in this organisation.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and change nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Erase a user or a key from the store. Kept answers are deleted, requests made nobody's; sums stay as they are."""
+    from afterbay.cli.erase import run_erase
+
+    run_erase(config, user, key, organisation, dry_run, as_json)
+
+
 def run() -> None:
     """Entry point. Every error that is ours ends in a sentence and exit code 1 or 2, never in a traceback."""
     from afterbay.config.problem import ConfigError
