@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from afterbay.core.decision import Circumstances, Record, Rejected
+from afterbay.core.personal import anonymise
 
 _KEEP: Final = 6
 SHAPES: Final = re.compile(
@@ -43,12 +44,21 @@ def redact(text: str) -> str:
     return SHAPES.sub(lambda found: found[0][:_KEEP] + "…[redacted]", text)
 
 
+def clean(text: str) -> str:
+    """The text without what looks like a credential, or tells who somebody is."""
+    return anonymise(redact(text))
+
+
 _remembered = lru_cache(maxsize=4096)(redact)
 """For names: the same few come again and again."""
 
 
 def redact_record(record: Record) -> None:
-    """Redacts what a client or a provider wrote into a record, in place."""
+    """Redacts what a client or a provider wrote into a record, in place.
+
+    Sentences lose what tells of people, too. Names (of models, tags, agents) do not: they are what an operator or a
+    client calls things by, and reports add up by them.
+    """
     record.requested_model = _name(record.requested_model)
     record.model, record.upstream_model = _name(record.model), _name(record.upstream_model)
     if record.traceparent is not None and not _HARMLESS.fullmatch(record.traceparent):
@@ -60,19 +70,19 @@ def redact_record(record: Record) -> None:
     if record.task:
         record.task = _name(record.task)
     if record.error:
-        record.error = redact(record.error)
+        record.error = clean(record.error)
     if record.warnings:
-        record.warnings = [redact(one) for one in record.warnings]
+        record.warnings = [clean(one) for one in record.warnings]
     if record.compliance:
         record.compliance = [redact(one) for one in record.compliance]
     for attempt in record.attempts:
         attempt.target = _name(attempt.target)
         if attempt.error:
-            attempt.error = redact(attempt.error)
+            attempt.error = clean(attempt.error)
         if attempt.code:
             attempt.code = _name(attempt.code[:_NAME_CHARS])
     if record.rejected:
-        record.rejected = [Rejected(_name(one.target), redact(one.reason)) for one in record.rejected]
+        record.rejected = [Rejected(_name(one.target), clean(one.reason)) for one in record.rejected]
     if record.circumstances is not None:
         record.circumstances = _redacted(record.circumstances)
 

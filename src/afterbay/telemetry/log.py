@@ -1,8 +1,8 @@
 """The gateway's own log, on standard error: one line an event, for people on a terminal, JSON everywhere else.
 
-Anything that looks like a credential is made unreadable on its way out: in the message, its arguments, its fields and
-tracebacks alike, because the whole line is looked at last, whoever wrote it. That is a net, not the rule: the rule is
-that secrets are `core.secret.Secret` and don't get here.
+Anything that looks like a credential, or tells who somebody is, is made unreadable on its way out: in the message, its
+arguments, its fields and tracebacks alike, because the whole line is looked at last, whoever wrote it. That is a net,
+not the rule: the rule is that secrets are `core.secret.Secret`, and prompts in nobody's hands, and don't get here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import IO, Final
 
-from afterbay.core.redaction import redact
+from afterbay.core.redaction import clean
 
 LINE_CHARS: Final = 16_384
 """Longest line; a traceback through a provider's body must not fill the disk."""
@@ -53,7 +53,7 @@ class HumanLines(logging.Formatter):
         line += (record.getMessage() + fields).replace("\r", "\\r").replace("\n", "\\n")
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
-        return redact(line)[:LINE_CHARS]
+        return clean(line)[:LINE_CHARS]
 
 
 class LogOutput:
@@ -102,7 +102,7 @@ def _clean(value: object) -> object:
     """A value that may be written: numbers as they are, all else as redacted, bounded text."""
     if value is None or isinstance(value, bool | int | float):
         return value
-    return redact(str(value))[:LINE_CHARS]
+    return clean(str(value))[:LINE_CHARS]
 
 
 def _utc(created_s: float) -> str:
