@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from afterbay.cli.production import Finding, checklist
+from afterbay.config.describe import facts_due
 from afterbay.config.prices import FREE
 from afterbay.config.watch import load_snapshot
 
@@ -190,6 +191,34 @@ def test_an_ended_fact_that_no_policy_wants_is_a_doubt_and_one_without_a_source_
     rule = "policies: {compliance: {s: {require: [zdr]}}, "
     found = findings(GOOD.replace("policies: {", rule).replace("{kind: anthropic,", ended), tmp_path)
     assert found["facts without a source"].evidence == "zdr of b/y-1"
+
+
+def test_a_plain_check_says_who_states_nothing_and_what_ends(run: Run, config: Path) -> None:
+    sets = "policies: {compliance: {eu: {require: [soc2]}}}\n"
+    text = config.read_text().replace(
+        "{kind: anthropic,", "{kind: anthropic, compliance: [{fact: soc2, until: 2026-01-31}],"
+    )
+    config.write_text(text + sets)
+    done = run("check")
+    assert done.returncode == 0
+    assert "warning: providers.openai: no fact and no region is stated, so it meets no compliance set." in done.stderr
+    assert "warning: soc2 of claude ended with 2026-01-31: it counts as absent." in done.stderr
+    due = json.loads(run("check", "--json").stdout)["facts_due"]
+    assert len(due) == 2
+    config.write_text(text.replace("2026-01-31", "2999-01-31"))
+    assert json.loads(run("check", "--json").stdout)["facts_due"] == [], "no set wants a fact, and none ends"
+
+
+@pytest.mark.parametrize(
+    ("days", "due"), [(0.0, ["soc2 of b ends with 2026-12-31: from then on it counts as absent."]), (-40.0, [])]
+)
+def test_an_end_is_told_of_a_month_before(tmp_path: Path, days: float, due: list[str]) -> None:
+    fact = "{kind: anthropic, compliance: [{fact: soc2, until: 2026-12-31}],"
+    path = tmp_path / "f.yaml"
+    path.write_text(GOOD.replace("{kind: anthropic,", fact))
+    loaded = load_snapshot(path, {"EMU_KEY": "k"}, look_up=lambda queries: {})
+    at = datetime(2026, 12, 30, tzinfo=UTC).timestamp()
+    assert facts_due(loaded.snapshot, at + days * 86400) == due
 
 
 def test_a_database_that_is_none_fails(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ NOT_PEOPLE = (
     "costs 0.000001234567 of 1234567890",
     "messages[12].content[3] is 1234567 bytes, 200000 tokens",
     "GB82WEST12345698765431",
-    "000-12-3456 and 900-12-3456",
+    "000-12-3456, 666-12-3456 and 900-12-3456",
     "user@host without a domain",
     "v1.2.3-4567.8901 of @scope/package@1.2.3",
     "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from afterbay.core.decision import Fact, Target
-from afterbay.policy.compliance import HEADER, beside, common, gap, holding, last_day, meets, met_by
+from afterbay.policy.compliance import HEADER, beside, common, gap, holding, last_day, lasting, meets, met_by
 from afterbay.policy.plan import Compliance
 from afterbay.testing.memory_gateway import target
 
@@ -126,3 +126,9 @@ def test_what_all_have_in_common_meets_no_more_than_each(
     if meets(both, some, at):
         assert meets(whole, some, at)
         assert all(meets(each, some, at) for each in others)
+
+
+def test_a_fact_lasts_to_the_end_of_its_last_day() -> None:
+    some = one("soc2", "zdr", facts=(Fact("soc2", "", 10 * DAY_S),))
+    assert lasting(some, 10 * DAY_S - 1) == {"soc2", "zdr"}
+    assert lasting(some, 10 * DAY_S) == {"zdr"}

@@ -12,7 +12,7 @@ import typer
 
 from afterbay.cli.speech import Speech, print_json, print_table
 from afterbay.cli.state import introduce
-from afterbay.config.describe import never_matching, rows
+from afterbay.config.describe import facts_due, never_matching, rows
 from afterbay.config.problem import ConfigError
 from afterbay.config.watch import Loaded, load_snapshot
 from afterbay.store.database import sqlite_path
@@ -44,7 +44,7 @@ def run_check(config: Path | None, schema: bool, production: bool, as_json: bool
 
 
 def _values(loaded: Loaded, as_json: bool) -> None:
-    dead = never_matching(loaded, time.time())
+    dead, due = never_matching(loaded, time.time()), facts_due(loaded.snapshot, time.time())
     snapshot = loaded.snapshot
     if as_json:
         print_json(
@@ -55,6 +55,7 @@ def _values(loaded: Loaded, as_json: bool) -> None:
                 "spends": loaded.spends,
                 "warnings": snapshot.warnings,
                 "never_match": dead,
+                "facts_due": due,
                 "values": rows(loaded),
             }
         )
@@ -62,9 +63,9 @@ def _values(loaded: Loaded, as_json: bool) -> None:
     speech = Speech(sys.stderr)
     print_table(("value of", "is", "from"), ((row.path, row.value, row.origin) for row in rows(loaded)))
     introduce(loaded, speech)
-    for line in dead:
+    for line in (*dead, *due):
         speech.say(f"warning: {line}")
-    doubts = len(snapshot.warnings) + len(dead)
+    doubts = len(snapshot.warnings) + len(dead) + len(due)
     counts = f"providers: {len(snapshot.providers)}, models: {len(snapshot.aliases)}, routes: {len(snapshot.routes)}"
     speech.say(f"the configuration is valid ({counts}, warnings: {doubts})")
 

@@ -18,6 +18,7 @@ from afterbay.config.snapshot import Provider, Snapshot
 from afterbay.config.targets import KNOWN_LACKING, known_model
 from afterbay.config.watch import Loaded, load_snapshot
 from afterbay.core.decision import Target
+from afterbay.policy.compliance import lasting
 from afterbay.policy.plan import Route
 from afterbay.store.answers import ModelSummary
 
@@ -120,7 +121,7 @@ def _deployment(target: Target, provider: Provider, fallback: tuple[str, ...], s
         price_output=price.output / 1e6 if price is not None else None,
         price_tiers_above=tuple(above for above, _ in price.tiers) if price is not None else (),
         fallback=fallback,
-        compliance=tuple(sorted(target.compliance)),
+        compliance=tuple(sorted(lasting(target, time.time()))),
         region=target.region,
         state=state,
     )

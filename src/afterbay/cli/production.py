@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from afterbay.cli.state import database_path
-from afterbay.config.describe import duration
+from afterbay.config.describe import SOON_S, duration
 from afterbay.config.problem import child, is_secret, masked_url
 from afterbay.config.snapshot import Snapshot
 from afterbay.config.watch import Loaded
@@ -252,10 +252,6 @@ def _compliance(snapshot: Snapshot, at: float) -> Iterator[Finding]:
             yield Finding("ok", what, f"{len(met)} of {len(targets)} deployments meet it")
     if not asking:
         yield Finding("ok", "compliance", "no route requires anything")
-
-
-SOON_S = 30 * 86400.0
-"""So long before a fact ends somebody should see to its renewal."""
 
 
 def _facts(snapshot: Snapshot, at: float) -> Iterator[Finding]:

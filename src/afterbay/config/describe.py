@@ -11,7 +11,7 @@ from afterbay.config.problem import DEFAULT, Origin, child, masked_url, shown
 from afterbay.config.schema import Config, RouteConfig, Seconds
 from afterbay.config.snapshot import Snapshot
 from afterbay.config.watch import Loaded
-from afterbay.policy.compliance import meets
+from afterbay.policy.compliance import last_day, meets
 from afterbay.policy.plan import Alias, Compliance, Limits, Route
 from afterbay.policy.region import distance
 
@@ -138,6 +138,32 @@ def never_matching(loaded: Loaded, at: float = 0.0) -> list[str]:
     for alias in snapshot.aliases.values():
         path = f"{child('models', alias.name)}.fallback"
         found += _filtered(snapshot, [(path, name) for name in alias.fallback], snapshot.defaults.compliance, at)
+    return found
+
+
+SOON_S = 30 * 86400.0
+"""So long before a fact ends somebody should see to its renewal."""
+
+
+def facts_due(snapshot: Snapshot, at: float) -> list[str]:
+    """Facts that have ended at a moment (UTC seconds) or end soon, and providers that state none though sets want
+    some: each in a sentence."""
+    targets = [target for alias in snapshot.aliases.values() for target in alias.targets]
+    stated = {(one.name, fact) for one in snapshot.providers.values() for fact in one.facts}
+    stated |= {(one.id, fact) for one in targets for fact in one.facts if (one.provider, fact) not in stated}
+    found: list[str] = []
+    for where, fact in sorted(stated, key=lambda one: (one[1].until_s or 0.0, one[0], one[1].name)):
+        if fact.until_s is not None and fact.until_s <= at + SOON_S:
+            verb = "ended" if fact.until_s <= at else "ends"
+            told = f"{fact.name} of {where} {verb} with {last_day(fact.until_s)}"
+            found.append(
+                f"{told}: {'it counts as absent.' if verb == 'ended' else 'from then on it counts as absent.'}"
+            )
+    if snapshot.compliance:
+        having = {one.provider for one in targets if one.compliance or one.region is not None}
+        bare = [one.name for one in snapshot.providers.values() if not one.compliance and one.region is None]
+        for name in sorted(set(bare) - having):
+            found.append(f"{child('providers', name)}: no fact and no region is stated, so it meets no compliance set.")
     return found
 
 

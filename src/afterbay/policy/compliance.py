@@ -73,6 +73,12 @@ def _gap(target: Target, policy: Compliance, at: float) -> str | None:
     return None
 
 
+def lasting(target: Target, at: float) -> frozenset[str]:
+    """The facts of a target that hold at a moment (UTC seconds)."""
+    over = [one.name for one in target.facts if one.until_s is not None and at >= one.until_s]
+    return target.compliance.difference(over)
+
+
 def met_by(target: Target, policies: Iterable[Compliance]) -> str:
     """By which facts a target meets policies: for the record. Say it only of one that does."""
     required = sorted({name for policy in policies for name in policy.require})
