@@ -23,6 +23,7 @@ from afterbay.store.lookup import one_request
 from afterbay.store.reading import SqliteReading
 from afterbay.store.register import Wish
 from afterbay.store.responses import SqliteResponses
+from afterbay.store.rollup import catch_up
 from afterbay.store.schema import metadata
 from afterbay.store.writer import Writer
 
@@ -76,9 +77,11 @@ def record(number: int, user: str | None = "ada-lovelace", key: str | None = "k-
 
 
 def write(database: Database, *records: Record) -> None:
+    """Writes them to the log, and sums it by the hour as a gateway does."""
     writer = Writer(database, 1.0)
     assert writer.insert(records, 64, lambda: None) == 0
     writer.close()
+    catch_up(database)
 
 
 def keep(database: Database, *responses: KeptResponse) -> None:
@@ -110,6 +113,7 @@ def sums(database: Database) -> list[Any]:
                 " FROM requests GROUP BY model, team, organisation"
             ).fetchall()
             + connection.execute("SELECT count(*), sum(cost_picousd) FROM attempts").fetchall()
+            + connection.execute("SELECT sum(requests), sum(cost_picousd) FROM rollups").fetchall()
         )
 
 

@@ -15,6 +15,7 @@ way: see `Erased.waiting`. Who is meant is worked out in `erase_whom.py`.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,7 @@ from afterbay.store.database import Database, transaction
 from afterbay.store.erase_whom import NOBODY, Ambiguous, Person, Whom, find
 from afterbay.store.keys import enter
 from afterbay.store.register import Change
+from afterbay.store.rollup import forget_key, forget_user
 
 __all__ = ["NOBODY", "ROWS", "SPOKEN_FOR", "Ambiguous", "Erased", "Waiting", "Whom", "erase"]
 
@@ -48,6 +50,9 @@ SPOKEN_FOR: Final[Mapping[str, str]] = MappingProxyType(
         "audit": "entries about them lose their details, if they have ended",
         "spending": "a tag whose value is their name is that of `erased`; accounts of ids say nothing of anybody",
         "leases": "counted where a tag's value is their name: they go when their holder returns them",
+        "rollups": "added to those of nobody, of the same hour and model",
+        "rollup_steps": "the same",
+        "rollup_failures": "the same",
         "secrets": "nothing of anybody's",
         "counters": "nothing of anybody's",
         "configurations": "nothing of anybody's",
@@ -139,6 +144,7 @@ def erase(database: Database, whom: Whom, *, dry_run: bool = False, now: float |
         for key in person.keys:  # first: it is by requests that some keys are known, should this be interrupted
             _forget_responses(connection, key)
         _forget_requests(connection, person)
+        _forget_sums(connection, person)
         _forget_names(connection, person, told, time.time() if now is None else now)
         # Though there was nothing to do: the last time somebody's reading may have been in the way of this.
         return msgspec.structs.replace(told, is_overwritten=_overwrite(connection))
@@ -173,6 +179,15 @@ def _forget_requests(connection: sqlite3.Connection, person: Person) -> None:
         with transaction(connection):
             connection.executemany(_FORGET_REQUEST, [(seq,) for seq, _ in rows])
             connection.executemany(_FORGET_ATTEMPTS, [(request_id,) for _, request_id in rows])
+
+
+def _forget_sums(connection: sqlite3.Connection, person: Person) -> None:
+    """Makes the sums of their requests nobody's; after the requests, or those would be summed by name again."""
+    for key in json.loads(person.values["keys"] or "[]"):
+        forget_key(connection, key)
+    user = person.values["user"]
+    if user is not None:
+        forget_user(connection, user, person.values["of"])
 
 
 def _forget_responses(connection: sqlite3.Connection, key: str) -> None:
