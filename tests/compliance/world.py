@@ -96,6 +96,12 @@ class _Log:
         self._told = told
         self.streams: list[tuple[str, str | None]] = []
 
+    def begin(self, record: Record) -> None:
+        """Nothing: only what has ended counts here."""
+
+    def settle(self, record: Record) -> None:
+        """Nothing, as above."""
+
     def put(self, record: Record) -> None:
         told = self._told
         told.outcomes[record.outcome] += 1

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from afterbay.config.snapshot import Provider
 from afterbay.config.targets import at_host
 from afterbay.core.event import fold
+from afterbay.core.usage import Usage
 from afterbay.testing.answers import JSON, stream
 from afterbay.testing.fakes import Cut, Script, ScriptedUpstream
 from afterbay.testing.memory_gateway import MemoryGateway, alias, snapshot, target
@@ -118,7 +119,8 @@ def reading(dialect: str, body: bytes) -> Counter[Atom]:
         if choice.stop_sequence is not None:
             found.append(("messages", f"{where}.stop_sequence", choice.stop_sequence))
     if reply.usage is not None:
-        found += [("usage", f"usage.{name}", value) for name, value in leaves(reply.usage)]
+        counted = Usage(*reply.usage.buckets, estimated=reply.usage.estimated)  # the rest is for the price alone
+        found += [("usage", f"usage.{name}", value) for name, value in leaves(counted)]
     if reply.error is not None:
         found.append(("finish", "error", reply.error.kind))
     found += [("foreign", "extra", name) for name in reply.extras]
