@@ -9,7 +9,7 @@ import msgspec
 
 from afterbay.core.decision import Record
 from afterbay.core.errors import ProviderError
-from afterbay.policy.allowance import Allowance
+from afterbay.policy.allowance import Allowance, per
 from afterbay.policy.authority import Role
 from afterbay.policy.rights import EVERYTHING, NO_WISH, Preference, Rights
 
@@ -267,7 +267,9 @@ class Exceeded(Exception):
     """
 
     def __init__(self, allowance: Allowance, left: int, back_s: float) -> None:
-        super().__init__(f"{allowance.account}: {left} {allowance.unit} left for this {allowance.period}")
+        super().__init__(
+            f"{allowance.account}: {left} {allowance.unit} left of {allowance.limit} {per(allowance.period)}"
+        )
         self.allowance, self.left, self.back_s = allowance, left, back_s
 
 

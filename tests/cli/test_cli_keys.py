@@ -232,3 +232,9 @@ def within(limit_s: float, ask: Callable[[], Answered], exit_code: int) -> Answe
     while done.returncode != exit_code and time.monotonic() < end:
         done = ask()
     return done
+
+
+def test_a_key_may_have_a_budget_for_its_life(run: Run, config: Path) -> None:
+    run("keys", "create", "app", "--budget", "4/total", "--limit", "requests/total=90")
+    assert "$4.00 in total; 90 requests in total" in run("keys", "show", "app").stdout
+    assert "5/total" in run("keys", "create", "other", "--budget", "4/year").stderr

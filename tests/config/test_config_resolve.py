@@ -80,12 +80,19 @@ def test_a_budget_is_a_rule_for_each_of_its_units(snapshot_of: Build) -> None:
     )
 
 
+def test_keys_and_their_owners_may_have_a_budget_in_total(snapshot_of: Build) -> None:
+    made = snapshot_of("policies: {budgets: {a: {usd: 1, per: total, scope: team}}}")
+    assert made.budgets == (Rule("policies.budgets.a", "team", "picousd", "total", 10**12),)
+
+
 @pytest.mark.parametrize(
     ("budget", "told"),
     [
         ("{per: day}", "it limits nothing"),
         ("{usd: 1, scope: teams}", "Did you mean `team`"),
         ("{usd: 1, scope: 'tag:'}", "there is no scope `tag:`"),
+        ("{usd: 1, per: total, scope: 'tag:project'}", "no total is kept of each tag:project"),
+        ("{usd: 1, per: total, scope: model}", "no total is kept of each model"),
         ("{requests: 0}", "requests"),
         ("{usd: -1}", "usd"),
     ],

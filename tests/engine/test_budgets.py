@@ -117,6 +117,22 @@ def test_a_budget_that_is_used_up_refuses_for_good_and_says_which() -> None:
     assert one.records[-1].charged_picousd == 0
 
 
+def test_a_budget_in_total_says_so() -> None:
+    one = of(target("a/up", price=CHEAP), rules=(budget(0, period="total"),), a=answers(1))
+    told = error_of(served(one, ask("m", max_tokens=250)))
+    assert "is left of $0.00 in total" in told["message"]
+    assert "next period" not in told["message"]
+
+
+@pytest.mark.parametrize(("period", "said"), [("day", "10 tokens a day"), ("total", "10 tokens in total")])
+def test_a_request_that_is_longer_than_a_limit_is_told_no_time_to_come_back(period: str, said: str) -> None:
+    one = of(target("a/up"), rules=(budget(0, unit="tokens", limit=10, period=period),), a=answers(1))
+    reply = served(one, ask("m", "many words " * 50))
+    assert (reply.status, error_of(reply)["code"]) == (429, "rate_limit_exceeded")
+    assert said in error_of(reply)["message"]
+    assert "retry-after" not in reply.headers
+
+
 def test_the_refusal_comes_in_the_clients_protocol() -> None:
     one = of(target("a/up", price=CHEAP), rules=(budget(0),), a=answers(1))
     reply = served(one, ask("m", max_tokens=99), ANTHROPIC)

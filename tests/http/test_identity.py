@@ -12,6 +12,7 @@ from afterbay.core.errors import GatewayError
 from afterbay.http.identity import Client, identify, is_loopback, require_admin, require_local
 from afterbay.policy.rights import Rights
 from afterbay.ports import Key
+from afterbay.store.keyform import new_secret
 from afterbay.testing.live import LiveGateway
 
 HERE = ["", "localhost", "LOCALHOST:8400", "127.0.0.1:8400", "127.1.2.3", "[::1]:8400", "api.localhost:1", "localhost."]
@@ -121,6 +122,50 @@ class NeedsKey:
 
     def find(self, secret: str) -> None:
         return None
+
+
+class Open(NeedsKey):
+    """No key exists but throwaway ones."""
+
+    def __init__(self, **keys: Key) -> None:
+        self.keys = keys
+
+    def any_exist(self) -> bool:
+        return False
+
+    def find(self, secret: str) -> Key | None:  # type: ignore[override]
+        return self.keys.get(secret)
+
+
+def test_an_open_gateway_knows_a_throwaway_key_and_takes_anything_else_for_none() -> None:
+    secret, here = new_secret(), Client("127.0.0.1", 99.0)
+    key = Key("key_1", "run", Rights(expires_at=100.0))
+    keys = Open(**{secret: key})
+    for text in ("any", "sk-ant-1", "ab-any", secret[:-1], secret[:-1] + "!"):
+        assert identify(keys, here, {"x-api-key": text}, "") is None
+    assert identify(keys, here, {}, "") is None
+    assert identify(keys, here, {"x-api-key": secret}, "") is key
+    with pytest.raises(GatewayError) as late:
+        identify(keys, Client("127.0.0.1", 100.0), {"x-api-key": secret}, "")
+    assert late.value.code == "key_expired"
+    with pytest.raises(GatewayError) as elsewhere:
+        identify(keys, here, {"x-api-key": secret, "host": "evil.example"}, "")
+    assert elsewhere.value.code == "not_local"
+
+
+def test_an_open_gateway_refuses_a_key_whose_run_is_over() -> None:
+    with pytest.raises(GatewayError) as caught:
+        identify(Open(), Client("127.0.0.1", 0.0), {"authorization": f"Bearer {new_secret()}"}, "")
+    assert (caught.value.status, caught.value.code) == (401, "invalid_api_key")
+
+
+def test_a_throwaway_key_is_no_operator_of_an_open_gateway() -> None:
+    with LiveGateway({"providers": {"up": {"kind": "openai", "base_url": "http://127.0.0.1:9/v1"}}}) as gateway:
+        secret = gateway.gateway.keys.create("run", throwaway=True).secret.reveal()
+        url = f"{gateway.url}/admin/v1/keys"
+        assert httpx.get(url).status_code == 200
+        refused = httpx.get(url, headers={"x-api-key": secret})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "role_required")
 
 
 class One:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from afterbay.policy.allowance import Allowance, Rule, allowances_of
+from afterbay.policy.allowance import Allowance, Period, Rule, allowances_of, per
 
 ACCOUNTS = ("organisation:o1", "team:t1", "key:k1", "model:gpt", "tag:project=a", "tag:projects=b")
 
@@ -29,3 +29,8 @@ def test_a_rule_holds_for_each_account_of_its_scope(scope: str, found: list[str]
 def test_every_rule_holds() -> None:
     rules = [Rule("a", "key", "requests", "minute", 5), Rule("b", "key", "picousd", "day", 6)]
     assert [one.name for one in allowances_of(rules, ACCOUNTS)] == ["a", "b"]
+
+
+@pytest.mark.parametrize(("period", "said"), [("minute", "a minute"), ("month", "a month"), ("total", "in total")])
+def test_people_are_told_the_period(period: Period, said: str) -> None:
+    assert per(period) == said

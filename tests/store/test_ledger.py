@@ -15,8 +15,10 @@ from afterbay.core.decision import Record
 from afterbay.core.usage import Usage
 from afterbay.policy.allowance import Allowance
 from afterbay.policy.charge import UNKNOWN, charge_of
+from afterbay.policy.period import OLDEST_DAY
 from afterbay.policy.window import COUNTS_S
 from afterbay.ports import Exceeded, Hold, LedgerUnavailable
+from afterbay.store import statements
 from afterbay.store.database import Database, open_database
 from afterbay.store.leases import Ask, Part, SqliteLeases, holders, retire
 from afterbay.store.ledger import LeasedLedger, LedgerLimits
@@ -473,3 +475,62 @@ def test_the_table_is_whole_after_a_failed_exchange(database: Database) -> None:
     assert one.exchange([Ask(part, 1000, need=600)], T0)[0].more == 800
     assert one.look([(part, 1000)], T0)[0].own == 800
     one.close()
+
+
+def sums(database: Database) -> dict[tuple[str, str], int]:
+    with closing(database.connect()) as connection:
+        return {(row[0], row[1]): row[2] for row in connection.execute(statements.SPENDING)}
+
+
+async def test_what_keys_spent_long_ago_counts_in_total_and_only_there(database: Database) -> None:
+    accounts = ("key:1", "team:t", "tag:a=b", "model:m")
+    async with processes(database, 1) as (one,):
+        one.write(*(a_request(number, 10, *accounts, at_s=T0 + number * DAY_S) for number in range(3)))
+        one.clock.passed_s = 500 * DAY_S
+        one.ledger.settle(await one.take((an_allowance(100), 5)), [5])  # a new day: old ones are folded
+        assert {day for _, day in sums(database)} == {OLDEST_DAY}
+        assert {account: spent for (account, _), spent in sums(database).items()} == {"key:1": 30, "team:t": 30}
+        with pytest.raises(Exceeded) as over:
+            await one.take((an_allowance(100, "total"), 71))
+        assert over.value.left == 70
+        late = a_request(9, 10, "key:1", at_s=T0 + 3 * DAY_S)  # out of the journal of a process that is gone
+        late.charged_by = "gone"
+        assert one.writer.insert([late], 100, lambda: None) == 0
+    async with processes(database, 1) as (two,):
+        two.clock.passed_s = 502 * DAY_S
+        await two.take((an_allowance(100), 1))
+        assert sums(database)["key:1", OLDEST_DAY] == 40
+        with pytest.raises(Exceeded) as over:
+            await two.take((an_allowance(100, "total"), 61))
+        assert over.value.left == 60
+
+
+async def test_several_processes_share_a_total(database: Database) -> None:
+    total = an_allowance(1000, "total")
+    async with processes(database, 2) as (one, two):
+        await one.use(1, 600, total)
+        one.clock.passed_s += 40 * DAY_S
+        await two.use(2, 400, total)
+        for each in (one, two):
+            with pytest.raises(Exceeded):
+                await each.take((total, 1))
+    async with processes(database, 1) as (later,):
+        with pytest.raises(Exceeded) as over:
+            await later.take((total, 1))
+        assert over.value.left == 0
+
+
+async def test_a_lease_of_a_total_that_was_given_back_is_forgotten(database: Database) -> None:
+    async with processes(database, 1) as (one,):
+        leases = SqliteLeases(database, "other")
+        part = Part("key:9", "picousd", "total", OLDEST_DAY)
+        assert leases.exchange([Ask(part, 1000, need=600)], T0)[0].more >= 600
+        held = leases.look([(part, 1000)], T0)[0].own
+        leases.exchange([Ask(part, 1000, give=held, grows=False)], T0)
+        await one.take((an_allowance(100), 1))
+        one.clock.passed_s += 2 * DAY_S
+        await one.take((an_allowance(100), 1))
+        with closing(database.connect()) as connection:
+            left = connection.execute("SELECT count(*) FROM leases WHERE account = 'key:9'").fetchone()[0]
+        assert left == 0
+        leases.close()

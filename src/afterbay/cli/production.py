@@ -130,7 +130,7 @@ def _keys(loaded: Loaded) -> Iterator[Finding]:
     try:
         if path.exists():
             with closing(SqliteKeys(Database(path))) as keys:
-                live, any_exist = len(keys.list()), keys.any_exist()
+                live, any_exist = sum(not key.throwaway for key in keys.list()), keys.any_exist()
     except sqlite3.Error as error:
         yield Finding("fail", "virtual keys", f"they cannot be read: {error}", "See the row about the database.")
         return

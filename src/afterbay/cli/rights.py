@@ -12,6 +12,7 @@ import msgspec
 from afterbay.cli.figures import dollars
 from afterbay.cli.speech import Misuse
 from afterbay.config.load import seconds
+from afterbay.policy.allowance import Period, per
 from afterbay.policy.rights import LIMITS, Rights
 from afterbay.policy.rights_form import shown
 
@@ -119,7 +120,7 @@ def brief(rights: Rights) -> str:
 
 def _limit(name: str, most: int) -> str:
     unit, _, period = name.partition("/")
-    return f"{dollars(most) if unit == 'picousd' else f'{most:,} {unit}'} a {period}"
+    return f"{dollars(most) if unit == 'picousd' else f'{most:,} {unit}'} {per(msgspec.convert(period, Period))}"
 
 
 def _date(text: str) -> datetime:
@@ -130,7 +131,9 @@ def _date(text: str) -> datetime:
 def _budget(text: str) -> tuple[str, int | None]:
     amount, slash, period = text.partition("/")
     if not slash or f"picousd/{period}" not in LIMITS:
-        raise Misuse(f"--budget {text[:40]}: no such budget.", remedy="Write dollars and a period: 10/month, 2.5/day.")
+        raise Misuse(
+            f"--budget {text[:40]}: no such budget.", remedy="Write dollars and a period: 10/month, 2.5/day, 5/total."
+        )
     return f"picousd/{period}", _amount("--budget", amount.removeprefix("$"), _PICOUSD)
 
 

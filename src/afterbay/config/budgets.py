@@ -6,7 +6,7 @@ from afterbay.config.load import Document
 from afterbay.config.problem import Problem, child, did_you_mean
 from afterbay.config.schema import BudgetConfig
 from afterbay.core.usage import picousd
-from afterbay.policy.allowance import SCOPES, TAG, Rule, Unit
+from afterbay.policy.allowance import KEPT_SCOPES, SCOPES, TAG, Rule, Unit
 
 
 def budget_rules(document: Document, problems: list[Problem]) -> tuple[Rule, ...]:
@@ -14,7 +14,7 @@ def budget_rules(document: Document, problems: list[Problem]) -> tuple[Rule, ...
     found: list[Rule] = []
     for name, budget in document.config.policies.budgets.items():
         path = child("policies.budgets", name)
-        _check_scope(document, path, budget.scope, problems)
+        _check_scope(document, path, budget, problems)
         amounts = _amounts(budget)
         if not amounts:
             remedy = "Give usd, requests or tokens: `usd: 100`."
@@ -36,7 +36,12 @@ def _amounts(budget: BudgetConfig) -> dict[Unit, int]:
     return amounts
 
 
-def _check_scope(document: Document, path: str, scope: str, problems: list[Problem]) -> None:
+def _check_scope(document: Document, path: str, budget: BudgetConfig, problems: list[Problem]) -> None:
+    scope = budget.scope
+    if budget.per == "total" and scope not in KEPT_SCOPES and (scope in SCOPES or scope.startswith(TAG)):
+        wanted, remedy = ", ".join(KEPT_SCOPES), "Give a day or a month, or the scope of a key or its owners."
+        problems.append(document.problem(f"{path}.per", f"no total is kept of each {scope}", wanted, remedy))
+        return
     if scope in SCOPES or (scope.startswith(TAG) and scope[len(TAG) :] and "=" not in scope):
         return
     wanted = f"{', '.join(SCOPES)} or tag:NAME"

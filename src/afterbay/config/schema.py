@@ -415,8 +415,11 @@ class BudgetConfig(Section, frozen=True):
     requests: Annotated[Count | None, Doc(description="Requests.")] = None
     tokens: Annotated[Count | None, Doc(description="Tokens, of input and output together.")] = None
     per: Annotated[
-        Literal["minute", "day", "month"],
-        Doc(description="The period: any 60 seconds, or a day or month of the calendar in UTC."),
+        Literal["minute", "day", "month", "total"],
+        Doc(
+            description="The period: any 60 seconds, a day or month of the calendar in UTC, or all time "
+            "(`total`, of keys and their owners)."
+        ),
     ] = "month"
     scope: Annotated[
         str,

@@ -12,6 +12,7 @@ Of tokens the estimate is set aside and the count is settled; a request is one r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -24,7 +25,7 @@ from afterbay.engine.context import Turn
 from afterbay.engine.held import Held
 from afterbay.engine.purse import need_of
 from afterbay.engine.routing import priority_of
-from afterbay.policy.allowance import Allowance, told
+from afterbay.policy.allowance import Allowance, per, told
 from afterbay.policy.budget import LADDERS, Candidate, Spend, leaves_alone, spend
 from afterbay.policy.lease import PLENTY_SHARE, PLENTY_TIMES
 from afterbay.policy.spending import Bill, Need, bill_of
@@ -224,14 +225,16 @@ def _worst(turn: Turn, bills: Sequence[Bill], left: int | None) -> int:
 
 
 def _used_up(allowance: Allowance, left: int, found: Spend) -> PolicyRefusal:
-    of = f"{dollars(max(0, left))} is left of {dollars(allowance.limit)} for this {allowance.period}"
+    when = "in total" if allowance.period == "total" else f"for this {allowance.period}"
+    of = f"{dollars(max(0, left))} is left of {dollars(allowance.limit)} {when}"
     later = {"cache": "; only a cache could answer", "defer": "; it may be asked again later"}.get(found.step, "")
     return PolicyRefusal(
         f"The budget {told(allowance)} has too little left: {of}{later}.",
         status=429,
         kind="quota",
         code="insufficient_quota",
-        remedy="Wait for the next period, ask for a cheaper model, or have the operator raise the budget.",
+        remedy=("Ask" if allowance.period == "total" else "Wait for the next period, ask")
+        + " for a cheaper model, or have the operator raise the budget.",
     )
 
 
@@ -241,11 +244,11 @@ def refusal(allowance: Allowance, left: int, back_s: float) -> GatewayError:
         return _used_up(allowance, left, Spend("refuse", ()))
     amount = dollars(allowance.limit) if allowance.unit == "picousd" else f"{allowance.limit} {allowance.unit}"
     return Capacity(
-        f"The limit {told(allowance)} of {amount} a {allowance.period} is reached.",
+        f"The limit {told(allowance)} of {amount} {per(allowance.period)} is reached.",
         status=429,
         kind="rate_limit",
         code="rate_limit_exceeded",
-        retry_after_s=back_s,
+        retry_after_s=back_s if back_s < math.inf else None,
         retryable=allowance.period == "minute",
     )
 

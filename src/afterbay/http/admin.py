@@ -99,10 +99,10 @@ def who_asks(keys: Keyring, admin_key: Secret | None, client: Client, headers: M
     Raises:
         GatewayError: 401, no such key, or an expired one; 403, it has no role, or may not be used from here.
     """
-    if admin_key is None and not keys.any_exist():
+    secret = secret_of(headers, query)
+    if admin_key is None and not keys.any_exist() and (secret is None or keys.find(secret) is None):
         require_local(headers)
         return BY_OPERATOR
-    secret = secret_of(headers, query)
     if secret is not None and is_admin_key(admin_key, secret):
         return BY_OPERATOR
     key = keys.find(secret) if secret is not None else None

@@ -16,6 +16,7 @@ from afterbay.core.errors import GatewayError
 from afterbay.core.secret import Secret
 from afterbay.policy.rights import is_from
 from afterbay.ports import Key, Keys
+from afterbay.store.keyform import is_well_formed
 
 
 def secret_of(headers: Mapping[str, str], query: str) -> str | None:
@@ -46,7 +47,7 @@ class Client(msgspec.Struct, frozen=True):
 
 
 def identify(keys: Keys, client: Client, headers: Mapping[str, str], query: str) -> Key | None:
-    """The key that asks; None while the gateway is open.
+    """The key that asks; None while the gateway is open, and none is shown.
 
     Raises:
         GatewayError: 401, no key, an unknown or an expired one; 403, an open gateway is asked as if from elsewhere, or
@@ -54,13 +55,34 @@ def identify(keys: Keys, client: Client, headers: Mapping[str, str], query: str)
     """
     if not keys.any_exist():
         require_local(headers)
-        return None
+        return _throwaway_key(keys, client, headers, query)
     secret = secret_of(headers, query)
     key = keys.find(secret) if secret is not None else None
     if key is not None:
         check_usable(key, client)
         return key
-    raise GatewayError(
+    raise _not_known(headers, secret)
+
+
+def _throwaway_key(keys: Keys, client: Client, headers: Mapping[str, str], query: str) -> Key | None:
+    """The key that is shown to an open gateway. There any text does for one, but not what was a key of ours: a program
+    whose run is over must not go on without its cap.
+
+    Raises:
+        GatewayError: 401, it is unknown, revoked or expired; 403, it may not be used from here.
+    """
+    secret = secret_of(headers, query)
+    if secret is None or not is_well_formed(secret):
+        return None
+    key = keys.find(secret)
+    if key is None:
+        raise _not_known(headers, secret)
+    check_usable(key, client)
+    return key
+
+
+def _not_known(headers: Mapping[str, str], secret: str | None) -> GatewayError:
+    return GatewayError(
         _no_key(headers) if secret is None else "The key is not known to this gateway, or was revoked.",
         status=401,
         kind="authentication",

@@ -18,9 +18,12 @@ import msgspec
 from afterbay.policy.budget import OnExceeded
 
 Unit: TypeAlias = Literal["picousd", "requests", "tokens"]
-Period: TypeAlias = Literal["minute", "day", "month"]
+Period: TypeAlias = Literal["minute", "day", "month", "total"]
 
-SCOPES: tuple[str, ...] = ("organisation", "team", "user", "key", "model", "route")
+KEPT_SCOPES: tuple[str, ...] = ("organisation", "team", "user", "key")
+"""Kinds of accounts of which it is never forgotten what they used: these may have a limit in total."""
+
+SCOPES: tuple[str, ...] = (*KEPT_SCOPES, "model", "route")
 """Kinds of accounts; beside them `tag:NAME`."""
 
 TAG = "tag:"
@@ -29,7 +32,8 @@ TAG = "tag:"
 class Allowance(msgspec.Struct, frozen=True):
     """At most `limit` of `unit` in each `period`, for everything that is charged to `account`.
 
-    A minute is any 60 seconds; days and months are the calendar's, in UTC. `on_exceeded` is what a budget of money
+    A minute is any 60 seconds; days and months are the calendar's, in UTC; `total` is as long as the account is there.
+    `on_exceeded` is what a budget of money
     says; limits of requests and tokens, and all limits of a minute, refuse for a while. `name` is what people know it
     by (`policies.budgets.default`, `key ci-bot`).
     """
@@ -40,6 +44,11 @@ class Allowance(msgspec.Struct, frozen=True):
     limit: int
     on_exceeded: OnExceeded = "refuse"
     name: str = ""
+
+
+def per(period: Period) -> str:
+    """A period behind an amount, for people: `a day`, `in total`."""
+    return "in total" if period == "total" else f"a {period}"
 
 
 def told(allowance: Allowance) -> str:

@@ -10,17 +10,22 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from itertools import chain
 from typing import Final, TypeAlias, TypeVar
 
 from afterbay.core.decision import Record
+from afterbay.policy.allowance import KEPT_SCOPES
 from afterbay.policy.charge import charge_of
-from afterbay.policy.period import CALENDARS, begin_of, day_of
+from afterbay.policy.period import ALL_TIME, CALENDARS, begin_of, day_of
 from afterbay.store import statements
+from afterbay.store.database import Database
 from afterbay.store.rows import Row, storable
 
 UNITS: Final = ("picousd", "requests", "tokens")
 """The columns of `spending`, each a unit of `policy.allowance`."""
+_KEPT: Final = tuple(f"{scope}:" for scope in KEPT_SCOPES)
+"""How accounts begin that may have a limit in total."""
 STEP_ROWS: Final = 256
 STEP_LEASES: Final = 32
 """SQLite compares each lease with each row of the statement: it is a square, and small ones are cheaper."""
@@ -55,6 +60,18 @@ def charge(connection: sqlite3.Connection, records: Sequence[Record]) -> None:
         connection.execute(statements.LOWER_LEASES.format(groups), tuple(chain.from_iterable(part)))
 
 
+def charged_to(database: Database, account: str) -> int:
+    """Picodollars that an account was charged, ever.
+
+    Raises:
+        sqlite3.Error: the database does not answer.
+    """
+    days = ALL_TIME.begin_day, ALL_TIME.end_day
+    with closing(database.connect()) as connection:
+        row = connection.execute(statements.SPENT.format("picousd"), (account_text(account), *days)).fetchone()
+    return int(row[0])
+
+
 def account_text(account: str) -> str:
     """An account as the tables can hold it: what a client sends as a tag may have characters that they can't."""
     return account if account.isascii() else account.encode("utf-8", "replace").decode()
@@ -67,7 +84,7 @@ def _add(accounts: Sequence[str], day: str, holder: str, amounts: Sequence[int],
         if not holder:
             continue
         for unit, amount in zip(UNITS, amounts, strict=True):
-            for period in CALENDARS:
+            for period in CALENDARS if account.startswith(_KEPT) else CALENDARS[:-1]:
                 if amount:
                     _plus(used, (account, unit, period, begin_of(period, day), holder), [amount])
 

@@ -36,7 +36,8 @@ class KeyInfo(msgspec.Struct, frozen=True):
 
     `owner`: the id of the organisation, team or user that it belongs to; empty: nobody. `rights` and `preference` are
     its own; what its owners' leave of them is in `ports.Key`. `charged`: keys that made it and whose limits hold for it
-    too, by id. `old_until`: so long its secret before the last rotation is good.
+    too, by id. `old_until`: so long its secret before the last rotation is good. `throwaway`: it was made for one
+    run of a program, and does not close a gateway that is open.
     """
 
     id: str
@@ -50,6 +51,7 @@ class KeyInfo(msgspec.Struct, frozen=True):
     created_at: str = ""
     revoked_at: str | None = None
     old_until: str | None = None
+    throwaway: bool = False
 
 
 class KeyRow(msgspec.Struct, frozen=True):

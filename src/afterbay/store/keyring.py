@@ -76,8 +76,8 @@ class Keyring(ABC):
         return found.key if found.until is None or self._now() < found.until else None
 
     def any_exist(self) -> bool:
-        """Whether any virtual key was ever created, revoked ones included."""
-        return bool(self._register.keys)
+        """Whether any virtual key was ever created, revoked ones included, throwaway ones not."""
+        return self._register.has_lasting
 
     # Reading
 
@@ -142,11 +142,13 @@ class Keyring(ABC):
         owner: str = "",
         role: Role | None = None,
         preference: Preference = NO_WISH,
+        throwaway: bool = False,
         by: str = BY_OPERATOR,
     ) -> NewKey:
-        """Makes a key, and shows its secret once."""
-        wish = Wish(rights, preference, role)
-        return new_key(self._do(by, lambda actor: self._register.create_key(actor, name, owner, wish, self._now())))
+        """Makes a key, and shows its secret once. `throwaway`: as in `KeyInfo`."""
+        wish, now = Wish(rights, preference, role), self._now()
+        made = self._do(by, lambda actor: self._register.create_key(actor, name, owner, wish, now, throwaway=throwaway))
+        return new_key(made)
 
     def update(self, id_or_name: str, wish: Wish, *, by: str = BY_OPERATOR) -> KeyInfo:
         """Gives a key other rights, another preference or role."""

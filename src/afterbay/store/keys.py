@@ -181,6 +181,7 @@ def _key_row(row: KeyRow) -> Row:
         _text(info.charged),
         row.old_digest,
         info.old_until,
+        int(info.throwaway),
     )
 
 
@@ -197,6 +198,7 @@ def _key(row: tuple[Any, ...]) -> KeyRow:
         preference=_value(row[9], Preference),
         charged=() if row[10] is None else msgspec.json.decode(row[10], type=tuple[str, ...]),
         old_until=row[12],
+        throwaway=bool(row[13]),
     )
     return KeyRow(info, bytes(row[2]), None if row[11] is None else bytes(row[11]))
 

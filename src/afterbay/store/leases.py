@@ -19,19 +19,20 @@ import msgspec
 
 from afterbay.policy.allowance import Period, Unit
 from afterbay.policy.lease import Standing, granted
-from afterbay.policy.period import begin_of, day_of
+from afterbay.policy.period import OLDEST_DAY, begin_of, day_of, last_day_of
 from afterbay.policy.window import COUNTS_S
 from afterbay.store import statements
 from afterbay.store.charges import UNITS, account_text
 from afterbay.store.database import Database, transaction
 
 KEPT_DAYS: Final = 400
-"""So long what was charged on a day is known: this month's budgets need 31 of them, people ask about last year."""
+"""So long what was charged on a day is known: this month's budgets need 31 of them, people ask about last year. What
+keys and their owners were charged before is one sum, for limits in total."""
 _DAY_S: Final = 86_400.0
 
 
 class Part(msgspec.Struct, frozen=True):
-    """One unit of one account in one day or month, or (`begin_day` empty) in the last minute."""
+    """One unit of one account in one day, one month or all time, or (`begin_day` empty) in the last minute."""
 
     account: str
     unit: Unit
@@ -258,7 +259,7 @@ def _standing(connection: sqlite3.Connection, part: Part, limit: int, rows: _Row
     spent = 0
     if part.period != "minute":
         assert part.unit in UNITS, "a unit is a column"  # noqa: S101
-        last_day = part.begin_day if part.period == "day" else f"{part.begin_day[:8]}31"
+        last_day = last_day_of(part.period, part.begin_day)
         query = statements.SPENT.format(part.unit)
         spent = int(connection.execute(query, (part.key[0], part.begin_day, last_day)).fetchone()[0])
     return Standing(limit, spent, rows.own, rows.others, rows.holders)
@@ -268,4 +269,6 @@ def _expire(connection: sqlite3.Connection, now_s: float) -> None:
     """Removes leases of days and months that were over a day ago, and what is too old to be asked for."""
     yesterday = day_of(now_s - _DAY_S)
     connection.execute(statements.DELETE_OLD_LEASES, (yesterday, begin_of("month", yesterday), now_s))
-    connection.execute(statements.DELETE_OLD_SPENDING, (day_of(max(0.0, now_s - KEPT_DAYS * _DAY_S)),))
+    before = day_of(max(0.0, now_s - KEPT_DAYS * _DAY_S))
+    connection.execute(statements.FOLD_OLD_SPENDING, (OLDEST_DAY, OLDEST_DAY, before))
+    connection.execute(statements.DELETE_OLD_SPENDING, (OLDEST_DAY, before))

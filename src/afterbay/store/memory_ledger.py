@@ -10,7 +10,7 @@ import msgspec
 
 from afterbay.policy.allowance import Allowance
 from afterbay.policy.lease import PLENTY_SHARE, PLENTY_TIMES
-from afterbay.policy.period import Calendar, Span, begin_of, day_of, span_of
+from afterbay.policy.period import CALENDARS, Calendar, Span, begin_of, day_of, span_of
 from afterbay.policy.window import Window
 from afterbay.ports import Clock, Exceeded, Hold, LedgerUnavailable
 
@@ -155,7 +155,7 @@ class MemoryLedger:
         _, _, period, begin_day = key
         if found.window is not None or found.reserved:
             return self._used(found) != 0
-        calendar: Calendar = "month" if period == "month" else "day"
+        calendar: Calendar = next((one for one in CALENDARS if one == period), "day")
         return begin_day >= begin_of(calendar, today)
 
 

@@ -88,6 +88,8 @@ class Register:
     def __init__(self, digest: Callable[[str], bytes]) -> None:
         self.keys: dict[str, KeyRow] = {}
         self.tenants: dict[str, Tenant] = {}
+        self.has_lasting = False
+        """Whether there is, or was, a key that is no throwaway one."""
         self._digest = digest
         self._standings: dict[str, Standing | None] = {}
 
@@ -97,6 +99,7 @@ class Register:
         """Takes everything anew, in the order of its making."""
         self.tenants = {one.id: one for one in tenants}
         self.keys = {row.info.id: row for row in keys}
+        self.has_lasting = any(not row.info.throwaway for row in self.keys.values())
         self._standings = {}
 
     def apply(self, change: Change) -> None:
@@ -106,6 +109,7 @@ class Register:
             self._standings = {}
         for row in change.keys:
             self.keys[row.info.id] = row
+            self.has_lasting = self.has_lasting or not row.info.throwaway
 
     def touched(self, change: Change) -> set[str]:
         """The keys of which a change makes others: its own, those that are charged to them, those below its tenants."""
@@ -225,7 +229,9 @@ class Register:
 
     # Keys
 
-    def create_key(self, actor: Actor, name: str, owner: str, wish: Wish, now: float) -> Change:
+    def create_key(
+        self, actor: Actor, name: str, owner: str, wish: Wish, now: float, *, throwaway: bool = False
+    ) -> Change:
         """Makes a key for an owner; empty: the actor's own place.
 
         Raises:
@@ -252,6 +258,7 @@ class Register:
             preference,
             charged,
             rfc3339(now),
+            throwaway=throwaway,
         )
         row = KeyRow(info, self._digest(secret))
         return self._key_change("key.create", row, _told(info), Secret(secret))
@@ -415,4 +422,6 @@ def _told(one: KeyInfo | Tenant) -> Mapping[str, object]:
     told: dict[str, object] = {"name": one.name, "rights": one.rights, "preference": one.preference}
     if isinstance(one, KeyInfo):
         told |= {"owner": one.owner, "role": one.role, "charged": one.charged}
+        if one.throwaway:
+            told["throwaway"] = True
     return told

@@ -113,8 +113,10 @@ keys = sa.Table(
     sa.Column("charged", sa.Text),
     sa.Column("old_digest", sa.LargeBinary),
     sa.Column("old_until", sa.Text),
+    sa.Column("throwaway", sa.SmallInteger, nullable=False, server_default="0"),
 )
-"""Virtual keys. Revoked ones stay, so that reports keep their names and `any_exist` remembers.
+"""Virtual keys. Revoked ones stay, so that reports keep their names and `any_exist` remembers. `throwaway`: made for
+one run of a program; it does not close an open gateway.
 
 `owner` is a tenant's id, empty for none; `old_digest` is of the secret before the last rotation, good until
 `old_until`."""

@@ -42,6 +42,7 @@ CREATE TABLE keys (
     charged TEXT,
     old_digest BLOB,
     old_until TEXT,
+    throwaway SMALLINT DEFAULT '0' NOT NULL,
     PRIMARY KEY (id),
     UNIQUE (digest)
 );

@@ -53,14 +53,15 @@ INSERT_SECRET = "INSERT INTO secrets (name, value) VALUES (?, ?) ON CONFLICT DO 
 
 UPSERT_KEY = (
     "INSERT INTO keys (id, name, digest, hint, created_at, revoked_at, owner, role, rights, preference, charged,"
-    " old_digest, old_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+    " old_digest, old_until, throwaway) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (id) DO UPDATE SET"
     " name = excluded.name, digest = excluded.digest, hint = excluded.hint, revoked_at = excluded.revoked_at,"
     " role = excluded.role, rights = excluded.rights, preference = excluded.preference,"
     " old_digest = excluded.old_digest, old_until = excluded.old_until"
 )
 SELECT_KEYS = (
     "SELECT id, name, digest, hint, created_at, revoked_at, owner, role, rights, preference, charged, old_digest,"
-    " old_until FROM keys ORDER BY created_at, id"
+    " old_until, throwaway FROM keys ORDER BY created_at, id"
 )
 UPSERT_TENANT = (
     "INSERT INTO tenants (id, kind, name, parent, rights, preference, created_at, ended_at)"
@@ -147,7 +148,14 @@ LEAVE_RETURNED = "DELETE FROM leases WHERE holder = ? AND amount <= 0"
 RETIRE_HOLDER = "DELETE FROM leases WHERE holder = ? AND period != 'minute'"
 DELETE_OLD_LEASES = (
     "DELETE FROM leases WHERE (period = 'day' AND begin_day < ?) OR (period = 'month' AND begin_day < ?)"
-    " OR until_s <= ?"
+    " OR (period = 'total' AND amount = 0 AND wanted = 0) OR until_s <= ?"
 )
-DELETE_OLD_SPENDING = "DELETE FROM spending WHERE day < ?"
+FOLD_OLD_SPENDING = (
+    "INSERT INTO spending (account, day, picousd, requests, tokens)"
+    " SELECT account, ?, SUM(picousd), SUM(requests), SUM(tokens) FROM spending"
+    " WHERE day > ? AND day < ? AND substr(account, 1, instr(account, ':') - 1)"
+    " IN ('organisation', 'team', 'user', 'key') GROUP BY account ON CONFLICT (account, day) DO UPDATE SET"
+    " picousd = picousd + excluded.picousd, requests = requests + excluded.requests, tokens = tokens + excluded.tokens"
+)
+DELETE_OLD_SPENDING = "DELETE FROM spending WHERE day > ? AND day < ?"
 DATA_VERSION = "PRAGMA data_version"

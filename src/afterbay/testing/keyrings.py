@@ -63,6 +63,18 @@ class KeysContract:
             store.keys.revoke("one")
             _expect(store.keys.any_exist(), "a gateway that had keys does not open again")
 
+    def test_a_throwaway_key_is_found_and_does_not_count_as_one(self) -> None:
+        with self.opened_keys() as store:
+            made = store.keys.create("run", throwaway=True)
+            _expect(store.keys.find(made.secret.reveal()) is not None, "it is found")
+            _expect(not store.keys.any_exist(), "the gateway stays open")
+            _expect(store.keys.key("run").throwaway, "it is marked")
+            store.keys.rotate("run")
+            store.keys.revoke("run")
+            _expect(not store.keys.any_exist(), "also when it has ended")
+            store.keys.create("one")
+            _expect(store.keys.any_exist(), "another key closes the gateway")
+
     def test_a_revoked_key_finds_nothing_and_frees_its_name(self) -> None:
         with self.opened_keys() as store:
             old = store.keys.create("one")

@@ -187,6 +187,15 @@ class LedgerContract:
             opened.ledger.settle(hold, [100])
             await _expect_exceeded(opened, (day, 1), left=0)
 
+    async def test_a_total_never_begins_anew(self) -> None:
+        total, day = an_allowance(100, "total"), an_allowance(60)
+        async with self.opened_ledger() as opened:
+            opened.ledger.settle(await _take(opened, (total, 60), (day, 60)), [60, 60])
+            opened.clock.passed_s += 800 * DAY_S
+            await _expect_exceeded(opened, (total, 41), (day, 41), left=40, of=total, back_s=math.inf)
+            await _take(opened, (total, 40), (day, 40))
+            await _expect_exceeded(opened, (total, 1), left=0)
+
     async def test_a_month_lasts_longer_than_a_day(self) -> None:
         month = an_allowance(100, "month")
         async with self.opened_ledger() as opened:
