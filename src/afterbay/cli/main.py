@@ -72,6 +72,59 @@ def serve(
 
 
 @app.command(
+    name="run",
+    context_settings={"allow_interspersed_args": False},
+    epilog=examples(
+        "afterbay run claude",
+        "afterbay run --cap 2.50 -m gpt codex exec 'Why does the test fail?'",
+        "afterbay run --models claude,gpt --json -- claude -p 'Name three rivers' | tail -n 1",
+        "afterbay run -m '' claude --model claude-opus-4-6",
+    ),
+)
+def run_command(
+    command: Annotated[
+        list[str],
+        typer.Argument(metavar="PROGRAM ...", help="claude, codex, gemini or any other program, and its arguments."),
+    ],
+    config: Config = None,
+    cap: Annotated[
+        float, typer.Option(metavar="USD", help="The most that it may spend.", min=0.000001, max=1_000_000)
+    ] = 5.0,
+    model: Annotated[
+        str,
+        typer.Option("-m", "--model", help="What it asks for: alias, route or provider/model; '': its own names."),
+    ] = "auto",
+    small_model: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="The same for small work, where it tells that apart.")
+    ] = None,
+    models: Annotated[
+        list[str] | None, typer.Option(metavar="NAMES", help="The only models and routes that may serve it.")
+    ] = None,
+    routes: Annotated[list[str] | None, typer.Option(metavar="NAMES", help="The only routes that it may name.")] = None,
+    providers: Annotated[
+        list[str] | None, typer.Option(metavar="NAMES", help="The only providers that may be asked.")
+    ] = None,
+    compliance: Annotated[
+        list[str] | None, typer.Option(metavar="SETS", help="Compliance sets that every target must meet.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the receipt as one line of JSON, the last of standard output.")
+    ] = False,
+) -> None:
+    """Run a coding agent, or any program, with a key of its own. With a cap, and a receipt by sub-agent at the end.
+
+    It asks the gateway that runs on this configuration's database, at AFTERBAY_URL or port 8400, or one that is started
+    for it. The key is revoked at its end. The exit code is the program's.
+    """
+    from afterbay.cli.rights import Wanted
+    from afterbay.cli.run import Options, run_program
+
+    bounds = Wanted(models=models, routes=routes, providers=providers, compliance=compliance)
+    options = Options(cap, model, small_model, bounds, as_json)
+    raise typer.Exit(run_program(config, tuple(command), options))
+
+
+@app.command(
     epilog=examples(
         "afterbay ask 'What is an afterbay?'",
         "afterbay ask -m local-small --explain 'Name three rivers'",

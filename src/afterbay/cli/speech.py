@@ -95,15 +95,16 @@ def _make_progress() -> Any:
     )
 
 
-def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table on stdout: drawn on a terminal, tab-separated where a program reads it.
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]], out: IO[str] | None = None) -> None:
+    """A table on stdout, or `out`: drawn on a terminal, tab-separated where a program reads it.
 
     Cells are plain text: `[soc2]` is not rich's markup, and no cell can send the terminal a command.
     """
     cells = [[printable(str(cell)) for cell in row] for row in rows]
-    if not sys.stdout.isatty():
+    out = sys.stdout if out is None else out
+    if not out.isatty():
         for line in [list(headings), *cells]:
-            print("\t".join(line))
+            print("\t".join(line), file=out)
         return
     from rich.console import Console
     from rich.table import Table
@@ -113,7 +114,7 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> No
         table.add_column(heading, overflow="fold")  # cut in two lines, never with an ellipsis: it is data
     for row in cells:
         table.add_row(*row)
-    Console(markup=False, emoji=False, highlight=False).print(table)
+    Console(file=out, markup=False, emoji=False, highlight=False).print(table)
 
 
 def print_json(value: object) -> None:

@@ -190,10 +190,11 @@ class Record(msgspec.Struct):
     feeds a metric; what the log's table keeps are the warnings, a line a call. `seed`: with the id, what every draw of
     this request came from. `circumstances` are kept of requests that did not go well.
 
-    `organisation`, `team` and `user` are the names of whom the key belongs to; `agent` and `task` are what the client
-    or the classifier called it. `accounts` are the ledger's accounts that the cost is charged to (`key:ID`,
-    `team:ID`, `tag:NAME=VALUE`, ...), `charged_picousd` what they are charged: the cost, or where it is not known the
-    most that it may have been, `charged_by` the holder (one process) whose leases it is taken from; empty: nobody's.
+    `organisation`, `team` and `user` are the names of whom the key belongs to; `agent` is what the client calls itself
+    (see `wire.agent`), `task` what it or the classifier called the request. `accounts` are the ledger's accounts that
+    the cost is charged to (`key:ID`, `team:ID`, `tag:NAME=VALUE`, ...), `charged_picousd` what they are charged: the
+    cost, or where it is not known the most that it may have been, `charged_by` the holder (one process) whose leases it
+    is taken from; empty: nobody's.
     These three are the ledger's, and not in the log's table.
 
     `compliance` is the proof that the policies held: which ones, then for each target that was let through the facts by

@@ -27,6 +27,7 @@ from afterbay.policy.retry import RetryBudget
 from afterbay.policy.rights import NO_WISH
 from afterbay.policy.spending import Need
 from afterbay.ports import Clock, Entropy, Guard, Key, Ledger, RequestLog, Responses
+from afterbay.wire.agent import agent_of
 from afterbay.wire.decoding import not_json
 from afterbay.wire.dialect import Dialect, Head
 from afterbay.wire.features import features
@@ -113,7 +114,7 @@ def _record_of(call: Call, operation: str, config_hash: str, seed: int) -> Recor
         config_hash=config_hash,
         traceparent=call.headers.get("traceparent"),
         seed=seed,
-        agent=call.headers.get("x-afterbay-agent"),
+        agent=agent_of(call.headers),
         task=call.headers.get("x-afterbay-task"),
     )
     tags, key = call.headers.get("x-afterbay-tags"), call.key
