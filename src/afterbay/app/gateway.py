@@ -7,13 +7,13 @@ import contextlib
 import logging
 import secrets
 import sqlite3
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from afterbay.app.local_models import LocalModels, Progress, Wanted
+from afterbay.app.local_models import LocalModels, Models, Progress, Wanted
 from afterbay.app.snapshots import direct_target, price_later
 from afterbay.app.world import LoopClock, SystemEntropy
 from afterbay.config.portable import to_json
@@ -67,7 +67,10 @@ class Wrap(Protocol):
 
 
 class RunningGateway:
-    """Build it inside a running event loop, `start` it, `close` it. `said` is told what happens, for people."""
+    """Build it inside a running event loop, `start` it, `close` it. `said` is told what happens, for people.
+
+    One of several processes has the number `worker`, `local` models that another one runs, and `figures` of them all.
+    """
 
     def __init__(
         self,
@@ -78,6 +81,9 @@ class RunningGateway:
         progress: Progress | None = None,
         wrap: Wrap | None = None,
         seed: int | None = None,
+        local: Models | None = None,
+        worker: int | None = None,
+        figures: Callable[[], Awaitable[bytes]] | None = None,
     ) -> None:
         snapshot = loaded.snapshot
         self.loaded = loaded
@@ -99,13 +105,13 @@ class RunningGateway:
         self.metrics.watch_log(
             lambda: self.log.depth, lambda: self.log.spilled, lambda: self.log.dropped, lambda: self.log.unjournaled
         )
-        self.local = LocalModels(said, progress)
+        self.local: Models = LocalModels(said, progress) if local is None else local
         clock = LoopClock(asyncio.get_running_loop())
         seed = secrets.randbits(63) if seed is None else seed
         self.health = Health(snapshot.health, seed)
         self.ledger = LeasedLedger(SqliteLeases(self._database, self._holder.name), clock)
         self.context = Context(
-            self._fleet(snapshot), clock, SystemEntropy(), self.log, self._responses, seed, self.ledger
+            self._fleet(snapshot), clock, SystemEntropy(), self.log, self._responses, seed, self.ledger, worker
         )
         self.metrics.open_streams.set_function(lambda: self.context.open_streams)
         retries, hedges, alerts = self.context.retries, self.context.hedges, self.context.alerts
@@ -120,7 +126,7 @@ class RunningGateway:
         pressure = self.context.pressure
         self.metrics.watch_pressure(lambda: pressure.late_s, lambda: pressure.memory or 0.0, lambda: pressure.refused)
         self.metrics.watch_health(self._states, lambda: self.context.fleet.queues)
-        pages = Pages(self.context, self.why_not_ready, self.metrics.render, self._find_record)
+        pages = Pages(self.context, self.why_not_ready, figures or self._figures, self._find_record)
         admin_key = environ.get("AFTERBAY_ADMIN_KEY")
         reports = Reports(self._database, lambda: self.snapshot, lambda: datetime.fromtimestamp(clock.utc(), UTC))
         self.application = Gateway(self.context, self.keys, pages, Secret(admin_key) if admin_key else None, reports)
@@ -168,6 +174,10 @@ class RunningGateway:
             self.metrics.reloaded(ok=False)
             raise
         self.metrics.reloaded(ok=True)
+        return await self.adopt(loaded)
+
+    async def adopt(self, loaded: Loaded) -> str:
+        """Serves new requests by another configuration. Returns what happened, as a sentence."""
         old = self.context.fleet
         if loaded.snapshot.hash == old.snapshot.hash:
             return "the configuration did not change"
@@ -231,6 +241,9 @@ class RunningGateway:
             keep_configuration(self._database, snapshot.hash, to_json(snapshot), self.context.clock.utc())
         except sqlite3.Error as trouble:
             logger.warning("configuration %s could not be kept for replays: %s", snapshot.hash, trouble)
+
+    async def _figures(self) -> bytes:
+        return self.metrics.render()
 
     async def _find_record(self, request_id: str) -> Record | None:
         return await asyncio.to_thread(one_request, self._database, request_id)

@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -18,7 +19,7 @@ from afterbay.local.catalog import LocalModel, find
 from afterbay.local.install import ensure
 from afterbay.local.llama import EngineLimits
 from afterbay.local.process import LocalEngine, State
-from afterbay.ports import TransportError, UpstreamResponse
+from afterbay.ports import TransportError, Upstream, UpstreamResponse
 from afterbay.providers.upstream import HttpUpstream
 
 logger = logging.getLogger("afterbay.local")
@@ -34,6 +35,44 @@ class Wanted(msgspec.Struct, frozen=True):
     provider: Provider
 
 
+class Listening(Protocol):
+    """Where a model listens now."""
+
+    @property
+    def base_url(self) -> str:
+        """What an OpenAI client takes."""
+
+    @property
+    def token(self) -> str:
+        """The bearer token for it."""
+
+
+class Models(Protocol):
+    """The embedded models as a gateway sees them, whoever runs them."""
+
+    @property
+    def first_ready(self) -> asyncio.Event:
+        """Set once a model that chats is ready."""
+
+    def begin(self, wanted: list[Wanted]) -> None:
+        """Begins to install and start these models."""
+
+    async def started(self) -> None:
+        """Returns when all models that were begun are ready or have failed."""
+
+    def states(self) -> Mapping[str, str]:
+        """What each model is doing."""
+
+    def is_ready(self, name: str) -> bool:
+        """Whether it answers now."""
+
+    def upstream(self, provider: Provider, name: str) -> Upstream:
+        """A model as the engine sees it."""
+
+    async def close(self) -> None:
+        """Ends everything that was begun."""
+
+
 class LocalModels:
     """Owns the worker processes. `said` is told what happens, for people; `progress` of bytes installed."""
 
@@ -45,13 +84,21 @@ class LocalModels:
         self._done: dict[str, float] = {}
         self._failed: dict[str, str] = {}
         self._stop = threading.Event()
-        self.first_ready = asyncio.Event()
+        self._first_ready = asyncio.Event()
+
+    @property
+    def first_ready(self) -> asyncio.Event:
         """Set once a model that chats is ready."""
+        return self._first_ready
 
     def begin(self, wanted: list[Wanted]) -> None:
         """Begins to install and start these models, one after another, the smallest first."""
         for one in wanted:
             self._start_soon(one, after=list(self._starting.values()))
+
+    def want(self, one: Wanted) -> None:
+        """Begins one more, now: somebody asks for it."""
+        self._start_soon(one, after=[])
 
     def _start_soon(self, one: Wanted, after: list[asyncio.Task[None]]) -> asyncio.Task[None]:
         task = self._starting.get(one.name)
@@ -75,7 +122,7 @@ class LocalModels:
             logger.error("local model %s: %s", one.name, error.text())
         else:
             if model.kind == "chat":
-                self.first_ready.set()
+                self._first_ready.set()
             self._said(f"{one.name} is ready (loaded in {engine.load_s or 0:.1f} s)")
 
     async def _install(self, name: str) -> tuple[LocalModel, tuple[Path, ...]]:
@@ -135,11 +182,13 @@ class LocalModels:
         engine = self._engines.get(one.name)
         if engine is not None and engine.state == "ready":
             return engine
-        self._start_soon(one, after=[])
-        state = self.state(one.name)
-        retry = None if state.startswith("failed") else 2.0
-        code = "local_model_failed" if retry is None else None
-        raise TransportError(f"the local model is {state}", connected=False, retry_after_s=retry, code=code)
+        self.want(one)
+        raise not_ready(self.state(one.name))
+
+    def listening(self, name: str) -> Listening | None:
+        """Where a model listens; None: it is not ready."""
+        engine = self._engines.get(name)
+        return engine if engine is not None and engine.state == "ready" else None
 
     async def close(self) -> None:
         """Ends everything that was begun."""
@@ -151,10 +200,28 @@ class LocalModels:
         await asyncio.gather(*(engine.stop() for engine in self._engines.values()), return_exceptions=True)
 
 
+def not_ready(state: str) -> TransportError:
+    """What a request for a model is told that is not ready: what it is doing."""
+    retry = None if state.startswith("failed") else 2.0
+    code = "local_model_failed" if retry is None else None
+    return TransportError(f"the local model is {state}", connected=False, retry_after_s=retry, code=code)
+
+
+class Engines(Protocol):
+    """Who knows where a model listens."""
+
+    def engine(self, one: Wanted) -> Listening:
+        """Where it listens now.
+
+        Raises:
+            TransportError: it is not ready.
+        """
+
+
 class EngineUpstream:
     """Implements `ports.Upstream` for one embedded model. A restarted worker listens elsewhere, so it is looked up."""
 
-    def __init__(self, models: LocalModels, one: Wanted) -> None:
+    def __init__(self, models: Engines, one: Wanted) -> None:
         self._models = models
         self._one = one
         self._http: HttpUpstream | None = None

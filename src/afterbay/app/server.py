@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
@@ -21,6 +22,7 @@ from afterbay.config.problem import ConfigError
 from afterbay.config.watch import Loaded
 from afterbay.core.errors import GatewayError
 from afterbay.http.identity import is_loopback
+from afterbay.ports import Keys
 
 logger = logging.getLogger("afterbay.app")
 
@@ -73,7 +75,7 @@ def _why(error: Exception, host: str, port: int) -> CannotListen:
     return CannotListen(f"Cannot listen on {host}:{port}: {error}.", remedy="Give an address of this machine.")
 
 
-class _SignalledServer(uvicorn.Server):
+class LeavingServer(uvicorn.Server):
     """uvicorn's server, which leaves in the order of `afterbay.engine.drain`, and keeps its word to the end.
 
     uvicorn hangs up at once on who asks while it stops, takes a second SIGTERM for the first, and raises the signal
@@ -88,6 +90,8 @@ class _SignalledServer(uvicorn.Server):
         self.server_state = ServerState()
         self._gateway, self._said = gateway, said
         self._signal: int | None = None
+        self.lingers = True
+        """Whether it may still serve for a moment what is new, where its signal asks for that."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal came: the first one begins the end, the next one hurries it."""
@@ -105,21 +109,24 @@ class _SignalledServer(uvicorn.Server):
         for connection in list(state.connections):
             _draining(connection).end_after_answer()
         # Who ends it by hand, or from a test, does not wait for a load balancer.
-        linger_s = float(limits.linger) if self._signal == signal.SIGTERM else 0.0
-        if count := len(state.tasks):
-            most_s = f"{float(limits.drain):g} s"
-            self._said(f"stopping: requests in flight: {count}; they have {most_s}; Ctrl-C again ends them now")
+        linger_s = float(limits.linger) if self._signal == signal.SIGTERM and self.lingers else 0.0
+        self.tell_leaving(len(state.tasks), float(limits.drain))
         await self._wait(linger_s)
         drain.close()
         for connection in list(state.connections):
             _draining(connection).end_if_idle()
         in_flight = set(state.tasks)
         await self._wait(float(limits.drain), in_flight)
-        await self._shut_door(sockets or [])
+        await self.shut_door(sockets or [])
         await self._cut_off(in_flight)
         await self._hear_last(state)
         await self._cut_off(set(state.tasks))
         await self._hang_up()
+
+    def tell_leaving(self, in_flight: int, most_s: float) -> None:
+        """Says that it ends, and what is still to be done."""
+        if in_flight:
+            self._said(stopping(in_flight, most_s))
 
     async def _wait(self, seconds: float, tasks: set[asyncio.Task[None]] | None = None) -> None:
         """Waits so long, or until all tasks are done, or somebody hurries."""
@@ -133,7 +140,7 @@ class _SignalledServer(uvicorn.Server):
             else:
                 return
 
-    async def _shut_door(self, sockets: list[socket.socket]) -> None:
+    async def shut_door(self, sockets: list[socket.socket]) -> None:
         """Stops listening, and lets in who waits: the system would reset connections that nobody has taken yet."""
         copies = [sock.dup() for sock in sockets]
         for server in self.servers:
@@ -148,9 +155,10 @@ class _SignalledServer(uvicorn.Server):
                     waiting.append(copy.accept()[0])
         for one in waiting:
             one.setblocking(False)
-            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, one)
+            await asyncio.get_running_loop().connect_accepted_socket(self.protocol, one)
 
-    def _protocol(self) -> asyncio.Protocol:
+    def protocol(self) -> asyncio.Protocol:
+        """What serves one connection."""
         return BoundedProtocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     async def _hear_last(self, state: ServerState) -> None:
@@ -196,6 +204,11 @@ class _SignalledServer(uvicorn.Server):
                 signal.signal(number, handler)
 
 
+def stopping(in_flight: int, most_s: float) -> str:
+    """What people are told when a gateway begins to end while it serves."""
+    return f"stopping: requests in flight: {in_flight}; they have {most_s:g} s; Ctrl-C again ends them now"
+
+
 class Server:
     """A gateway that listens. `said` is told what happens, for people."""
 
@@ -222,7 +235,7 @@ class Server:
         host, port = self._sock.getsockname()[:2]
         gateway = RunningGateway(loaded, self._environ, said=self._said, progress=self._progress, wrap=self._wrap)
         try:
-            self._check_keys(gateway, host)
+            check_keys(gateway.keys, host, self._said)
             gateway.start()
             reloads = asyncio.Event()
             with contextlib.suppress(NotImplementedError):
@@ -238,23 +251,8 @@ class Server:
         finally:
             await gateway.close()
 
-    def _check_keys(self, gateway: RunningGateway, host: str) -> None:
-        """An open gateway is for this machine alone.
-
-        Raises:
-            CannotListen: others could reach it, and no key exists.
-        """
-        if gateway.keys.any_exist():
-            return
-        if not is_loopback(host):
-            raise CannotListen(
-                f"{host} can be reached from other machines, and no virtual key exists: anyone could spend your money.",
-                remedy="Create one with `afterbay keys create NAME`, or listen on 127.0.0.1.",
-            )
-        self._said("no virtual key exists: any client on this machine may use the gateway, with any key or none")
-
     async def _say_ready(self, gateway: RunningGateway, host: str, port: int) -> None:
-        self._said(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}")
+        self._said(f"listening on {address(host, port)}")
         if gateway.why_not_ready() is not None:
             await gateway.local.first_ready.wait()
         self._said("ready")
@@ -271,6 +269,27 @@ class Server:
                 logger.exception("reload failed, the old configuration stays")
 
 
+def address(host: str, port: int) -> str:
+    """Where a client finds what listens there."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def check_keys(keys: Keys, host: str, said: Callable[[str], None]) -> None:
+    """An open gateway is for this machine alone.
+
+    Raises:
+        CannotListen: others could reach it, and no key exists.
+    """
+    if keys.any_exist():
+        return
+    if not is_loopback(host):
+        raise CannotListen(
+            f"{host} can be reached from other machines, and no virtual key exists: anyone could spend your money.",
+            remedy="Create one with `afterbay keys create NAME`, or listen on 127.0.0.1.",
+        )
+    said("no virtual key exists: any client on this machine may use the gateway, with any key or none")
+
+
 def _draining(connection: object) -> BoundedProtocol | SocketProtocol:
     assert isinstance(connection, BoundedProtocol | SocketProtocol), "the server makes no other"  # noqa: S101
     return connection
@@ -278,8 +297,13 @@ def _draining(connection: object) -> BoundedProtocol | SocketProtocol:
 
 def http_server(gateway: RunningGateway, said: Callable[[str], None] = logger.info) -> uvicorn.Server:
     """The HTTP server of a gateway, not started yet; with the same settings wherever it runs."""
-    config = uvicorn.Config(
-        gateway.application,
+    return LeavingServer(http_config(gateway, gateway.application), gateway, said)
+
+
+def http_config(gateway: RunningGateway, application: Any) -> uvicorn.Config:
+    """The settings of such a server."""
+    return uvicorn.Config(
+        application,
         http=BoundedProtocol,
         ws=SocketProtocol,
         ws_max_size=gateway.snapshot.limits.event_bytes,
@@ -294,7 +318,6 @@ def http_server(gateway: RunningGateway, said: Callable[[str], None] = logger.in
         proxy_headers=False,
         timeout_keep_alive=75,
     )
-    return _SignalledServer(config, gateway, said)
 
 
 def new_loop() -> asyncio.AbstractEventLoop:

@@ -57,7 +57,7 @@ def serve(
     config: Config = None,
     host: Host = "127.0.0.1",
     port: Port = 8400,
-    workers: Annotated[int, typer.Option(help="Worker processes; only 1 in this release.", min=1)] = 1,
+    workers: Annotated[int, typer.Option(help="Processes that share the work.", min=1, max=256)] = 1,
     record: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Store all upstream traffic in this folder.")
     ] = None,

@@ -10,9 +10,10 @@ from pathlib import Path
 from afterbay import __version__
 from afterbay.app.gateway import Wrap
 from afterbay.app.server import Server, listen
+from afterbay.app.workers import Control
 from afterbay.cli.speech import Bars, Misuse, Speech
 from afterbay.cli.state import introduce
-from afterbay.config.watch import load_snapshot
+from afterbay.config.watch import read_source
 from afterbay.ports import Upstream
 from afterbay.telemetry.log import LogOutput
 
@@ -21,15 +22,10 @@ def run_server(
     config: Path | None, host: str, port: int, workers: int, record: Path | None, replay: Path | None
 ) -> None:
     """Loads, listens, serves."""
-    if workers != 1:
-        raise Misuse(
-            f"--workers {workers}: this release serves from one process.",
-            remedy="Leave it out, or start several gateways on ports of their own behind a balancer.",
-        )
-    wrap = _wrap(record, replay)
+    wrap = wrap_for(record, replay)
     speech = Speech(sys.stderr)
     speech.say(f"version {__version__}")
-    loaded = load_snapshot(config, os.environ)
+    loaded, source = read_source(config, os.environ)
     introduce(loaded, speech)
     if record is not None:
         speech.say(f"recording all upstream traffic, prompts and answers included, in {record}")
@@ -40,13 +36,18 @@ def run_server(
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # what it says at start and end is said here in our words
     try:
         with Bars(sys.stderr) as bars:
-            Server(os.environ, sock, speech.say, bars, wrap).run(loaded)
+            if workers == 1:
+                Server(os.environ, sock, speech.say, bars, wrap).run(loaded)
+            else:
+                program = (sys.executable, "-m", "afterbay.cli.worker")
+                control = Control(os.environ, sock, speech.say, bars, program, workers, record, replay)
+                control.run(loaded, source)
     finally:
         output.close()
     speech.say("stopped")
 
 
-def _wrap(record: Path | None, replay: Path | None) -> Wrap | None:
+def wrap_for(record: Path | None, replay: Path | None) -> Wrap | None:
     """What stands before the providers: a recorder, or recordings instead of them; None: nothing.
 
     Raises:

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import msgspec
 
-from afterbay.config.document import find_config
-from afterbay.config.load import load
+from afterbay.config.document import find_config, read_text
+from afterbay.config.load import parse
 from afterbay.config.prices import Prices, Query, prices_of
 from afterbay.config.problem import Origin
 from afterbay.config.resolve import resolve
 from afterbay.config.schema import Config
 from afterbay.config.snapshot import Snapshot
 from afterbay.config.unconfigured import unconfigured
+from afterbay.core.usage import Price
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -31,6 +32,56 @@ class Loaded(msgspec.Struct, frozen=True):
     path: Path | None = None
 
 
+class Source(msgspec.Struct, frozen=True):
+    """All that a configuration is made of, beside the environment: another process makes the same one of it, whatever
+    becomes of the file meanwhile. No secret is in it that is not written in the file.
+
+    `text`: what stands in the file at `path`; None: there is no file. `prices`: what was found on the price lists.
+    """
+
+    path: str | None
+    text: str | None
+    prices: tuple[tuple[Query, Price], ...]
+    hash: str
+
+
+class Changed(Exception):
+    """What was made of a source is not what it was made of before: the environment or the program is another one."""
+
+
+def read_source(path: Path | None, environ: Mapping[str, str], folder: Path | None = None) -> tuple[Loaded, Source]:
+    """As `load_snapshot`, and what it was made of.
+
+    Raises:
+        ConfigError: with every problem that was found.
+    """
+    path = path if path is not None else find_config(environ, folder if folder is not None else Path())
+    text = None if path is None else read_text(path)
+    found: dict[Query, Price] = {}
+
+    def look_up(queries: Iterable[Query]) -> Prices:
+        found.update(prices_of(queries))
+        return found
+
+    loaded = _load(path, text, environ, look_up)
+    name = None if path is None else str(path)
+    return loaded, Source(name, text, tuple(found.items()), loaded.snapshot.hash)
+
+
+def load_source(source: Source, environ: Mapping[str, str]) -> Loaded:
+    """The configuration again.
+
+    Raises:
+        ConfigError: it cannot be made here. Changed: it is another one.
+    """
+    path = None if source.path is None else Path(source.path)
+    prices = dict(source.prices)
+    loaded = _load(path, source.text, environ, lambda queries: prices)
+    if loaded.snapshot.hash != source.hash:
+        raise Changed(f"it is {loaded.snapshot.hash[:12]} here and {source.hash[:12]} where it was read")
+    return loaded
+
+
 def load_snapshot(
     path: Path | None,
     environ: Mapping[str, str],
@@ -43,9 +94,15 @@ def load_snapshot(
         ConfigError: with every problem that was found.
     """
     path = path if path is not None else find_config(environ, folder if folder is not None else Path())
-    if path is None:
+    return _load(path, None if path is None else read_text(path), environ, look_up)
+
+
+def _load(
+    path: Path | None, text: str | None, environ: Mapping[str, str], look_up: Callable[[Iterable[Query]], Prices]
+) -> Loaded:
+    if path is None or text is None:
         made_up = unconfigured(environ)
         snapshot = resolve(made_up.document, environ, look_up)
         return Loaded(snapshot, made_up.document.config, made_up.document.origins, made_up.spends)
-    document = load(path, environ)
+    document = parse(text, str(path), environ)
     return Loaded(resolve(document, environ, look_up), document.config, document.origins, path=path)

@@ -12,6 +12,7 @@ from afterbay.config.snapshot import Snapshot
 from afterbay.core.chance import draw
 from afterbay.core.decision import Decision, Record, Sight, Target
 from afterbay.core.errors import ClientMistake
+from afterbay.core.ids import request_id
 from afterbay.core.message import Text, ToolResult, ToolUse
 from afterbay.core.request import ChatRequest, EmbedRequest
 from afterbay.engine.alerts import Alerts
@@ -56,6 +57,7 @@ class Context:
         responses: Responses,
         seed: int,
         ledger: Ledger,
+        worker: int | None = None,
     ) -> None:
         self.fleet = fleet
         self.clock = clock
@@ -64,6 +66,8 @@ class Context:
         self.responses = responses
         self.ledger = ledger
         self.seed = seed
+        self.worker = worker
+        """The number of this process, where several share an address."""
         self.makers = Makers()
         """Whose proofs were relayed of late."""
         self.retries = RetryBudget()
@@ -79,6 +83,10 @@ class Context:
         """Streams that are being sent now."""
         self.streams = LastingStreams()
         """Streams that a client may come back to."""
+
+    def new_id(self, now: float) -> str:
+        """The id of a request that comes now (UTC seconds)."""
+        return request_id(int(now * 1000), self.entropy.bits(80), self.worker)
 
 
 class Call(msgspec.Struct, frozen=True):

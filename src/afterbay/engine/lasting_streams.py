@@ -51,6 +51,10 @@ class LastingStreams:
         found = self._by_response.get(response)
         return found if found is not None and found.key_id == key_id else None
 
+    def has_response(self, response: str) -> bool:
+        """Whether a client, whoever it is, may come back to the stream of this response here."""
+        return response in self._by_response
+
     def add(self, stream: LastingReply) -> None:
         """Its headers went out: a client may come back to it."""
         self._streams[stream.id] = stream

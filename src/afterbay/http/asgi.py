@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 
 from afterbay.core.errors import ClientMistake, GatewayError, Internal, NotBuilt
-from afterbay.core.ids import request_id
 from afterbay.core.secret import Secret
 from afterbay.engine.context import Call, Context
 from afterbay.engine.count import serve_count
@@ -82,7 +81,7 @@ class Gateway:
     async def _http(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         clock = self._context.clock
         received_s, received_at = clock.monotonic(), clock.utc()
-        call_id = request_id(int(received_at * 1000), self._context.entropy.bits(80))
+        call_id = self._context.new_id(received_at)
         reply = AsgiReply(receive, send)
         path: str = scope["path"]
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}

@@ -33,7 +33,7 @@ class Pages:
         self,
         context: Context,
         ready: Callable[[], str | None],
-        metrics: Callable[[], bytes],
+        metrics: Callable[[], Awaitable[bytes]],
         find_record: Callable[[str], Awaitable[Record | None]],
     ) -> None:
         self._context = context
@@ -75,7 +75,7 @@ class Pages:
                     _encode(told | ({"degraded": degraded} if degraded else {})),
                 )
             case "metrics":
-                return 200, CONTENT_TYPE, self._metrics()
+                return 200, CONTENT_TYPE, await self._metrics()
             case "request":
                 return 200, json, _encode(await self._record(endpoint.argument or "", key))
             case _:

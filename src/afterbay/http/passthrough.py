@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 
 from afterbay.core.errors import ClientMistake, GatewayError
-from afterbay.core.ids import request_id
 from afterbay.engine.context import Call, Context
 from afterbay.engine.delivery import error_headers
 from afterbay.engine.passthrough import Raw, serve_passthrough
@@ -94,7 +93,7 @@ class RawEndpoints:
         """What came. `otherwise`: the key that counts where neither a header nor the query shows one."""
         clock = self._context.clock
         received_s, received_at = clock.monotonic(), clock.utc()
-        call_id = request_id(int(received_at * 1000), self._context.entropy.bits(80))
+        call_id = self._context.new_id(received_at)
         headers = _joined(scope["headers"])
         query: str = scope["query_string"].decode("latin-1")
         if secret_of(headers, query) is None:
