@@ -30,6 +30,7 @@ from .load import KINDS, TALK, Asked, Client, Crowd, Got
 ROUNDS = int(os.environ.get("AFTERBAY_DRAINS", "2"))
 CLIENTS = 40
 LIMITS = "limits: {linger: 400ms, drain: 5s}\n"
+BOTH_WAYS = pytest.mark.parametrize("workers", [1, 2])
 READY = r"listening on (http://\S+)"
 
 
@@ -52,13 +53,17 @@ def change(config: Path, limits: str) -> None:
 class Process:
     """A gateway. `outcomes`: what the log says of its requests, by id."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, workers: int = 1) -> None:
         self.log = folder / "log"
         self.url = ""
         self._folder = folder
         with self.log.open("w") as out:
             self.running = subprocess.Popen(
-                command("serve", "--port", "0"), cwd=folder, env=environment(folder), stdout=out, stderr=out
+                command("serve", "--port", "0", "--workers", str(workers)),
+                cwd=folder,
+                env=environment(folder),
+                stdout=out,
+                stderr=out,
             )
 
     async def start(self) -> Process:
@@ -86,12 +91,12 @@ class Process:
 
 
 @asynccontextmanager
-async def process(folder: Path) -> AsyncIterator[Process]:
-    one = Process(folder)
+async def process(folder: Path, workers: int = 1) -> AsyncIterator[Process]:
+    one = Process(folder, workers)
     try:
         yield await one.start()
     finally:
-        one.running.kill()
+        one.running.kill()  # its workers notice, and end
         one.running.wait()
 
 
@@ -110,12 +115,13 @@ async def ready(client: Client) -> Got:
     return await client.ask("ready", ("/health/ready", None))
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize("round_", range(ROUNDS))
 async def test_a_gateway_that_is_told_to_end_ends_no_request_before_its_time(
-    config: Path, tmp_path: Path, round_: int
+    config: Path, tmp_path: Path, round_: int, workers: int
 ) -> None:
     chance = random.Random(round_)
-    async with process(tmp_path) as one:
+    async with process(tmp_path, workers) as one:
         crowd, looker = Crowd(one.url, CLIENTS), Client(one.url)
         load = asyncio.create_task(crowd.run())
         assert (await ready(looker)).status == 200
@@ -147,12 +153,13 @@ async def test_a_gateway_that_is_told_to_end_ends_no_request_before_its_time(
     check_records(one, crowd.got)
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize("round_", range(ROUNDS))
 async def test_a_second_signal_ends_everything_at_once_and_says_so_to_everybody(
-    config: Path, tmp_path: Path, round_: int
+    config: Path, tmp_path: Path, round_: int, workers: int
 ) -> None:
     chance = random.Random(100 + round_)
-    async with process(tmp_path) as one:
+    async with process(tmp_path, workers) as one:
         crowd = Crowd(one.url, CLIENTS)
         load = asyncio.create_task(crowd.run())
         await asyncio.sleep(chance.uniform(1.0, 1.5))
@@ -173,10 +180,13 @@ async def test_a_second_signal_ends_everything_at_once_and_says_so_to_everybody(
     check_records(one, crowd.got)
 
 
-async def test_the_drain_has_an_end_and_a_body_that_never_comes_has_an_answer(config: Path, tmp_path: Path) -> None:
+@BOTH_WAYS
+async def test_the_drain_has_an_end_and_a_body_that_never_comes_has_an_answer(
+    config: Path, tmp_path: Path, workers: int
+) -> None:
     change(config, "limits: {linger: 100ms, drain: 500ms}\n")
     slow = {"model": "gpt", "stream": True, "messages": [{"role": "user", "content": "[[stall 3]] Hi"}]}
-    async with process(tmp_path) as one:
+    async with process(tmp_path, workers) as one:
         streaming = asyncio.create_task(Client(one.url).ask("chat", ("/v1/chat/completions", slow)))
         reader, writer = await asyncio.open_connection("127.0.0.1", int(one.url.rpartition(":")[2]))
         writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{")
@@ -198,9 +208,10 @@ async def test_the_drain_has_an_end_and_a_body_that_never_comes_has_an_answer(co
     check_records(one, [got])
 
 
-async def test_drain_follows_the_configuration_that_is_in_force(config: Path, tmp_path: Path) -> None:
+@BOTH_WAYS
+async def test_drain_follows_the_configuration_that_is_in_force(config: Path, tmp_path: Path, workers: int) -> None:
     slow = {"model": "gpt", "stream": True, "messages": [{"role": "user", "content": "[[stall 3]] Hi"}]}
-    async with process(tmp_path) as one:
+    async with process(tmp_path, workers) as one:
         change(config, "limits: {linger: 0s, drain: 300ms}\n")
         one.signal(signal.SIGHUP)
         await asyncio.to_thread(wait_for, one.log, "is in force", one.running)
@@ -241,12 +252,15 @@ async def reload(one: Process, config: Path, text: str) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_a_reload_drops_no_request_whatever_it_takes_away(config: Path, tmp_path: Path, emulator: str) -> None:
+@BOTH_WAYS
+async def test_a_reload_drops_no_request_whatever_it_takes_away(
+    config: Path, tmp_path: Path, emulator: str, workers: int
+) -> None:
     both, only = (configured(text, emulator, tmp_path) for text in (BOTH, ONE))
     put(config, both)
     gpt: dict[str, Asked] = {name: asked for name, asked in KINDS.items() if "claude" not in json.dumps(asked)}
     slow = [{"role": "user", "content": "[[slow 100ms]] [[tokens 24]] Tell me of rivers."}]
-    async with process(tmp_path) as one:
+    async with process(tmp_path, workers) as one:
         crowd = Crowd(one.url, CLIENTS, gpt)
         load = asyncio.create_task(crowd.run())
         body = {"model": "claude", "max_tokens": 99, "stream": True, "messages": slow}
@@ -292,12 +306,13 @@ def raw() -> Iterator[RawProvider]:
         yield one
 
 
+@BOTH_WAYS
 async def test_a_reload_keeps_sockets_raw_answers_and_responses(
-    config: Path, tmp_path: Path, emulator: str, raw: RawProvider
+    config: Path, tmp_path: Path, emulator: str, raw: RawProvider, workers: int
 ) -> None:
     put(config, configured(BOTH, emulator, tmp_path, raw.url))
     asked = {"model": "claude", "input": TALK[0]["content"]}
-    async with process(tmp_path) as one:
+    async with process(tmp_path, workers) as one:
         made = await Client(one.url).ask("chat whole", ("/v1/responses", asked))
         name = json.loads(made.body)["id"]
         dripping = asyncio.create_task(Client(one.url).ask("drip", ("/passthrough/raw/v1/drip", {})))
