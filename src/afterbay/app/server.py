@@ -90,8 +90,6 @@ class LeavingServer(uvicorn.Server):
         self.server_state = ServerState()
         self._gateway, self._said = gateway, said
         self._signal: int | None = None
-        self.lingers = True
-        """Whether it may still serve for a moment what is new, where its signal asks for that."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal came: the first one begins the end, the next one hurries it."""
@@ -102,33 +100,40 @@ class LeavingServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Overrides uvicorn's: serves on for a moment, refuses what comes then, and waits for what is in flight."""
-        drain, limits, state = self._gateway.context.drain, self._gateway.snapshot.limits, self.server_state
-        drain.leave()
+        limits, state = self._gateway.snapshot.limits, self.server_state
         assert isinstance(state, ServerState), "it was made above"  # noqa: S101
         state.is_leaving = True
         for connection in list(state.connections):
             _draining(connection).end_after_answer()
-        # Who ends it by hand, or from a test, does not wait for a load balancer.
-        linger_s = float(limits.linger) if self._signal == signal.SIGTERM and self.lingers else 0.0
         self.tell_leaving(len(state.tasks), float(limits.drain))
-        await self._wait(linger_s)
-        drain.close()
-        for connection in list(state.connections):
-            _draining(connection).end_if_idle()
+        await self.linger()
+        self._gateway.context.drain.close()
+        self.end_idle()
         in_flight = set(state.tasks)
-        await self._wait(float(limits.drain), in_flight)
+        await self.wait(float(limits.drain), in_flight)
         await self.shut_door(sockets or [])
         await self._cut_off(in_flight)
         await self._hear_last(state)
         await self._cut_off(set(state.tasks))
         await self._hang_up()
 
+    async def linger(self) -> None:
+        """Serves on for a moment. Who ends it by hand, or from a test, does not wait for a load balancer."""
+        self._gateway.context.drain.leave()
+        if self._signal == signal.SIGTERM:
+            await self.wait(float(self._gateway.snapshot.limits.linger))
+
+    def end_idle(self) -> None:
+        """Hangs up where nothing is being asked or answered."""
+        for connection in list(self.server_state.connections):
+            _draining(connection).end_if_idle()
+
     def tell_leaving(self, in_flight: int, most_s: float) -> None:
         """Says that it ends, and what is still to be done."""
         if in_flight:
             self._said(stopping(in_flight, most_s))
 
-    async def _wait(self, seconds: float, tasks: set[asyncio.Task[None]] | None = None) -> None:
+    async def wait(self, seconds: float, tasks: set[asyncio.Task[None]] | None = None) -> None:
         """Waits so long, or until all tasks are done, or somebody hurries."""
         loop = asyncio.get_running_loop()
         due_s = loop.time() + seconds

@@ -34,7 +34,7 @@ from afterbay.app.line import (
     WantModel,
 )
 from afterbay.app.peers import Peers, Visits, socket_of
-from afterbay.app.server import LeavingServer, http_config, new_loop
+from afterbay.app.server import TICK_S, LeavingServer, http_config, new_loop
 from afterbay.app.shared_models import SharedModels
 from afterbay.config.problem import ConfigError
 from afterbay.config.snapshot import Snapshot
@@ -52,7 +52,11 @@ FIGURES_S: Final = 3.0
 
 
 class WorkerServer(LeavingServer):
-    """Leaves as a gateway alone does, where all leave. Who leaves alone shuts its door first: the others go on."""
+    """Leaves as a gateway alone does, where all leave.
+
+    Who leaves alone shuts its door first, for the others are there, and serves what still comes over the connections
+    that it has, each to its next answer. So nobody is refused, and no health check hears of it.
+    """
 
     def __init__(self, gateway: RunningGateway, begin: Begin, line: Line, listening: socket.socket) -> None:
         folder, streams = Path(begin.folder), gateway.context.streams
@@ -65,7 +69,8 @@ class WorkerServer(LeavingServer):
         self._peers_at = socket_of(folder, begin.number)
         self._visits = http_config(gateway, Visits(gateway.application, streams))
         self._signals = 0
-        self._is_told = False
+        self._is_told = self._is_alone = self._is_left_behind = False
+        self._gateway = gateway
         self._loop = asyncio.get_running_loop()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -85,9 +90,15 @@ class WorkerServer(LeavingServer):
     def leave_alone(self, sig: int) -> None:
         """Only this process ends: the others take what comes."""
         if not self._is_told:
-            self.lingers = False
+            self._is_alone = True
             self._door.close()
-            super().handle_exit(sig, None)
+            self.force_exit, self.should_exit = self.should_exit, True
+
+    def leave_behind(self) -> None:
+        """The control process has ended. Nobody is to wait in the queue, and whoever listens next needs the address."""
+        self._is_left_behind = True
+        if not self.should_exit:
+            self.leave_alone(signal.SIGTERM)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Overrides uvicorn's: listens for the others, then opens the door."""
@@ -100,6 +111,22 @@ class WorkerServer(LeavingServer):
     def _visit(self) -> asyncio.Protocol:
         return BoundedProtocol(config=self._visits, server_state=self.server_state, app_state=self.lifespan.state)
 
+    async def linger(self) -> None:
+        """Overrides the gateway's: who leaves alone waits until its connections have ended."""
+        if not self._is_alone:
+            await super().linger()
+            return
+        if self._is_left_behind:
+            await super().shut_door([self._listening])
+        else:
+            self._listening.close()
+        due_s = self._loop.time() + float(self._gateway.snapshot.limits.drain)
+        while not (self._is_told or self._is_left_behind) and self._loop.time() < due_s and not self.force_exit:
+            self.end_idle()
+            if not self.server_state.connections:
+                break
+            await self.wait(TICK_S)
+
     def tell_leaving(self, in_flight: int, most_s: float) -> None:
         """Says that it ends, and what is still to be done."""
         self._line.send(Leaving(in_flight))
@@ -109,11 +136,9 @@ class WorkerServer(LeavingServer):
         self._door.close()
         with contextlib.suppress(FileNotFoundError):
             self._peers_at.unlink()
-        if self._is_told:
-            await super().shut_door([self._listening])
-        else:
-            await super().shut_door([])
-            self._listening.close()
+        if self._listening.fileno() >= 0:
+            await super().shut_door([self._listening] if self._is_told else [])
+        self._listening.close()
 
 
 def share_of(snapshot: Snapshot, place: int, workers: int) -> Snapshot:
@@ -193,7 +218,7 @@ class Worker:
                 case _:
                     pass
         logger.error("the control process has ended: this worker takes nothing new, and ends")
-        self.server.leave_alone(signal.SIGTERM)
+        self.server.leave_behind()
 
     async def _prepare(self, message: Prepare) -> Prepared:
         try:
