@@ -139,7 +139,7 @@ class Door:
         connection.setblocking(False)
         task = self._loop.create_task(self._enter(connection, self._protocol), name="connection")
         self._entering.add(task)
-        task.add_done_callback(self._entering.discard)
+        task.add_done_callback(self._entered)
         self._tell()
 
     async def _enter(self, connection: socket.socket, protocol: Callable[[], asyncio.Protocol]) -> None:
@@ -147,6 +147,10 @@ class Door:
             await self._loop.connect_accepted_socket(protocol, connection)
         except OSError:
             connection.close()
+
+    def _entered(self, task: asyncio.Task[None]) -> None:
+        self._entering.discard(task)
+        self._tell()
 
     def _rest(self, seconds: float) -> None:
         self._loop.remove_reader(self._sock)
