@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from afterbay.app.door import Connections, Counts, Door
-from afterbay.app.server import listen, new_loop
+from afterbay.app.server import listen
+
+from .on_our_loop import on_our_loop
 
 
 class Guest(asyncio.Protocol):
@@ -59,17 +59,6 @@ async def houses(folder: Path, count: int) -> AsyncIterator[tuple[list[House], i
 async def visit(port: int) -> tuple[bytes, asyncio.StreamWriter]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     return await reader.readexactly(1), writer
-
-
-def on_our_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Runs a test on the event loop that the gateway has, which is not pytest's."""
-
-    @functools.wraps(test)
-    def run(*args: Any, **named: Any) -> None:
-        with asyncio.Runner(loop_factory=new_loop) as runner:
-            runner.run(asyncio.wait_for(test(*args, **named), 10))
-
-    return run
 
 
 @on_our_loop

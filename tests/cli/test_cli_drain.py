@@ -57,11 +57,13 @@ class Process:
         self.log = folder / "log"
         self.url = ""
         self._folder = folder
+        (folder / "tmp").mkdir()
+        variables = environment(folder, {"TMPDIR": str(folder / "tmp")})
         with self.log.open("w") as out:
             self.running = subprocess.Popen(
                 command("serve", "--port", "0", "--workers", str(workers)),
                 cwd=folder,
-                env=environment(folder),
+                env=variables,
                 stdout=out,
                 stderr=out,
             )

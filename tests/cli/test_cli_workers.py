@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import time
 from collections import Counter
 from pathlib import Path
@@ -15,6 +16,8 @@ import pytest
 
 from afterbay import __version__
 from afterbay.core.ids import worker_of
+from afterbay.store.database import open_database
+from afterbay.store.leases import holders
 
 from .conftest import Run, config_text, wait_for
 from .load import Client, Crowd
@@ -227,6 +230,63 @@ async def test_a_worker_that_gets_a_signal_of_its_own_is_replaced_and_nobody_not
     check_records(one, crowd.got)
 
 
+async def test_what_a_killed_worker_had_leased_is_given_back_at_once(config: Path, tmp_path: Path) -> None:
+    change(config, "state:", "policies: {budgets: {all: {usd: 10, per: day, scope: model}}}\nstate:")
+    database = open_database(f"sqlite:///{tmp_path / 'state.db'}")
+
+    def holding() -> set[int]:
+        return {int(name.partition("-")[0]) for name in holders(database)}
+
+    async with process(tmp_path, 2) as one:
+        clients = await clients_by_worker(one.url, 2)
+        workers = children(one)
+        await until(lambda: holding() == set(workers.values()))
+        began_s = time.monotonic()
+        os.kill(workers[0], signal.SIGKILL)
+        await until(lambda: workers[0] not in holding(), 2)
+        assert time.monotonic() - began_s < 2
+        assert workers[1] in holding()
+        other = next(client for worker, client in clients if worker == 1)
+        assert await chat(other) == 1, "its slice is still its own"
+        one.signal(signal.SIGTERM)
+        await one.ended(5)
+    assert not holding(), "who ends gives back all"
+
+
+async def test_a_worker_that_dies_again_and_again_is_started_after_longer_and_longer_pauses(
+    config: Path, tmp_path: Path
+) -> None:
+    async with process(tmp_path, 2) as one:
+        for number in (1, 2, 3):
+            await until(lambda number=number: number in children(one), 10)
+            os.kill(children(one)[number], signal.SIGKILL)
+        await until(lambda: one.log.read_text().count("another one is started") == 3)
+        assert re.findall(r"died \(SIGKILL\); (?:after (\S+) s )?another one", one.log.read_text()) == ["", "0.5", "1"]
+        assert await chat(Client(one.url)) == 0
+        one.signal(signal.SIGINT)
+        await one.ended(5)
+
+
+def test_a_port_in_use_is_said_in_one_sentence_and_no_worker_is_left(config: Path, run: Run) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        ended = run("serve", "--port", port, "--workers", "2")
+    assert ended.returncode == 1
+    assert f"Port {port} on 127.0.0.1 is in use by another program." in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+async def test_workers_share_what_a_provider_takes_and_less_than_one_each_is_said(config: Path, tmp_path: Path) -> None:
+    change(config, "openai: {kind: openai,", "openai: {kind: openai, limits: {concurrent: 1},")
+    async with process(tmp_path, 2) as one:
+        told = one.log.read_text()
+        assert "provider 'openai' may be asked 2 requests at once, one by each worker" in told
+        one.signal(signal.SIGINT)
+        await one.ended(5)
+
+
 async def test_workers_end_when_the_control_process_is_killed_and_the_port_is_free_at_once(
     config: Path, tmp_path: Path
 ) -> None:
@@ -248,7 +308,9 @@ async def test_workers_end_when_the_control_process_is_killed_and_the_port_is_fr
         await until(is_free, 1)
         assert (await streaming).verdict == "whole", "what is in flight goes on"
         await until(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() for pid in workers.values()), 10)
+        assert not list((tmp_path / "tmp").iterdir()), "the last one clears up"
     assert "the control process has ended" in one.log.read_text()
+    assert "critical" not in one.log.read_text()
 
 
 async def test_a_client_comes_back_to_its_stream_at_any_worker(config: Path, tmp_path: Path) -> None:

@@ -139,6 +139,8 @@ class Line:
 
     def send(self, message: Message) -> None:
         """Sends a message, if the other end is there. What it does not read waits in memory: there is not much."""
+        if self._writer.is_closing():
+            return
         body = _encode(message)
         self._writer.write(len(body).to_bytes(4, "big") + body)
 

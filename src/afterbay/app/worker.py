@@ -69,7 +69,9 @@ class WorkerServer(LeavingServer):
         self._peers_at = socket_of(folder, begin.number)
         self._visits = http_config(gateway, Visits(gateway.application, streams))
         self._signals = 0
-        self._is_told = self._is_alone = self._is_left_behind = False
+        self._is_told = self._is_alone = False
+        self.is_left_behind = False
+        """Whether the control process ended before this one."""
         self._gateway = gateway
         self._loop = asyncio.get_running_loop()
 
@@ -96,7 +98,7 @@ class WorkerServer(LeavingServer):
 
     def leave_behind(self) -> None:
         """The control process has ended. Nobody is to wait in the queue, and whoever listens next needs the address."""
-        self._is_left_behind = True
+        self.is_left_behind = True
         if not self.should_exit:
             self.leave_alone(signal.SIGTERM)
 
@@ -116,12 +118,12 @@ class WorkerServer(LeavingServer):
         if not self._is_alone:
             await super().linger()
             return
-        if self._is_left_behind:
+        if self.is_left_behind:
             await super().shut_door([self._listening])
         else:
             self._listening.close()
         due_s = self._loop.time() + float(self._gateway.snapshot.limits.drain)
-        while not (self._is_told or self._is_left_behind) and self._loop.time() < due_s and not self.force_exit:
+        while not (self._is_told or self.is_left_behind) and self._loop.time() < due_s and not self.force_exit:
             self.end_idle()
             if not self.server_state.connections:
                 break
@@ -188,6 +190,8 @@ class Worker:
             self._line.send(Figures(0, self.gateway.metrics.render()))
             tasks[0].cancel()
             await asyncio.wait(tasks, timeout=1)
+            if self.server.is_left_behind:
+                _remove(Path(self._begin.folder))
 
     def _load(self, said: Begin | Prepare) -> Loaded:
         loaded = load_source(said.source, self._environ)
@@ -251,6 +255,14 @@ class Worker:
             ) from None
         finally:
             del self._figures[number]
+
+
+def _remove(folder: Path) -> None:
+    """Removes the gateway's private folder, which nobody else does any more, if this is the last worker in it."""
+    with contextlib.suppress(OSError):  # not empty: another one is left, which will do it
+        if not any(folder.glob("worker-*.sock")):
+            (folder / "connections").unlink(missing_ok=True)
+            folder.rmdir()
 
 
 def run_worker(descriptor: int, environ: Mapping[str, str], wrap: Callable[[Begin], Wrap | None]) -> None:

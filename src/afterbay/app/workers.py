@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from afterbay.app.door import Counts
 from afterbay.app.gateway import wanted_models
+from afterbay.app.ledger import retire_dead
 from afterbay.app.line import (
     AskFigures,
     Begin,
@@ -69,6 +70,12 @@ HURRIED_S: Final = 15.0
 """So long workers have after a second signal. Longer than one takes that works."""
 MODELS_S: Final = 0.25
 """How often workers are told how the local models do."""
+LOOK_S: Final = 10.0
+"""How often workers are asked for their metrics: what one said last is what stays of it when it dies."""
+STUCK_S: Final = 60.0
+"""A worker that says nothing for so long is killed: its clients would wait for ever."""
+SOCKET_CHARS: Final = 80
+"""Longest folder in which a socket can have a name (`sun_path` of unix(7), and 104 bytes on macOS)."""
 
 
 class WorkerFailed(GatewayError):
@@ -80,7 +87,7 @@ class _Process:
 
     def __init__(self, number: int, place: int, process: asyncio.subprocess.Process, line: Line) -> None:
         self.number, self.place, self.process, self.line = number, place, process, line
-        self.since_s = time.monotonic()
+        self.since_s = self.heard_s = time.monotonic()
         self.serving, self.ready = asyncio.Event(), asyncio.Event()
         self.leaving, self.ended = asyncio.Event(), asyncio.Event()
         self.in_flight: int | None = None
@@ -115,11 +122,10 @@ class Control:
         self._next = 0
         self._row = 0
         self._signals = 0
-        self._is_up = False
+        self._is_up = self._is_ready = False
         self._failed: WorkerFailed | None = None
         self._over = asyncio.Event()
         self._hup = asyncio.Event()
-        self._reloading = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._metrics, self._summed = Metrics(), Summed()
         self._models_told: dict[str, LocalModel] = {}
@@ -136,13 +142,14 @@ class Control:
     async def _run(self, loaded: Loaded, source: Source) -> None:
         self._loaded, self._source = loaded, source
         host, port = self._sock.getsockname()[:2]
+        self._address = address(host, port)
         self._check(host)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, self._hup.set)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end, number)
         self._models = LocalModels(self._said, self._progress)
-        with tempfile.TemporaryDirectory(prefix="afterbay-", ignore_cleanup_errors=True) as folder:
+        with tempfile.TemporaryDirectory(prefix="afterbay-", dir=_place(), ignore_cleanup_errors=True) as folder:
             self._folder = Path(folder)
             self._counts = Counts(self._folder / "connections", self._count)
             try:
@@ -151,8 +158,8 @@ class Control:
                     self._own(self._tell_models(), "tell of local models")
                 for place in range(self._count):
                     await self._start(place)
-                self._own(self._come_up(host, port), "come up")
                 self._own(self._reload_on(), "reload")
+                self._own(self._look_after(), "look after workers")
                 await self._over.wait()
             finally:
                 await self._close()
@@ -161,16 +168,27 @@ class Control:
 
     def _check(self, host: str) -> None:
         """Looks for what would keep every worker from serving, and brings the database to its newest form once."""
-        keys = SqliteKeys(open_database(self._loaded.snapshot.state.database))
+        self._database = open_database(self._loaded.snapshot.state.database)
+        keys = SqliteKeys(self._database)
         try:
             check_keys(keys, host, self._said)
         finally:
             keys.close()
+        self._say_shares()
+
+    def _say_shares(self) -> None:
+        """A provider that takes fewer requests at once than there are workers gets one from each all the same."""
+        for provider in self._loaded.snapshot.providers.values():
+            if provider.concurrent is not None and provider.concurrent < self._count:
+                self._said(
+                    f"provider '{provider.name}' may be asked {self._count} requests at once, one by each worker: "
+                    f"`concurrent: {provider.concurrent}` is less than there are workers"
+                )
 
     # Starting and replacing
 
     async def _start(self, place: int) -> None:
-        number, self._next = self._next % WORKERS, self._next + 1
+        number = self._new_number()
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.create_subprocess_exec(
@@ -200,6 +218,25 @@ class Control:
             worker.send(End(signal.SIGTERM))
         self._own(self._watch(worker), f"worker {number}")
 
+    def _new_number(self) -> int:
+        """One that no worker has, and that none had for as long as that can be."""
+        while self._next % WORKERS in self._workers:
+            self._next += 1
+        self._next += 1
+        return (self._next - 1) % WORKERS
+
+    async def _start_again(self, place: int) -> None:
+        """Starts a worker that takes another one's place, as soon as the system has room for one."""
+        pause_s = FIRST_PAUSE_S
+        while not self._signals:
+            try:
+                await self._start(place)
+                break
+            except OSError as error:
+                logger.error("no worker can be started now: %s; it is tried again in %g s", error, pause_s)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
     async def _watch(self, worker: _Process) -> None:
         """Hears what a worker says, until it has ended; then sees to another one."""
         try:
@@ -219,10 +256,12 @@ class Control:
         await worker.line.close()
         with contextlib.suppress(FileNotFoundError):
             socket_of(self._folder, worker.number).unlink()
-        if worker.in_flight is None and not self._signals:
+        await asyncio.to_thread(retire_dead, self._database, "", time.time())
+        if self._signals:
+            if not self._workers:
+                self._over.set()
+        elif worker.in_flight is None or not self._is_up:
             await self._replace(worker, code)
-        elif self._signals and not self._workers:
-            self._over.set()
 
     async def _replace(self, worker: _Process, code: int) -> None:
         """A worker died."""
@@ -245,27 +284,30 @@ class Control:
             after,
         )
         await asyncio.sleep(pause_s)
-        if not self._signals:
-            await self._start(worker.place)
+        await self._start_again(worker.place)
 
-    async def _come_up(self, host: str, port: int) -> None:
-        workers = list(self._workers.values())
-        for worker in workers:
-            await worker.serving.wait()
-        self._is_up = True
-        self._said(f"listening on {address(host, port)} ({self._count} workers)")
-        for worker in workers:
-            await worker.ready.wait()
-        self._said("ready")
+    async def _look_after(self) -> None:
+        """Asks workers for their metrics, and kills one that has not said anything for too long."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            for worker in list(self._workers.values()):
+                if time.monotonic() - worker.heard_s > STUCK_S:
+                    logger.error("worker %d says nothing for %g s: it is killed", worker.number, STUCK_S)
+                    worker.process.kill()
+                else:
+                    worker.send(AskFigures(0))
 
     # What workers say
 
     def _hear(self, worker: _Process, message: Message) -> None:
+        worker.heard_s = time.monotonic()
         match message:
             case Serving():
                 worker.serving.set()
+                self._say_how_far()
             case Ready():
                 worker.ready.set()
+                self._say_how_far()
             case Prepared():
                 _resolve(worker.prepared, message)
             case Decided():
@@ -282,12 +324,24 @@ class Control:
             case _:
                 pass
 
+    def _say_how_far(self) -> None:
+        """Says once that all workers take connections, and once that all can ask somebody."""
+        workers = self._workers.values()
+        if self._signals or len(workers) < self._count:
+            return
+        if not self._is_up and all(one.serving.is_set() for one in workers):
+            self._is_up = True
+            self._said(f"listening on {self._address} ({self._count} workers)")
+        if self._is_up and not self._is_ready and all(one.ready.is_set() for one in workers):
+            self._is_ready = True
+            self._said("ready")
+
     def _left(self, worker: _Process, in_flight: int) -> None:
         worker.in_flight = in_flight
         worker.leaving.set()
         if not self._signals and self._is_up:
             logger.warning("worker %d ends by a signal of its own; another one is started", worker.number)
-            self._own(self._start(worker.place), "start a worker")
+            self._own(self._start_again(worker.place), "start a worker")
 
     async def _answer_figures(self, asking: _Process, number: int) -> None:
         """Gives one worker the metrics of all."""
@@ -352,6 +406,7 @@ class Control:
         if self._replay is None:
             self._models.begin(wanted_models(loaded.snapshot))
         await self._adopt()
+        self._say_shares()
         note = "; `state` changes only with a restart" if loaded.snapshot.state != old.state else ""
         return f"configuration {loaded.snapshot.hash[:12]} is in force{note}"
 
@@ -388,6 +443,9 @@ class Control:
             await asyncio.wait(waits, timeout=PREPARE_S)
         for worker in asked:
             worker.prepared = None
+            if worker.decided is not None and not worker.decided.done():
+                logger.error("worker %d did not take the configuration: it is killed", worker.number)
+                worker.process.kill()  # another one takes its place, with what is in force
 
     # The end
 
@@ -448,6 +506,11 @@ class Control:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("the control process made a mistake (%s)", task.get_name(), exc_info=error)
+
+
+def _place() -> str | None:
+    """Where the private folder is made; None: where temporary files are."""
+    return "/tmp" if len(tempfile.gettempdir()) > SOCKET_CHARS else None  # noqa: S108  # a folder of its own in it
 
 
 def _resolve(wanted: asyncio.Future[Any] | None, value: Any) -> None:
