@@ -10,8 +10,10 @@ import signal
 import socket
 import time
 from collections import Counter
+from contextlib import AsyncExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 
 from afterbay import __version__
@@ -359,3 +361,33 @@ async def test_a_gateway_whose_workers_do_not_come_up_says_so_and_ends(config: P
         one.running.wait()
     assert "ended before all were ready (SIGKILL)" in one.log.read_text()
     assert not children(one)
+
+
+async def test_a_change_over_the_admin_api_is_known_to_all_workers_when_it_is_answered(
+    config: Path, tmp_path: Path
+) -> None:
+    async with process(tmp_path, 3) as one, AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(httpx.AsyncClient(base_url=one.url)) for _ in range(9)]
+
+        async def statuses(secret: str) -> set[int]:
+            shown = {"x-api-key": secret}
+            got = await asyncio.gather(*(client.get("/v1/models", headers=shown) for client in clients))
+            return {answer.status_code for answer in got}
+
+        met = await asyncio.gather(*(client.post("/v1/chat/completions", json=ASK) for client in clients))
+        assert len({worker_of(answer.headers["x-request-id"]) for answer in met}) == 3
+        made = await clients[0].post("/admin/v1/keys", json={"name": "first", "role": "admin"})
+        assert made.status_code == 201
+        admin = {"x-api-key": made.json()["secret"]}
+        assert await statuses(admin["x-api-key"]) == {200}
+        for number in range(10):
+            by, other = clients[number % 9], clients[(number + 4) % 9]
+            made = await by.post("/admin/v1/keys", json={"name": f"n{number}"}, headers=admin)
+            assert await statuses(made.json()["secret"]) == {200}
+            names = [key["name"] for key in (await other.get("/admin/v1/keys", headers=admin)).json()["data"]]
+            assert f"n{number}" in names
+            assert (await other.delete(f"/admin/v1/keys/{made.json()['id']}", headers=admin)).is_success
+            assert await statuses(made.json()["secret"]) == {401}
+        one.signal(signal.SIGTERM)
+        await one.ended(5)
+    assert "does not say that all workers" not in one.log.read_text()

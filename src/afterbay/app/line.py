@@ -82,6 +82,18 @@ class Figures(msgspec.Struct, frozen=True, tag="figures"):
     text: bytes
 
 
+class ReadKeys(msgspec.Struct, frozen=True, tag="read_keys"):
+    """From a worker: it changed keys. To the others: they are to read them again. `KeysRead` is the answer."""
+
+    number: int
+
+
+class KeysRead(msgspec.Struct, frozen=True, tag="keys_read"):
+    """From a worker: it has read the keys. To the one that changed them: all have."""
+
+    number: int
+
+
 class Serving(msgspec.Struct, frozen=True, tag="serving"):
     """From a worker: it takes connections."""
 
@@ -113,8 +125,10 @@ class WantModel(msgspec.Struct, frozen=True, tag="want_model"):
     model: str
 
 
-ToWorker: TypeAlias = Begin | Prepare | Decide | End | LocalModelsAre | AskFigures | Figures
-FromWorker: TypeAlias = Serving | Ready | Prepared | Decided | Leaving | WantModel | AskFigures | Figures
+ToWorker: TypeAlias = Begin | Prepare | Decide | End | LocalModelsAre | AskFigures | Figures | ReadKeys | KeysRead
+FromWorker: TypeAlias = (
+    Serving | Ready | Prepared | Decided | Leaving | WantModel | AskFigures | Figures | ReadKeys | KeysRead
+)
 Message: TypeAlias = ToWorker | FromWorker
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -7,16 +7,18 @@ import contextlib
 import logging
 import signal
 import socket
+import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from afterbay.app.connection import BoundedProtocol
 from afterbay.app.door import Counts, Door
 from afterbay.app.gateway import RunningGateway, Wrap
+from afterbay.app.key_changes import KeyChanges
 from afterbay.app.line import (
     AskFigures,
     Begin,
@@ -24,16 +26,18 @@ from afterbay.app.line import (
     Decided,
     End,
     Figures,
+    KeysRead,
     Leaving,
     Line,
     LocalModelsAre,
     Prepare,
     Prepared,
+    ReadKeys,
     Ready,
     Serving,
     WantModel,
 )
-from afterbay.app.peers import Peers, Visits, socket_of
+from afterbay.app.peers import Application, Peers, Visits, socket_of
 from afterbay.app.server import TICK_S, LeavingServer, http_config, new_loop
 from afterbay.app.shared_models import SharedModels
 from afterbay.config.problem import ConfigError
@@ -47,8 +51,8 @@ ALONE_S: Final = 0.25
 """After a signal it waits so long whether the control process ends everything; else it leaves alone."""
 READY_S: Final = 0.1
 """How often it is looked whether a target can be asked."""
-FIGURES_S: Final = 3.0
-"""So long the control process may take for the metrics of all."""
+ANSWER_S: Final = 3.0
+"""So long the control process may take for what it asks all workers."""
 
 
 class WorkerServer(LeavingServer):
@@ -58,9 +62,11 @@ class WorkerServer(LeavingServer):
     that it has, each to its next answer. So nobody is refused, and no health check hears of it.
     """
 
-    def __init__(self, gateway: RunningGateway, begin: Begin, line: Line, listening: socket.socket) -> None:
+    def __init__(
+        self, gateway: RunningGateway, application: Application, begin: Begin, line: Line, listening: socket.socket
+    ) -> None:
         folder, streams = Path(begin.folder), gateway.context.streams
-        peers = Peers(gateway.application, streams, folder, begin.number)
+        peers = Peers(application, streams, folder, begin.number)
         super().__init__(http_config(gateway, peers), gateway, logger.info)
         self._counts = Counts(folder / "connections", begin.workers)
         self._door = Door(listening, self._counts, begin.place)
@@ -160,7 +166,8 @@ class Worker:
         self._environ, self._line, self._begin = environ, line, begin
         self._prepared: Loaded | None = None
         self._asked = 0
-        self._figures: dict[int, asyncio.Future[bytes]] = {}
+        self._answers: dict[int, asyncio.Future[Any]] = {}
+        self._reading: set[asyncio.Task[None]] = set()
         self.models = SharedModels(lambda provider, model: line.send(WantModel(provider, model)))
         loaded = self._load(begin)
         self.gateway = RunningGateway(
@@ -174,7 +181,8 @@ class Worker:
         )
         sock = socket.socket(fileno=begin.listen)
         listening = socket.socket(sock.family, sock.type, socket.IPPROTO_TCP, fileno=sock.detach())
-        self.server = WorkerServer(self.gateway, begin, line, listening)
+        application = KeyChanges(self.gateway.application, self._spread_keys)
+        self.server = WorkerServer(self.gateway, application, begin, line, listening)
 
     async def run(self) -> None:
         """Serves until it is told to end, or the control process has ended."""
@@ -215,8 +223,13 @@ class Worker:
                 case AskFigures(number):
                     self._line.send(Figures(number, self.gateway.metrics.render()))
                 case Figures(number, text):
-                    if (wanted := self._figures.get(number)) is not None and not wanted.done():
-                        wanted.set_result(text)
+                    self._answered(number, text)
+                case KeysRead(number):
+                    self._answered(number, None)
+                case ReadKeys(number):
+                    task = asyncio.get_running_loop().create_task(self._read_keys(number), name="read keys")
+                    self._reading.add(task)
+                    task.add_done_callback(self._reading.discard)
                 case End(number):
                     self.server.end(number)
                 case _:
@@ -243,18 +256,47 @@ class Worker:
         Raises:
             Capacity: the control process does not answer in time. Less than all would look like a restart.
         """
-        self._asked += 1
-        number = self._asked
-        wanted = self._figures[number] = asyncio.get_running_loop().create_future()
         try:
-            self._line.send(AskFigures(number))
-            return await asyncio.wait_for(wanted, FIGURES_S)
+            text: bytes = await self._ask(AskFigures)
+            return text
         except TimeoutError:
             raise Capacity(
                 "The control process does not answer in time.", code="overloaded", retry_after_s=1.0
             ) from None
+
+    async def _spread_keys(self) -> None:
+        """Keys were changed here: returns when all workers know it. One that does not say so finds out by itself."""
+        try:
+            await self._ask(ReadKeys)
+        except TimeoutError:
+            logger.warning("the control process does not say that all workers know of a change of keys")
+
+    async def _read_keys(self, number: int) -> None:
+        """Somebody else changed keys."""
+        try:
+            await asyncio.to_thread(self.gateway.keys.refresh_if_changed)
+        except sqlite3.Error as trouble:
+            logger.warning("the keys could not be read again: %s; it is tried again in a moment", trouble)
+        self._line.send(KeysRead(number))
+
+    async def _ask(self, question: type[AskFigures] | type[ReadKeys]) -> Any:
+        """What the control process answers.
+
+        Raises:
+            TimeoutError: nothing, in time.
+        """
+        self._asked += 1
+        number = self._asked
+        wanted = self._answers[number] = asyncio.get_running_loop().create_future()
+        try:
+            self._line.send(question(number))
+            return await asyncio.wait_for(wanted, ANSWER_S)
         finally:
-            del self._figures[number]
+            del self._answers[number]
+
+    def _answered(self, number: int, answer: bytes | None) -> None:
+        if (wanted := self._answers.get(number)) is not None and not wanted.done():
+            wanted.set_result(answer)
 
 
 def _remove(folder: Path) -> None:

@@ -31,6 +31,7 @@ from afterbay.app.line import (
     Decided,
     End,
     Figures,
+    KeysRead,
     Leaving,
     Line,
     LocalModel,
@@ -38,6 +39,7 @@ from afterbay.app.line import (
     Message,
     Prepare,
     Prepared,
+    ReadKeys,
     Ready,
     Serving,
     ToWorker,
@@ -64,6 +66,8 @@ PREPARE_S: Final = 20.0
 """So long a worker may take to prepare a configuration."""
 FIGURES_S: Final = 1.0
 """So long a worker may take to say its metrics; after that its last word counts."""
+KEYS_S: Final = 1.0
+"""So long a worker may take to read the keys again; after that it is not waited for."""
 LEAVING_S: Final = 0.5
 """So long it is waited for what workers have in flight, to say it in one line."""
 HURRIED_S: Final = 15.0
@@ -95,6 +99,8 @@ class _Process:
         self.prepared: asyncio.Future[Prepared] | None = None
         self.decided: asyncio.Future[None] | None = None
         self.figures: asyncio.Future[None] | None = None
+        self.reads: dict[int, asyncio.Future[None]] = {}
+        """What it was told to read the keys for, by number."""
 
     def send(self, message: ToWorker) -> None:
         if not self.ended.is_set():
@@ -128,6 +134,7 @@ class Control:
         self._hup = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._metrics, self._summed = Metrics(), Summed()
+        self._readings = 0
         self._models_told: dict[str, LocalModel] = {}
 
     def run(self, loaded: Loaded, source: Source) -> None:
@@ -250,7 +257,7 @@ class Control:
         worker.leaving.set()
         del self._workers[worker.number]
         self._summed.bury(worker.number)
-        for wanted in (worker.prepared, worker.decided, worker.figures):
+        for wanted in (worker.prepared, worker.decided, worker.figures, *worker.reads.values()):
             if wanted is not None and not wanted.done():
                 wanted.cancel()
         await worker.line.close()
@@ -317,6 +324,10 @@ class Control:
                 _resolve(worker.figures, None)
             case AskFigures():
                 self._own(self._answer_figures(worker, message.number), "figures")
+            case ReadKeys():
+                self._own(self._spread_keys(worker, message.number), "spread keys")
+            case KeysRead():
+                _resolve(worker.reads.get(message.number), None)
             case WantModel():
                 self._want(message)
             case Leaving():
@@ -357,6 +368,20 @@ class Control:
             await asyncio.wait(wanted, timeout=FIGURES_S)
         self._summed.tell(-1, self._metrics.render())
         asking.send(Figures(number, await asyncio.to_thread(self._summed.render)))
+
+    async def _spread_keys(self, changing: _Process, number: int) -> None:
+        """Lets the other workers read the keys again, and says to the one that changed them when all have."""
+        loop = asyncio.get_running_loop()
+        self._readings += 1
+        reading, others = self._readings, [one for one in self._workers.values() if one is not changing]
+        for worker in others:
+            worker.reads[reading] = loop.create_future()
+            worker.send(ReadKeys(reading))
+        if others:
+            await asyncio.wait([worker.reads[reading] for worker in others], timeout=KEYS_S)
+        for worker in others:
+            del worker.reads[reading]
+        changing.send(KeysRead(number))
 
     def _want(self, message: WantModel) -> None:
         provider = self._loaded.snapshot.providers.get(message.provider)
