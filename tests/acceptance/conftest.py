@@ -9,9 +9,14 @@ import anthropic
 import openai
 import pytest
 
+from acceptance.several import WORKERS, SeveralWorkers
 from afterbay.emulate.profile import Profile
+from afterbay.testing import live
 from afterbay.testing.live import LiveGateway
 from emulate.support import running_in_thread
+
+if WORKERS > 1:  # before the tests import it
+    live.LiveGateway = LiveGateway = SeveralWorkers  # type: ignore[misc]
 
 EMBEDDERS = {"vectors": {"provider": "openai", "name": "emu-embed"}}
 

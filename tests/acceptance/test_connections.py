@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import httpx2 as httpx
 import pytest
 
+from acceptance.several import only_alone
 from afterbay.app import connection
 from afterbay.app.connection import HEAD_BYTES
 from afterbay.testing.live import LiveGateway
@@ -97,6 +98,7 @@ def test_a_large_head_that_fits_is_served_and_bodies_do_not_count(gateway: LiveG
     assert re.findall(rb"HTTP/1.1 (\d+)", got) == [b"200", b"405", b"200"]
 
 
+@only_alone("it changes a constant of the process")
 @pytest.mark.parametrize("sent", [b"", b"GET", LIVE, LIVE + b"\r\nGET / HT", b"\r\n"])
 def test_a_head_that_does_not_come_ends_the_connection(
     gateway: LiveGateway, monkeypatch: pytest.MonkeyPatch, sent: bytes

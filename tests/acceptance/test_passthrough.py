@@ -21,6 +21,7 @@ from aiohttp import web
 from google import genai
 
 from acceptance.raw_provider import PROVIDER_KEY, RawProvider, Seen, configuration, repeated
+from acceptance.several import only_alone
 from afterbay.testing.live import LiveGateway
 
 BODY_BYTES = 48 * 1024 * 1024
@@ -345,6 +346,7 @@ def test_bodies_that_are_too_large_or_too_slow_are_refused(http: httpx.Client, g
     assert last(gateway, "/v1/x").outcome == "body_timeout"
 
 
+@only_alone("48 MiB between three processes take longer than this provider may")
 def test_an_upload_is_read_only_as_fast_as_the_provider_takes_it(gateway: LiveGateway, provider: RawProvider) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
@@ -536,6 +538,7 @@ def test_policies_hold_for_raw_requests_too(provider: RawProvider) -> None:
         assert get("/passthrough/openai/v1/x", **{"x-afterbay-residency": "us"}) == 403
 
 
+@only_alone("each process finds out by itself that a key is refused")
 def test_several_keys_are_used_in_turn_and_a_refused_one_rests(provider: RawProvider) -> None:
     async def picky(request: web.Request, seen: Seen) -> web.StreamResponse:
         return web.Response(status=401 if seen.headers["authorization"].endswith("b2345678") else 200)

@@ -9,6 +9,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
+from acceptance.several import only_alone
 from afterbay.testing.answers import whole
 from afterbay.testing.live import LiveGateway
 from afterbay.testing.replay import Answer, Received, ReplayServer
@@ -35,6 +36,7 @@ def provider() -> Iterator[ReplayServer]:
         yield server
 
 
+@only_alone("each process finds out by itself that a key is refused")
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
 @pytest.mark.parametrize("kind", ["openai", "anthropic"])
 def test_the_key_that_works_is_found_and_kept(provider: ReplayServer, kind: str, path: str) -> None:

@@ -22,6 +22,7 @@ from google import genai
 from websockets.typing import Subprotocol
 
 from acceptance.raw_provider import PROVIDER_KEY, RawProvider, Seen, configuration, messages, repeated
+from acceptance.several import only_alone
 from afterbay.core.decision import Record
 from afterbay.testing.live import LiveGateway
 
@@ -388,6 +389,7 @@ async def test_idle_and_old_sockets_are_closed(provider: RawProvider) -> None:
         await asyncio.to_thread(provider.wait, lambda: provider.seen[-1].closed == (1001, ""))
 
 
+@only_alone("it waits for the thread")
 async def test_a_gateway_that_stops_lets_sockets_go_on_and_then_says_1012(provider: RawProvider) -> None:
     with LiveGateway(configuration(provider, limits={"drain": "1s"})) as gateway:
         end = gateway.url.replace("http", "ws") + "/passthrough/openai/v1/echo"
@@ -506,6 +508,7 @@ def test_a_head_that_no_library_reads_is_answered(gateway: LiveGateway, sent: by
     assert int(got.split()[1]) == status, got
 
 
+@only_alone("it changes a constant of the process")
 def test_a_slow_head_of_an_upgrade_is_cut(gateway: LiveGateway, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("afterbay.app.connection.HEAD_S", 0.2)
     with socket.create_connection(at(gateway), timeout=10) as client:

@@ -13,7 +13,7 @@ from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import httpx
+import httpx2 as httpx
 import pytest
 
 from afterbay import __version__
