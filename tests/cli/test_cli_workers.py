@@ -18,6 +18,7 @@ import pytest
 
 from afterbay import __version__
 from afterbay.core.ids import worker_of
+from afterbay.local.install import cache_folder
 from afterbay.store.database import open_database
 from afterbay.store.leases import holders
 
@@ -54,6 +55,17 @@ def children(one: Process) -> dict[int, int]:
         if b"afterbay.cli.worker" in words:
             found[int(words[words.index(b"afterbay.cli.worker") + 1])] = int(folder.name)
     return found
+
+
+def descendants(pid: int) -> set[int]:
+    """A process, and what it and those that it started run."""
+    told = [int(child) for file in Path(f"/proc/{pid}/task").glob("*/children") for child in file.read_text().split()]
+    return {pid}.union(*map(descendants, told))
+
+
+def alive(pids: set[int]) -> set[int]:
+    """Those that still run."""
+    return {pid for pid in pids if Path(f"/proc/{pid}").exists()}
 
 
 async def chat(client: Client) -> int:
@@ -391,3 +403,26 @@ async def test_a_change_over_the_admin_api_is_known_to_all_workers_when_it_is_an
         one.signal(signal.SIGTERM)
         await one.ended(5)
     assert "does not say that all workers" not in one.log.read_text()
+
+
+@pytest.mark.local
+async def test_a_local_model_is_loaded_once_for_all_workers(config: Path, tmp_path: Path) -> None:
+    if not (cache_folder() / "local-small").is_dir():
+        pytest.skip("the small local model is not there")
+    (tmp_path / ".cache" / "afterbay").mkdir(parents=True)
+    (tmp_path / ".cache" / "afterbay" / "models").symlink_to(cache_folder())
+    small = "providers: {inside: {kind: llamacpp}}\nmodels: {small: {provider: inside, name: local-small}}\n"
+    put(config, f'{small}state: {{database: "sqlite:///{tmp_path / "state.db"}"}}\n')
+    async with process(tmp_path, 2) as one, AsyncExitStack() as stack:
+        await asyncio.to_thread(wait_for, one.log, "ready\n", one.running)
+        clients = [await stack.enter_async_context(httpx.AsyncClient(base_url=one.url, timeout=30)) for _ in range(6)]
+        asked = {"model": "small", "max_tokens": 4, "messages": [{"role": "user", "content": "Hello"}]}
+        got = await asyncio.gather(*(client.post("/v1/chat/completions", json=asked) for client in clients))
+        assert {answer.status_code for answer in got} == {200}
+        assert {worker_of(answer.headers["x-request-id"]) for answer in got} == {0, 1}
+        assert one.log.read_text().count("local-small is ready") == 1
+        engines = descendants(one.running.pid) - set(children(one).values()) - {one.running.pid}
+        assert len(engines) == 1
+        one.signal(signal.SIGTERM)
+        await one.ended(10)
+        assert not alive(engines)
