@@ -15,6 +15,7 @@ import contextlib
 import logging
 import signal
 import socket
+import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -23,7 +24,6 @@ from typing import Any, Final
 
 from afterbay.app.door import Counts
 from afterbay.app.gateway import wanted_models
-from afterbay.app.ledger import retire_dead
 from afterbay.app.line import (
     AskFigures,
     Begin,
@@ -55,6 +55,7 @@ from afterbay.core.errors import GatewayError
 from afterbay.core.ids import WORKERS
 from afterbay.store.database import open_database
 from afterbay.store.keys import SqliteKeys
+from afterbay.store.recovery import take_over
 from afterbay.telemetry.metrics import Metrics
 from afterbay.telemetry.summed import Summed
 
@@ -263,12 +264,19 @@ class Control:
         await worker.line.close()
         with contextlib.suppress(FileNotFoundError):
             socket_of(self._folder, worker.number).unlink()
-        await asyncio.to_thread(retire_dead, self._database, "", time.time())
+        await self._take_over()
         if self._signals:
             if not self._workers:
                 self._over.set()
         elif worker.in_flight is None or not self._is_up:
             await self._replace(worker, code)
+
+    async def _take_over(self) -> None:
+        """Writes what the journals of workers that are gone have, and gives back what they had leased."""
+        try:
+            await asyncio.to_thread(take_over, self._database, time.time())
+        except (OSError, sqlite3.Error) as trouble:
+            logger.error("what a worker left is not in the database yet: %s; the others try again", trouble)
 
     async def _replace(self, worker: _Process, code: int) -> None:
         """A worker died."""

@@ -22,9 +22,11 @@ from afterbay.store.database import Database
 from afterbay.store.frames import INTENT, OUTCOME, read_frames
 from afterbay.store.holder import Holder, gone, has_lock
 from afterbay.store.leases import holders, retire
+from afterbay.store.writer import Writer
 
 CHUNK: Final = 500
 """Records read back at once."""
+_BUSY_S: Final = 5.0
 
 Insert: TypeAlias = Callable[[Sequence[Record]], bool]
 """Writes records to the database; False: it takes nothing now."""
@@ -180,6 +182,26 @@ class Orphans:
         if self._holder is not None:
             self._holder.let_go()
         self._holders = self._holder = self._read_back = None
+
+
+def take_over(database: Database, now_s: float) -> None:
+    """Reads back all that holders have left who are gone, at once, and ends their leases.
+
+    Raises:
+        OSError, sqlite3.Error: something cannot be read or written now; it stays where it is, for whoever looks next.
+    """
+    writer = Writer(database, _BUSY_S)
+
+    def insert(records: Sequence[Record]) -> bool:
+        writer.insert(records, CHUNK, lambda: None)
+        return True
+
+    orphans = Orphans(database.path, lambda name: retire(database, name, now_s))
+    try:
+        while orphans.step(insert):
+            pass
+    finally:
+        writer.close()
 
 
 def retire_strays(database: Database, now_s: float) -> None:
