@@ -17,7 +17,7 @@ def page(*, requests: int = 0, streams: int = 0, late_s: float = 0.0, dropped: i
         metrics.observe(Record(id="req_1", received_at=0.0, operation="chat", protocol="openai.chat", model="gpt"))
     metrics.open_streams.set(streams)
     metrics.watch_pressure(lambda: late_s, lambda: 0.5, lambda: 0)
-    metrics.watch_log(lambda: 0, lambda: 0, lambda: dropped)
+    metrics.watch_log(lambda: 0, lambda: 0, lambda: dropped, lambda: 0)
     return metrics.render()
 
 

@@ -50,6 +50,7 @@ SINCE: Final = frozenset(
         "afterbay_alerts",
         "afterbay_log_spilled",
         "afterbay_log_dropped",
+        "afterbay_log_unjournaled",
     }
 )
 """Gauges that count since the start: they are added up, and stay, as counters do."""
