@@ -362,6 +362,86 @@ class Responses(Protocol):
         """Forgets it; whether there was one."""
 
 
+class Repeatable(msgspec.Struct, frozen=True):
+    """A request with an idempotency key.
+
+    `owner` is the id of the virtual key that asks (empty: an open gateway's), `key` the idempotency key, `content` what
+    has to be the same in a repeat, byte for byte. `user` is whose virtual key it is, for erasing.
+    """
+
+    owner: str
+    key: str
+    content: tuple[bytes, ...]
+    request_id: str
+    user: str | None = None
+
+
+class StoredAnswer(msgspec.Struct, frozen=True):
+    """A whole answer as a client got it. `headers`: those that are its own, not its connection's."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+ClaimState: TypeAlias = Literal["new", "running", "answered", "gone", "different", "unknown"]
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """What is known of an idempotency key. `request_id` is the original's, the first request that came with it.
+
+    new         nothing was: the request that asks is the original from now on, and has to be served
+    running     the original is being served
+    answered    it was answered: `answer`
+    gone        it was answered, and the answer is not kept
+    different   the original was another request
+    unknown     the process that served it is gone: nobody knows how far it came
+    """
+
+    state: ClaimState
+    request_id: str
+    answer: StoredAnswer | None = None
+
+
+class OriginalsUnavailable(Exception):
+    """Nobody can tell now whether a request is a repeat."""
+
+
+class Originals(Protocol):
+    """Where requests with idempotency keys are kept, and their answers: of one owner, for a day or so.
+
+    Of all processes that claim the same key at once, one gets `new`. It calls `keep` or `release` in the end.
+    """
+
+    async def claim(self, request: Repeatable) -> Claim:
+        """Makes a request the original of its key, unless there is one.
+
+        Raises:
+            OriginalsUnavailable: see there; nothing was claimed.
+        """
+
+    async def find(self, request: Repeatable) -> Claim | None:
+        """As `claim`, but without claiming: None: there is no original (any more).
+
+        Raises:
+            OriginalsUnavailable: see there.
+        """
+
+    async def keep(self, request: Repeatable, answer: StoredAnswer | None) -> None:
+        """The original was answered. None: it was, with more than is kept.
+
+        Raises:
+            OriginalsUnavailable: it could not be noted; for a repeat the outcome is unknown.
+        """
+
+    async def release(self, request: Repeatable) -> None:
+        """The original failed: the next request with its key is a new one.
+
+        Raises:
+            OriginalsUnavailable: it could not be noted; for a repeat the outcome is unknown.
+        """
+
+
 class Verdict(msgspec.Struct, frozen=True):
     """What a guard says. `reason` is for people, and for the client: it must not quote what it forbids."""
 

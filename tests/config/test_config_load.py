@@ -167,10 +167,7 @@ MISTAKES = [
         [
             'f.yaml:1:16: defaults["<<"]: this is a text. Wanted: a mapping to merge in.',
             "f.yaml:1:25: defaults.hold: `maybe` does not fit. Wanted: a duration such as 250ms, 5s, 2m or 1h.",
-            (
-                "f.yaml:2:8: state: this is a whole number. "
-                "Wanted: keys such as database, shared, retention, report_retention."
-            ),
+            "f.yaml:2:8: state: this is a whole number. Wanted: keys such as database, shared, retention, idempotency.",
         ],
     ),
     (

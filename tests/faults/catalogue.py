@@ -25,9 +25,7 @@ Way: TypeAlias = Literal["relayed", "translated"]
 Group: TypeAlias = Literal[
     "connect", "status", "answer", "time", "stream", "framing", "client", "own", "money", "health"
 ]
-Needs: TypeAlias = Literal[
-    "budgets", "redis", "cache", "idempotency", "http2", "shedding", "keys", "prices", "postgres", "fleet"
-]
+Needs: TypeAlias = Literal["budgets", "redis", "cache", "http2", "shedding", "keys", "prices", "postgres", "fleet"]
 Answer: TypeAlias = Literal[
     "whole", "error", "error_event", "refusal", "empty", "tools", "doubled", "more", "bare", "nothing"
 ]

@@ -35,11 +35,12 @@ from afterbay.providers.tokens import signer_for
 from afterbay.providers.upstream import HttpUpstream
 from afterbay.store.configurations import keep_configuration
 from afterbay.store.database import Database, open_database
-from afterbay.store.holder import Holder, hold
+from afterbay.store.holder import Holder, hold, is_running
 from afterbay.store.keys import SqliteKeys
 from afterbay.store.leases import SqliteLeases
 from afterbay.store.ledger import LeasedLedger
 from afterbay.store.lookup import one_request
+from afterbay.store.originals import SqliteOriginals
 from afterbay.store.request_log import LogLimits, Sink, SqliteRequestLog
 from afterbay.store.responses import SqliteResponses
 from afterbay.telemetry.memory import memory_reader
@@ -113,6 +114,10 @@ class RunningGateway:
         self.context = Context(
             self._fleet(snapshot), clock, SystemEntropy(), self.log, self._responses, seed, self.ledger, worker
         )
+        lasts_s = min(float(snapshot.state.idempotency), float(snapshot.state.retention))
+        runs = partial(is_running, self._database.path)
+        self._originals = SqliteOriginals(self._database, lasts_s=lasts_s, holder=self._holder.name, runs=runs)
+        self.context.originals = self._originals if lasts_s > 0 else None
         self.metrics.open_streams.set_function(lambda: self.context.open_streams)
         retries, hedges, alerts = self.context.retries, self.context.hedges, self.context.alerts
         self.metrics.watch_attempts(
@@ -212,6 +217,7 @@ class RunningGateway:
         if self._tracer is not None:
             await asyncio.to_thread(self._tracer.close)
         await asyncio.to_thread(self._responses.close)
+        await asyncio.to_thread(self._originals.close)
         self.keys.close()
 
     def _fleet(self, snapshot: Snapshot) -> Fleet:

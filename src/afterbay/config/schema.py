@@ -449,6 +449,13 @@ class StateConfig(Section, frozen=True):
     )
     shared: Annotated[str, Doc(description="`memory`, or a Redis URL for a fleet.")] = "memory"
     retention: Annotated[Seconds, Doc(description="How long records are kept.")] = Seconds(30 * 86400)
+    idempotency: Annotated[
+        Seconds,
+        Doc(
+            description="How long an answer is kept for repeats with the same `idempotency-key`, and no longer than "
+            "`retention`; `0s`: not at all, the header then means nothing."
+        ),
+    ] = Seconds(86400)
     report_retention: Annotated[
         Seconds, Doc(description="How long their sums by the hour are kept, which reports read. They have names.")
     ] = Seconds(400 * 86400)

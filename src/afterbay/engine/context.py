@@ -19,6 +19,7 @@ from afterbay.engine.alerts import Alerts
 from afterbay.engine.drain import Drain
 from afterbay.engine.fleet import Fleet
 from afterbay.engine.lasting_streams import LastingStreams
+from afterbay.engine.shared import SharedAnswer, SharedAnswers
 from afterbay.policy.hedge import Hedges
 from afterbay.policy.lanes import Priority
 from afterbay.policy.plan import Compliance, Route
@@ -27,7 +28,7 @@ from afterbay.policy.quantity import estimate_text
 from afterbay.policy.retry import RetryBudget
 from afterbay.policy.rights import NO_WISH
 from afterbay.policy.spending import Need
-from afterbay.ports import Clock, Entropy, Guard, Key, Ledger, RequestLog, Responses
+from afterbay.ports import Clock, Entropy, Guard, Key, Ledger, Originals, RequestLog, Responses
 from afterbay.wire.agent import agent_of
 from afterbay.wire.decoding import not_json
 from afterbay.wire.dialect import Dialect, Head
@@ -83,6 +84,10 @@ class Context:
         """Streams that are being sent now."""
         self.streams = LastingStreams()
         """Streams that a client may come back to."""
+        self.originals: Originals | None = None
+        """Where requests with idempotency keys are kept; None: the header means nothing."""
+        self.answers = SharedAnswers()
+        """What is being answered to requests with idempotency keys."""
 
     def new_id(self, now: float) -> str:
         """The id of a request that comes now (UTC seconds)."""
@@ -105,6 +110,8 @@ class Call(msgspec.Struct, frozen=True):
     query: str = ""
     path: str = ""
     method: str = "POST"
+    shared: SharedAnswer | None = None
+    """What is written in place of its connection, where it has an idempotency key."""
 
 
 Keep: TypeAlias = Callable[[Target, str, bytes], Awaitable[None]]

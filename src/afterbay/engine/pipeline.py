@@ -106,6 +106,8 @@ async def serve(turn: Turn, reply: Reply, make: MakeTry, prepares: Prepare | Non
             if lasting is not None and lasting.gone:
                 raise ClientGone from None  # it was cancelled from within: nobody else waits for that
             listens = not (delivery.reply.gone or isinstance(left, ClientGone))
+            if turn.call.shared is not None and not delivery.has_said_end:
+                turn.call.shared.fail()  # it may lack its protocol's end: nobody shall read it again
             if served and listens and turn.streams and not delivery.has_said_end:
                 await delivery.end_stream()  # a relayed stream that is whole but for HTTP's own end
             raise
@@ -115,6 +117,8 @@ async def serve(turn: Turn, reply: Reply, make: MakeTry, prepares: Prepare | Non
     finally:
         if lasting is not None:
             turn.warnings += lasting.settle()
+        if turn.call.shared is not None:
+            turn.warnings += turn.call.shared.notes
         close(turn, driver)  # first and without an await: a client that leaves now finds nothing left to interrupt
         await delivery.close()
         if lasting is not None:
@@ -208,6 +212,8 @@ async def fail(turn: Turn, delivery: Delivery, driver: Driver | None, error: Exc
         told = Internal("The gateway made a mistake while serving this request.", code="internal_error")
     turn.record.outcome = told.code or told.kind
     turn.record.error = told.message[:1000]
+    if turn.call.shared is not None:
+        turn.call.shared.fail()
     if not delivery.reply.started:
         turn.record.status = told.status
     with contextlib.suppress(TimeoutError):

@@ -38,14 +38,18 @@ async def serve_reconnect(context: Context, call: Call, reply: Reply) -> None:
     turn = Turn(context, call, "reconnect")
     async with answering(turn, reply) as delivery:
         request_id = call.path.removeprefix(PREFIX).removesuffix(SUFFIX)
-        stream = context.streams.find(request_id, call.key.id if call.key is not None else None)
-        if stream is None:
+        key_id = call.key.id if call.key is not None else None
+        stream = context.streams.find(request_id, key_id)
+        keyed = context.answers.of_request(request_id, key_id or "") if call.method == "DELETE" else None
+        if stream is None and keyed is None:
             raise _not_found(request_id)
         if call.method == "DELETE":
-            body = _encode({"id": stream.id, "object": "stream", "cancelled": stream.cancel()})
+            cancelled = [one.cancel() for one in (stream, keyed) if one is not None]
+            body = _encode({"id": request_id, "object": "stream", "cancelled": any(cancelled)})
             await delivery.send_whole(200, {**base_headers(turn), "content-type": "application/json"}, body)
             turn.record.outcome = "ok"
             return
+        assert stream is not None, "who reads on reads a stream"  # noqa: S101
         number = last_event(call)
         try:
             position = stream.backlog.position_after(number)

@@ -14,6 +14,7 @@ from afterbay.engine.count import serve_count
 from afterbay.engine.delivery import error_headers
 from afterbay.engine.drain import shutting_down
 from afterbay.engine.embed import serve_embeddings
+from afterbay.engine.idempotency import IDEMPOTENCY_KEY, REPEATABLE, serve_once
 from afterbay.engine.kept import serve_kept
 from afterbay.engine.only_relayed import serve_compaction, serve_moderations
 from afterbay.engine.pipeline import refuse, serve_chat
@@ -106,6 +107,8 @@ class Gateway:
             reply.watch()
             if is_late and endpoint.operation not in _OF_OLD:
                 await refuse(self._context, call, reply, endpoint.operation)
+            elif IDEMPOTENCY_KEY in headers and endpoint.operation in REPEATABLE:
+                await serve_once(self._context, call, reply, serve)
             else:
                 await serve(self._context, call, reply)
         except ClientGone:

@@ -94,6 +94,19 @@ def has_lock(database: Path, name: str) -> bool:
     return _lock_path(database, name).exists()
 
 
+def is_running(database: Path, name: str) -> bool:
+    """Whether the process that has this name runs. Where that cannot be asked it is taken to."""
+    path = _lock_path(database, name)
+    try:
+        lock = _locked(path, os.O_RDWR)
+    except OSError:
+        return True
+    if lock is None:
+        return path.exists()
+    os.close(lock)
+    return False
+
+
 def _lock_path(database: Path, name: str) -> Path:
     return database.with_name(f"{database.name}.journal-{name}{_SUFFIX}")
 

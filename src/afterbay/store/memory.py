@@ -12,7 +12,7 @@ import msgspec
 
 from afterbay.core.decision import Record
 from afterbay.policy.authority import Actor
-from afterbay.ports import KeptResponse
+from afterbay.ports import Claim, KeptResponse, Repeatable, StoredAnswer
 from afterbay.store.answers import FINE, Filter, Logged, ModelSummary
 from afterbay.store.audit import Anchor, Broken, Entry, chained, check_chain
 from afterbay.store.keyring import Keyring
@@ -91,6 +91,43 @@ class MemoryResponses:
     async def delete(self, response_id: str) -> bool:
         """See `ports.Responses`."""
         return self._kept.pop(response_id, None) is not None
+
+
+class MemoryOriginals:
+    """Implements `ports.Originals`. Bounded in time alone."""
+
+    def __init__(self, *, now: Callable[[], float], lasts_s: float = 86400.0) -> None:
+        self._now, self._lasts_s = now, lasts_s
+        self._known: dict[tuple[str, str], tuple[float, Repeatable, Claim]] = {}
+
+    async def claim(self, request: Repeatable) -> Claim:
+        """See `ports.Originals`."""
+        found = await self.find(request)
+        if found is not None:
+            return found
+        running = Claim("running", request.request_id)
+        self._known[request.owner, request.key] = (self._now(), request, running)
+        return Claim("new", request.request_id)
+
+    async def find(self, request: Repeatable) -> Claim | None:
+        """See `ports.Originals`."""
+        known = self._known.get((request.owner, request.key))
+        if known is None or known[0] < self._now() - self._lasts_s:
+            return None
+        return known[2] if known[1].content == request.content else Claim("different", known[1].request_id)
+
+    async def keep(self, request: Repeatable, answer: StoredAnswer | None) -> None:
+        """See `ports.Originals`."""
+        known = self._known.get((request.owner, request.key))
+        if known is not None and known[1].request_id == request.request_id:
+            claim = Claim("gone" if answer is None else "answered", request.request_id, answer)
+            self._known[request.owner, request.key] = (known[0], known[1], claim)
+
+    async def release(self, request: Repeatable) -> None:
+        """See `ports.Originals`."""
+        known = self._known.get((request.owner, request.key))
+        if known is not None and known[1].request_id == request.request_id:
+            del self._known[request.owner, request.key]
 
 
 class MemoryKeys(Keyring):

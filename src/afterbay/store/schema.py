@@ -3,8 +3,8 @@
 Conventions. Times of day are UTC RFC 3339 text of fixed width (`2026-01-31T23:59:59.123456Z`), so that text order is
 time order and any SQLite tool can read them. Durations are seconds, money is integer picodollars (1e-12 USD; NULL: the
 price is unknown, which is not 0), tokens lie in the five disjoint buckets of `core.usage`. JSON columns hold NULL for
-"empty". Nothing but `responses`, where clients ask for it, ever holds a prompt or an answer, and nothing a secret in
-the clear.
+"empty". Nothing but `responses` and `originals`, where clients ask for it, ever holds a prompt or an answer, and
+nothing a secret in the clear.
 
 `requests.seq` is the order of writing, not of arrival (a record is written after its last byte): it is the cursor of
 `tail`. `attempts` is clustered by request, so the attempts of one request lie in one page and go with it.
@@ -193,6 +193,25 @@ responses = sa.Table(
 )
 """Responses that clients asked to keep: `input` and `answer` are zlib-compressed JSON. Where a provider keeps one
 itself, `provider` says which, and both are empty."""
+
+originals = sa.Table(
+    "originals",
+    metadata,
+    sa.Column("name", sa.LargeBinary, primary_key=True),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("user_name", sa.Text),
+    sa.Column("request_id", sa.Text, nullable=False, unique=True),
+    sa.Column("created_at", sa.Text, nullable=False, index=True),
+    sa.Column("holder", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("status", sa.SmallInteger),
+    sa.Column("headers", sa.Text),
+    sa.Column("body", sa.LargeBinary),
+)
+"""Requests with idempotency keys: `name` and `content` are keyed digests of the key (with its owner, a virtual key's id
+or empty) and of the request. `holder` is the process that serves it while `state` is `running`. What it answered
+(`answered`: status, headers as JSON, a zlib-compressed body) is the only thing kept of it; `gone`: not even that."""
 
 counters = sa.Table(
     "counters",

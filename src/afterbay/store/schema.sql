@@ -65,6 +65,24 @@ CREATE TABLE leases (
 
 CREATE INDEX leases_wanted ON leases (wanted) WHERE wanted > 0;
 
+CREATE TABLE originals (
+    name BLOB NOT NULL,
+    content BLOB NOT NULL,
+    owner TEXT NOT NULL,
+    user_name TEXT,
+    request_id TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    holder TEXT NOT NULL,
+    state TEXT NOT NULL,
+    status SMALLINT,
+    headers TEXT,
+    body BLOB,
+    PRIMARY KEY (name),
+    UNIQUE (request_id)
+);
+
+CREATE INDEX ix_originals_created_at ON originals (created_at);
+
 CREATE TABLE requests (
     seq INTEGER NOT NULL,
     id TEXT NOT NULL,

@@ -104,6 +104,33 @@ OLDEST_RESPONSES = "SELECT id, LENGTH(input) + LENGTH(answer) FROM responses WHE
 OLDEST_RESPONSES_OF_KEY = (
     "SELECT id, LENGTH(input) + LENGTH(answer) FROM responses WHERE key_id IS ? AND id != ? ORDER BY created_at LIMIT ?"
 )
+SELECT_ORIGINAL = (
+    "SELECT content, request_id, holder, state, status, headers, body FROM originals WHERE name = ? AND created_at >= ?"
+)
+INSERT_ORIGINAL = (
+    "INSERT INTO originals (name, content, owner, user_name, request_id, created_at, holder, state)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+SETTLE_ORIGINAL = "UPDATE originals SET state = ?, status = ?, headers = ?, body = ? WHERE request_id = ?"
+RELEASE_ORIGINAL = "DELETE FROM originals WHERE request_id = ?"
+DELETE_ORIGINAL = "DELETE FROM originals WHERE name = ?"
+DELETE_OLD_ORIGINALS = (
+    "DELETE FROM originals WHERE name IN (SELECT name FROM originals WHERE created_at < ? ORDER BY created_at LIMIT ?)"
+)
+CROWDED_ORIGINALS = "SELECT owner, COUNT(*) - ?1 FROM originals GROUP BY owner HAVING COUNT(*) > ?1"
+DELETE_OLDEST_ORIGINALS = (
+    "DELETE FROM originals WHERE name IN"
+    " (SELECT name FROM originals WHERE owner = ? AND state != 'running' ORDER BY created_at LIMIT ?)"
+)
+SUM_ORIGINALS = "SELECT COALESCE(SUM(LENGTH(body)), 0) FROM originals"
+OLDEST_ORIGINALS = (
+    "SELECT request_id, LENGTH(body) FROM originals WHERE body IS NOT NULL AND request_id != ?"
+    " ORDER BY created_at LIMIT ?"
+)
+OLDEST_ORIGINALS_OF_OWNER = (
+    "SELECT request_id, LENGTH(body) FROM originals WHERE owner = ? AND body IS NOT NULL AND request_id != ?"
+    " ORDER BY created_at LIMIT ?"
+)
 THOSE_THERE = "SELECT id FROM requests WHERE id IN ({})"
 """Takes as many placeholders as there are ids."""
 CHARGE = "INSERT INTO spending (account, day, picousd, requests, tokens) VALUES "

@@ -26,6 +26,7 @@ from afterbay.engine.context import Call, Context
 from afterbay.engine.count import serve_count
 from afterbay.engine.embed import serve_embeddings
 from afterbay.engine.fleet import Fleet
+from afterbay.engine.idempotency import IDEMPOTENCY_KEY, serve_once
 from afterbay.engine.kept import serve_kept
 from afterbay.engine.only_relayed import serve_compaction, serve_moderations
 from afterbay.engine.pipeline import serve_chat
@@ -34,7 +35,7 @@ from afterbay.engine.responses import serve_responses
 from afterbay.http.paths import Endpoint, dialect_of, find
 from afterbay.policy.plan import Alias, Limits, Route
 from afterbay.ports import Key
-from afterbay.store.memory import MemoryRequestLog, MemoryResponses
+from afterbay.store.memory import MemoryOriginals, MemoryRequestLog, MemoryResponses
 from afterbay.store.memory_ledger import MemoryLedger
 from afterbay.testing.fakes import MemoryReply, ScriptedUpstream
 from afterbay.testing.stream_watch import StreamWatch, WatchedReply
@@ -55,6 +56,7 @@ _SERVE: Mapping[str, Any] = {
     "response": serve_kept,
     "reconnect": serve_reconnect,
 }
+_SERVE_ONCE: Any = serve_once
 
 
 def target(id: str, dialect: str = "openai.chat", **fields: Any) -> Target:  # noqa: A002  # the field's own name
@@ -144,6 +146,7 @@ class MemoryGateway:
         self.responses = MemoryResponses(now=clock.utc)
         self.ledger = MemoryLedger(clock)
         self.context = Context(fleet, clock, self.entropy, self.log, self.responses, seed, self.ledger)
+        self.context.originals = MemoryOriginals(now=clock.utc)
 
     @property
     def records(self) -> list[Record]:
@@ -201,7 +204,10 @@ class MemoryGateway:
         exchange = self.watch.begin(call.dialect.name, is_array="json" in call.dialect.stream_type)
         watched = WatchedReply(reply, exchange)
         try:
-            await _SERVE[operation](self.context, call, watched)
+            if IDEMPOTENCY_KEY in call.headers:
+                await _SERVE_ONCE(self.context, call, watched, _SERVE[operation])
+            else:
+                await _SERVE[operation](self.context, call, watched)
         except BaseException:
             self.watch.end(exchange, ended=watched.has_ended)
             raise
