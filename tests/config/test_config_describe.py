@@ -72,6 +72,7 @@ def test_without_a_file_rows_name_the_variables(tmp_path: Path) -> None:
 def test_urls_are_shown_without_their_password() -> None:
     assert masked_url("see https://u:p@h/x and redis://:q@h") == "see https://u:***@h/x and redis://:***@h"
     assert masked_url("http://h:80/v1 a@b") == "http://h:80/v1 a@b"
+    assert masked_url("https://tok@h/v1?api-key=s&api-version=1") == "https://***@h/v1?api-key=***&api-version=1"
     assert shown("providers.p.headers.x", "v", {}) == "***"
     assert shown("models.headers.x", "v", {}) == "v"
 

@@ -406,3 +406,11 @@ def test_importing_the_loader_brings_in_nothing_heavy() -> None:
     code = f"import sys, afterbay.config.watch; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_key_that_stands_where_something_else_belongs_is_not_told(complaints: Callable[..., list[str]]) -> None:
+    key = "sk-proj-Ab3dEf6hIj9lMn2p"
+    told = complaints(f"defaults: {{hold: {key}}}\n{key}: 1\nregion: ['{key}']")
+    assert len(told) == 3
+    assert not [line for line in told if "Ab3dEf" in line]
+    assert "defaults.hold: `sk-pro…[redacted]` does not fit" in told[0]

@@ -12,12 +12,12 @@ from alembic import command
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afterbay.core.errors import PolicyRefusal
+from afterbay.core.errors import ClientMistake, PolicyRefusal
 from afterbay.policy.rights import EVERYTHING, Rights
 from afterbay.store import migrations
 from afterbay.store.audit import Anchor, Broken
 from afterbay.store.database import Database, open_database
-from afterbay.store.errors import StoreUnavailable
+from afterbay.store.errors import InvalidKey, StoreUnavailable
 from afterbay.store.keyform import is_well_formed, new_secret
 from afterbay.store.keys import SqliteKeys
 from afterbay.store.reading import engine
@@ -155,7 +155,10 @@ def test_entries_that_were_changed_removed_or_put_in_are_found(
 
 def test_what_looks_like_a_secret_is_not_in_the_log(database: Database) -> None:
     keys = SqliteKeys(database)
-    secret = new_secret()
+    for name, models in ((new_secret(), "gpt"), ("one", new_secret())):
+        with pytest.raises((InvalidKey, ClientMistake), match=r"(?s)looks like a key|`models` cannot be used"):
+            keys.create(name, Rights(models=frozenset({models})))
+    secret = "sk-nearly-a-key-and-not-drawn"  # may be a name, and is not written all the same
     keys.create("one", Rights(models=frozenset({secret, "gpt"})))
     (entry,) = keys.audit()
     assert secret not in entry.details

@@ -8,11 +8,16 @@ from typing import Literal
 
 import msgspec
 
+from afterbay.core.redaction import redact
 from afterbay.core.words import nearest
 
 STARS = "***"
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_/@+-]+")
 _URL_PASSWORD = re.compile(r"(?P<head>[A-Za-z][A-Za-z0-9+.-]*://[^/?#\s:@]*:)[^/?#\s]*(?=@)")
+_URL_USER = re.compile(r"(?P<head>[A-Za-z][A-Za-z0-9+.-]*://)[^/?#\s:@]+(?=@)")
+_URL_PARAMETER = re.compile(
+    r"(?P<head>[?&][^=&#\s]*(?:key|token|sig|secret|pass|auth|cred)[^=&#\s]*=)[^&#\s\"'`]+", re.IGNORECASE
+)
 _SECRET_PATH = re.compile(r"\.(api_key|api_keys\[\d+\])$|\.headers(\.|\[)")
 
 
@@ -39,13 +44,23 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class ConfigError(Exception):
-    """A configuration that cannot be used, with every problem that was found, in the order of the file."""
+    """A configuration that cannot be used, with every problem that was found, in the order of the file.
+
+    A key that stands where a duration or a name belongs is what is wrong, and may be told to a terminal, a log or a
+    pipeline's output: everything of a key's shape is made unreadable.
+    """
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems: tuple[Problem, ...] = tuple(
-            sorted(dict.fromkeys(problems), key=lambda found: (found.line or 0, found.column or 0))
+            _harmless(one)
+            for one in sorted(dict.fromkeys(problems), key=lambda found: (found.line or 0, found.column or 0))
         )
         super().__init__("\n".join(found.text() for found in self.problems))
+
+
+def _harmless(problem: Problem) -> Problem:
+    what, wanted, remedy, path = (redact(one) for one in (problem.what, problem.wanted, problem.remedy, problem.path))
+    return msgspec.structs.replace(problem, what=what, wanted=wanted, remedy=remedy, path=path)
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -83,8 +98,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def masked_url(text: str) -> str:
-    """`text` without the passwords of URLs in it."""
-    return _URL_PASSWORD.sub(rf"\g<head>{STARS}", text)
+    """`text` without what may be secret of URLs in it: passwords, a name without one (then it is a token), and values
+    of parameters that are called as keys are."""
+    for pattern in (_URL_PASSWORD, _URL_USER, _URL_PARAMETER):
+        text = pattern.sub(rf"\g<head>{STARS}", text)
+    return text
 
 
 def is_secret(path: str) -> bool:

@@ -28,11 +28,13 @@ SHAPES: Final = re.compile(
     | (?i:\b(?:bearer|basic)(?:\s|\\[tnr])+)[A-Za-z0-9._~+/=-]{8,}
     | (?i:\b(?:x-api-key|x-goog-api-key|api[-_]?key|authorization|password|secret)\b["']?\s*[:=]\s*["']?)[^\s"',;&}]{6,}
     | (?i:[?&]key=)[^\s"'&]{6,}                            # Gemini's query parameter
-    | (?i:://)[^\s/:@"']+:[^\s/@"']+(?=@)                  # credentials in a URL
+    | (?i:://)[^\s/:@"']+:(?!\*\*\*@)[^\s/@"']+(?=@)        # credentials in a URL, unless stars stand for them
     """,
     re.VERBOSE,
 )
 """What looks like a credential."""
+_DRAWN: Final = re.compile(r"(?=.*[0-9])(?:(?=.*[a-z])(?=.*[A-Z])|(?=.{32})|(?=AKIA|ASIA))", re.DOTALL)
+"""Digits among small and capital letters, or among many letters."""
 _SHORTEST: Final = 12
 """No shape is found in less."""
 _NAME_CHARS: Final = 256
@@ -47,6 +49,15 @@ def redact(text: str) -> str:
 def clean(text: str) -> str:
     """The text without what looks like a credential, or tells who somebody is."""
     return anonymise(redact(text))
+
+
+def is_like_a_secret(name: str) -> bool:
+    """Whether it is a key in place of a name: it has the shape of one, and looks drawn, as `hf-research-team-2` does
+    not."""
+    if len(name) < _SHORTEST:
+        return False
+    found = SHAPES.search(name)
+    return found is not None and _DRAWN.search(found[0]) is not None
 
 
 _remembered = lru_cache(maxsize=4096)(redact)
@@ -69,6 +80,7 @@ def redact_record(record: Record) -> None:
         record.agent = _name(record.agent)
     if record.task:
         record.task = _name(record.task)
+    record.outcome = _name(record.outcome)  # a provider's own code may be one
     if record.error:
         record.error = clean(record.error)
     if record.warnings:

@@ -16,6 +16,7 @@ from typing import Annotated, Final, TypeAlias, get_args
 import msgspec
 
 from afterbay.core.errors import ClientMistake
+from afterbay.core.redaction import is_like_a_secret
 from afterbay.policy.allowance import Allowance, Period, Unit
 
 NAMES_MOST: Final = 1000
@@ -253,6 +254,8 @@ def _check_names(field: str, names: Iterable[str]) -> None:
     found = list(names)
     if len(found) > NAMES_MOST or any(not 0 < len(one) <= NAME_CHARS for one in found):
         raise _invalid(field, f"at most {NAMES_MOST} names of 1 to {NAME_CHARS} characters")
+    if any(is_like_a_secret(one) for one in found):
+        raise _invalid(field, "names; one of these looks like a key, and they are shown in lists and logs")
 
 
 def _invalid(field: str, wanted: str) -> ClientMistake:

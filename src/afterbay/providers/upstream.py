@@ -379,12 +379,15 @@ def _without_login(url: str) -> tuple[str, dict[str, str]]:
 
 
 def _secrets(provider: Provider) -> tuple[bytes, ...]:
-    """What must not come back in an answer: keys, values of the headers that carry some, passwords in addresses."""
+    """What must not come back in an answer: keys, values of headers and parameters that carry some, logins."""
     found = [secret.reveal() for secret in provider.keys]
     found += [value for name, value in provider.headers.items() if _SECRET_HEADER.search(name)]
-    for url in (provider.base_url, provider.proxy):
-        password = urlsplit(url).password if url else None
-        if password is not None:
-            found += [password, unquote(password)]
-            found += _without_login(url or "")[1]["authorization"].split()[1:]
+    for url in (provider.base_url, provider.proxy or ""):
+        parts = urlsplit(url)
+        if parts.username is not None:
+            login = parts.password if parts.password is not None else parts.username
+            found += [login, unquote(login), *_without_login(url)[1]["authorization"].split()[1:]]
+        for name, _, value in (one.partition("=") for one in parts.query.split("&")):
+            if _SECRET_HEADER.search(name):
+                found += [value, unquote(value)]
     return tuple({one.encode() for one in found if len(one) >= SECRET_CHARS})

@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from afterbay.core.redaction import is_like_a_secret, redact
 from afterbay.core.secret import Secret
 from afterbay.policy.authority import Role
 from afterbay.policy.rights import EVERYTHING, NO_WISH, Preference, Rights
@@ -92,6 +93,11 @@ def check_name(name: str) -> None:
         raise InvalidKey(
             f"{name[:80]!r} cannot be a name here.",
             "Use 1 to 64 letters, digits, dots, dashes, underscores or @, with a letter or a digit first.",
+        )
+    if is_like_a_secret(name):
+        raise InvalidKey(
+            f"{redact(name)!r} looks like a key, and names are shown in lists, logs and reports.",
+            "If it is one, take it back where it comes from; choose a name that says whose key it is.",
         )
 
 

@@ -96,14 +96,18 @@ def content(data: bytes, at_s: float = 0.0) -> Content:
 
 
 def without_key(path: str) -> str:
-    """The path without Google's key in its query."""
-    return _KEY_PARAMETER.sub("", path).rstrip("?&")
+    """The path without Google's key in its query, and with everything else of a key's shape masked."""
+    return scrub_text(_KEY_PARAMETER.sub("", path).rstrip("?&"))
 
 
 def scrub(data: bytes) -> bytes:
     """The bytes with everything of a key's shape masked: as many bytes, JSON stays JSON."""
-    text = data.decode("latin-1")  # one character a byte, so nothing moves
-    return SHAPES.sub(lambda found: _mask(found[0]), text).encode("latin-1")
+    return scrub_text(data.decode("latin-1")).encode("latin-1")  # one character a byte, so nothing moves
+
+
+def scrub_text(text: str) -> str:
+    """The text with everything of a key's shape masked: as many characters."""
+    return SHAPES.sub(lambda found: _mask(found[0]), text)
 
 
 def _mask(found: str) -> str:
@@ -123,13 +127,14 @@ def scrub_chunks(chunks: Sequence[tuple[float, bytes]]) -> tuple[Content, ...]:
 
 def kept_request_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """The headers of a request that may be stored."""
-    return {name.lower(): value for name, value in headers.items() if name.lower() in _REQUEST_HEADERS}
+    return {name.lower(): scrub_text(value) for name, value in headers.items() if name.lower() in _REQUEST_HEADERS}
 
 
 def kept_response_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """The headers of a response that may be stored, and that a gateway reads."""
     lower = {name.lower(): value for name, value in headers.items()}
-    return {n: v for n, v in lower.items() if n in _RESPONSE_HEADERS or n.startswith(_RESPONSE_PREFIXES)}
+    kept = (name for name in lower if name in _RESPONSE_HEADERS or name.startswith(_RESPONSE_PREFIXES))
+    return {name: scrub_text(lower[name]) for name in kept}
 
 
 def fingerprint(provider: str, path: str, body: bytes) -> str:

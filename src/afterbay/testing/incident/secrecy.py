@@ -42,7 +42,8 @@ def _of_url(url: str) -> Iterator[str]:
         parts = urlsplit(url)
     except ValueError:
         return
-    for one in (parts.password, *(value for _, value in parse_qsl(parts.query))):
+    token = parts.username if parts.password is None else None
+    for one in (token, parts.password, *(value for _, value in parse_qsl(parts.query))):
         if one:
             yield from (one, unquote(one))
 
