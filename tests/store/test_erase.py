@@ -14,12 +14,13 @@ import pytest
 from afterbay.core.decision import Attempt, Circumstances, Record, Rejected
 from afterbay.core.usage import Usage
 from afterbay.policy.rights import Rights
-from afterbay.ports import KeptResponse
+from afterbay.ports import KeptResponse, Repeatable, StoredAnswer
 from afterbay.store.audit import Anchor, Broken
 from afterbay.store.database import Database, open_database
 from afterbay.store.erase import ROWS, SPOKEN_FOR, Ambiguous, Erased, Waiting, Whom, erase
 from afterbay.store.keys import SqliteKeys
 from afterbay.store.lookup import one_request
+from afterbay.store.originals import SqliteOriginals
 from afterbay.store.reading import SqliteReading
 from afterbay.store.register import Wish
 from afterbay.store.responses import SqliteResponses
@@ -96,6 +97,15 @@ def kept(number: int, key: str | None = "k-ada", provider: str = "", text: bytes
     return KeptResponse(f"resp_{number}", key, 1000.0, provider, "m", None, said, said)
 
 
+def answered_again(database: Database, number: int, key: str, user: str | None) -> None:
+    """A request with an idempotency key whose answer is kept."""
+    store = SqliteOriginals(database, lasts_s=2e9, holder="h", runs=lambda _: True)
+    asked = Repeatable(key, f"idem-{number}", (b"what was asked",), f"req_{number:06d}", user)
+    assert asyncio.run(store.claim(asked)).state == "new"
+    asyncio.run(store.keep(asked, StoredAnswer(200, {"x": "canary-header"}, b"canary-answer")))
+    store.close()
+
+
 def bytes_of(database: Database) -> bytes:
     return b"".join(file.read_bytes() for file in sorted(database.path.parent.iterdir()))
 
@@ -120,10 +130,12 @@ def sums(database: Database) -> list[Any]:
 def test_nothing_of_a_user_is_left_in_any_byte_and_every_sum_stays(database: Database) -> None:
     write(database, *(record(number) for number in range(5)), record(9, "grace", "k-grace", error=None))
     keep(database, kept(1), kept(2), kept(3, "k-grace", text=b'"hers"'))
+    answered_again(database, 1, "k-ada", "ada-lovelace")
+    answered_again(database, 9, "k-grace", "grace")
     before, reading = sums(database), SqliteReading(database)
     summary = reading.by_model(0.0)
     told = erase(database, Whom("user", "ada-lovelace"))
-    assert told == Erased(5, 5, 2, keys=("k-ada",))
+    assert told == Erased(5, 5, 2, 1, keys=("k-ada",))
     assert sums(database) == before
     assert reading.by_model(0.0) == summary
     left = bytes_of(database)

@@ -103,9 +103,6 @@ class RunningGateway:
         self._holder = hold(self._database.path)
         self.log = _log_of(snapshot.state, self._database, self._holder, sinks)
         self._responses = SqliteResponses(self._database, retention_s=float(snapshot.state.retention))
-        self.metrics.watch_log(
-            lambda: self.log.depth, lambda: self.log.spilled, lambda: self.log.dropped, lambda: self.log.unjournaled
-        )
         self.local: Models = LocalModels(said, progress) if local is None else local
         clock = LoopClock(asyncio.get_running_loop())
         seed = secrets.randbits(63) if seed is None else seed
@@ -118,6 +115,17 @@ class RunningGateway:
         runs = partial(is_running, self._database.path)
         self._originals = SqliteOriginals(self._database, lasts_s=lasts_s, holder=self._holder.name, runs=runs)
         self.context.originals = self._originals if lasts_s > 0 else None
+        self._show_figures()
+        pages = Pages(self.context, self.why_not_ready, figures or self._figures, self._find_record)
+        admin_key = environ.get("AFTERBAY_ADMIN_KEY")
+        reports = Reports(self._database, lambda: self.snapshot, lambda: datetime.fromtimestamp(clock.utc(), UTC))
+        self.application = Gateway(self.context, self.keys, pages, Secret(admin_key) if admin_key else None, reports)
+
+    def _show_figures(self) -> None:
+        """Tells the metrics where to read what is only known when it is asked for."""
+        self.metrics.watch_log(
+            lambda: self.log.depth, lambda: self.log.spilled, lambda: self.log.dropped, lambda: self.log.unjournaled
+        )
         self.metrics.open_streams.set_function(lambda: self.context.open_streams)
         retries, hedges, alerts = self.context.retries, self.context.hedges, self.context.alerts
         self.metrics.watch_attempts(
@@ -131,10 +139,6 @@ class RunningGateway:
         pressure = self.context.pressure
         self.metrics.watch_pressure(lambda: pressure.late_s, lambda: pressure.memory or 0.0, lambda: pressure.refused)
         self.metrics.watch_health(self._states, lambda: self.context.fleet.queues)
-        pages = Pages(self.context, self.why_not_ready, figures or self._figures, self._find_record)
-        admin_key = environ.get("AFTERBAY_ADMIN_KEY")
-        reports = Reports(self._database, lambda: self.snapshot, lambda: datetime.fromtimestamp(clock.utc(), UTC))
-        self.application = Gateway(self.context, self.keys, pages, Secret(admin_key) if admin_key else None, reports)
 
     def start(self, *, local_models: bool = True) -> None:
         """Starts the log's thread, the look-out for changed keys, the probes, and the local models."""

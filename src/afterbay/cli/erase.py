@@ -47,6 +47,7 @@ def _rows(erased: Erased) -> list[tuple[str, int, str]]:
         ("requests", erased.requests, f"{would}made nobody's; time, model, tokens and cost stay"),
         ("attempts", erased.attempts, f"{would}made nobody's"),
         ("kept answers", erased.responses, f"{would}deleted, prompts included"),
+        ("answers for repeats", erased.repeatable, f"{would}deleted"),
         ("names", erased.names, f"{would}deleted, of users that have ended and keys that are revoked"),
         ("audit entries", erased.entries, f"{would}left without details; the chain holds"),
     ]
@@ -55,7 +56,7 @@ def _rows(erased: Erased) -> list[tuple[str, int, str]]:
 def _notes(whom: Whom, erased: Erased) -> list[str]:
     """What is left to do, or to know."""
     found: list[str] = []
-    if not (erased.requests or erased.responses or erased.names or erased.waiting):
+    if not (erased.requests or erased.responses or erased.repeatable or erased.names or erased.waiting):
         found.append(f"nothing is kept of {whom.kind} '{whom.name}'")
     if erased.dry_run:
         found.append("nothing was changed: this was --dry-run")

@@ -43,6 +43,7 @@ BUSY_S: Final = 30.0
 SPOKEN_FOR: Final[Mapping[str, str]] = MappingProxyType(
     {
         "responses": "deleted",
+        "originals": "deleted: who repeats a request of theirs sends it anew",
         "requests": "made nobody's",
         "attempts": "made nobody's with their request",
         "keys": "a revoked key loses its name, the beginning of its secret, its rights and its preference",
@@ -74,6 +75,12 @@ _FORGET_REQUEST = (
 _FORGET_ATTEMPTS = "UPDATE attempts SET error = NULL WHERE request_id = ?"
 _RESPONSES = "SELECT id, provider FROM responses WHERE key_id = ?1"
 _FORGET_RESPONSES = f"DELETE FROM responses WHERE id IN (SELECT id FROM responses WHERE key_id = ?1 LIMIT {ROWS})"  # noqa: S608
+_ORIGINALS = (
+    f"owner IN (SELECT value FROM json_each(:keys)) OR request_id IN (SELECT id FROM requests WHERE {Person.where})"  # noqa: S608
+    " OR (user_name = :user AND :of IS NULL)"
+)
+_COUNT_ORIGINALS = f"SELECT count(*) FROM originals WHERE {_ORIGINALS}"  # noqa: S608
+_FORGET_ORIGINALS = f"DELETE FROM originals WHERE name IN (SELECT name FROM originals WHERE {_ORIGINALS} LIMIT {ROWS})"  # noqa: S608
 _FORGET_KEY = (
     "UPDATE keys SET name = 'erased', hint = '', rights = NULL, preference = NULL"
     " WHERE id = ?1 AND revoked_at IS NOT NULL AND name != 'erased'"
@@ -108,15 +115,17 @@ class Waiting(msgspec.Struct, frozen=True):
 class Erased(msgspec.Struct, frozen=True):
     """What was done, or with `dry_run` would be.
 
-    `names`: of users and keys; `entries`: of the audit log. `keys` are the keys whose answers were deleted, `live` the
-    keys and users that have not ended, `shared` the user's keys that others used, too: answers say a key and no user,
-    so theirs stay. `at_providers`: ids of answers that a provider keeps, and that have to be deleted there.
+    `repeatable`: answers and keys for repeats. `names`: of users and keys; `entries`: of the audit log. `keys` are the
+    keys whose answers were deleted, `live` the keys and users that have not ended, `shared` the user's keys that others
+    used, too: answers say a key and no user, so theirs stay. `at_providers`: ids of answers that a provider keeps, and
+    that have to be deleted there.
     `is_overwritten`: no older page of the database, nor of its write-ahead log, has anything of it.
     """
 
     requests: int
     attempts: int
     responses: int
+    repeatable: int = 0
     names: int = 0
     entries: int = 0
     keys: tuple[str, ...] = ()
@@ -143,6 +152,7 @@ def erase(database: Database, whom: Whom, *, dry_run: bool = False, now: float |
             return msgspec.structs.replace(told, dry_run=True)
         for key in person.keys:  # first: it is by requests that some keys are known, should this be interrupted
             _forget_responses(connection, key)
+        _forget_originals(connection, person)
         _forget_requests(connection, person)
         _forget_sums(connection, person)
         _forget_names(connection, person, told, time.time() if now is None else now)
@@ -161,6 +171,7 @@ def _told(connection: sqlite3.Connection, path: Path, person: Person) -> Erased:
         requests=requests,
         attempts=attempts,
         responses=len(kept),
+        repeatable=connection.execute(_COUNT_ORIGINALS, person.values).fetchone()[0],
         names=len(person.ended),
         entries=len(_entries(connection, person)),
         keys=person.keys,
@@ -197,6 +208,14 @@ def _forget_responses(connection: sqlite3.Connection, key: str) -> None:
                 return
 
 
+def _forget_originals(connection: sqlite3.Connection, person: Person) -> None:
+    """Before their requests: it is by those that some are known."""
+    while True:
+        with transaction(connection):
+            if connection.execute(_FORGET_ORIGINALS, person.values).rowcount < ROWS:
+                return
+
+
 def _forget_names(connection: sqlite3.Connection, person: Person, told: Erased, at: float) -> None:
     """Takes names out of the register, the spending and the audit log, and enters that there if anything was done."""
     with transaction(connection):
@@ -208,7 +227,7 @@ def _forget_names(connection: sqlite3.Connection, person: Person, told: Erased, 
             connection.execute("DELETE FROM spending WHERE account = ?", (account,))
         entries = _entries(connection, person)
         connection.executemany(_FORGET_DETAILS, [(number,) for number in entries])
-        if not (names or tags or entries or told.requests or told.responses):
+        if not (names or tags or entries or told.requests or told.responses or told.repeatable):
             return
         details = {ERASED: entries, "requests": told.requests, "responses": told.responses, "names": names}
         enter(connection, at, OPERATOR.id, Change(person.kind + ERASE, person.id, person.path, details))
