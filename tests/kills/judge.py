@@ -19,8 +19,8 @@ import msgspec
 
 MAX_TOKENS = 500
 """Of each answer's output."""
-MOST_TOKENS = 100_000
-"""While there is plenty, input is set aside by the length of the body, as if it were all media (`engine.ceiling`)."""
+MOST_TOKENS = 5_000
+"""What one that nobody knows the end of is charged at most: a token a byte of its body, and its longest answer."""
 PICOUSD_A_TOKEN = 1_000_000
 """A dollar for a million, of input and of output."""
 

@@ -86,7 +86,9 @@ def _took_at_once(turn: Turn, decision: Decision, allowances: Sequence[Allowance
     if hold is None:
         return False
     money = next((one for one in allowances if one.unit == "picousd"), None)
-    turn.held = Held(hold, wants, ceiling.picousd if money is not None else None, money, is_ample=True)
+    turn.held = Held(hold, wants, None, is_ample=True)
+    if money is not None:
+        turn.held.picousd, turn.held.unknown_picousd, turn.held.budget = ceiling.picousd, ceiling.text_picousd, money
     return True
 
 
@@ -122,7 +124,7 @@ async def _try(
     # Of what is overdrawn nothing can be set aside; it is among them so that it is charged.
     wants = tuple((one, amounts[one.unit] if one not in overdrawn else 0) for one in allowances)
     hold = await turn.context.ledger.reserve(wants, WAIT_S, turn.call.received_at)
-    turn.held = Held(hold, wants, most, next(iter(known), None))
+    turn.held = Held(hold, wants, most, next(iter(known), None), most)
     turn.decision = decision
     turn.warnings += warnings
     return decision

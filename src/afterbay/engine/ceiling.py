@@ -25,9 +25,11 @@ LONGEST = 1 << 18
 
 
 class Ceiling(msgspec.Struct, frozen=True):
-    """The most that a request may cost (picodollars), and about what it uses of limits of tokens."""
+    """The most that a request may cost (picodollars), the most if it is all text, and about what it uses of limits of
+    tokens."""
 
     picousd: int
+    text_picousd: int
     tokens: int
 
 
@@ -36,15 +38,17 @@ def ceiling_of(turn: Turn, targets: Sequence[Target]) -> Ceiling | None:
     if turn.record.operation != "chat" or not turn.is_one_answer:
         return None
     doublings, asked = len(turn.call.body).bit_length(), turn.asked_output or LONGEST
-    worst = read = 0
+    worst = text = read = 0
     for target in targets:
         rates = _rates(turn.fleet, target, doublings)
         if rates is None:
             return None
         longest = min(asked, target.max_output or LONGEST)
-        worst, read = max(worst, rates.aside + longest * rates.each), max(read, rates.read)
+        written = longest * rates.each
+        worst, read = max(worst, rates.aside + written), max(read, rates.read)
+        text = max(text, rates.aside // TOKENS_A_BYTE + written)
     several = turn.route.hedge.width if turn.route.hedge is not None else 1
-    return Ceiling(worst * several + 2 * read, len(turn.call.body))
+    return Ceiling(worst * several + 2 * read, text * several, len(turn.call.body))
 
 
 def _rates(fleet: Fleet, target: Target, doublings: int) -> Rates | None:

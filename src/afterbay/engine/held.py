@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
 class Held(msgspec.Struct):
     """What a request has set aside. `picousd`: of money, for `budget` among others; None: none of money holds.
+    `unknown_picousd`: what is charged of it if nobody learns the cost: all, or less where it was set aside unread.
     `is_ample`: it is enough for the dearest attempt that the request may begin with, whatever it says."""
 
     hold: Hold
     wants: tuple[tuple[Allowance, int], ...]
     picousd: int | None
     budget: Allowance | None = None
+    unknown_picousd: int | None = None
     is_ample: bool = False
 
 
@@ -31,8 +33,10 @@ def charge(turn: Turn) -> None:
     held, record = turn.held, turn.record
     if record.cost_picousd is not None:
         record.charged_picousd = record.cost_picousd
-    elif record.attempts and held is not None and held.picousd is not None:
-        record.charged_picousd = held.picousd  # a cost that is not known counts as the most that it may have been
+    elif record.attempts and held is not None and held.unknown_picousd is not None:
+        record.charged_picousd = (
+            held.unknown_picousd
+        )  # a cost that is not known counts as the most that it may have been
 
 
 def give_back(turn: Turn) -> None:
@@ -44,7 +48,7 @@ def give_back(turn: Turn) -> None:
 
 
 def may_use(turn: Turn) -> tuple[int, Usage | None]:
-    """What is set aside for a request, in picodollars and in tokens: it is charged that if nobody learns its end.
+    """What a request may use, in picodollars and in tokens: it is charged that if nobody learns its end.
 
     None: no limit of tokens holds for it.
     """
@@ -53,9 +57,9 @@ def may_use(turn: Turn) -> tuple[int, Usage | None]:
         return 0, None
     tokens = max((amount for allowance, amount in held.wants if allowance.unit == "tokens"), default=None)
     if tokens is None:
-        return held.picousd or 0, None
+        return held.unknown_picousd or 0, None
     read = min(turn.input_tokens, tokens)
-    return held.picousd or 0, Usage(read, output_tokens=tokens - read, estimated=True)
+    return held.unknown_picousd or 0, Usage(read, output_tokens=tokens - read, estimated=True)
 
 
 def limit_headers(held: Held, ledger: Ledger) -> dict[str, str]:
