@@ -105,7 +105,6 @@ def test_another_address_is_refused_while_no_key_exists(run: Run, config: Path) 
 
 
 def test_options_of_later_releases_are_refused_and_not_ignored(run: Run, config: Path) -> None:
-    assert run("serve", "--workers", "3").returncode == 2
     assert run("emulate", "--engine", "vllm").returncode == 2
 
 

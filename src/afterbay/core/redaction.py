@@ -80,7 +80,8 @@ def redact_record(record: Record) -> None:
         record.agent = _name(record.agent)
     if record.task:
         record.task = _name(record.task)
-    record.outcome = _name(record.outcome)  # a provider's own code may be one
+    if record.outcome:
+        record.outcome = _name(record.outcome)  # a provider's own code may be one
     if record.error:
         record.error = clean(record.error)
     if record.warnings:
