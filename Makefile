@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 CLIENTS := .venv-clients
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-clients conformance faults cuts budgets costs kills rights compliance availability demo bench coverage lock lock-clients clean
+.PHONY: help setup check format test test-clients conformance faults cuts budgets costs kills tenants rights compliance availability demo bench coverage lock lock-clients clean
 
 help:           ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -58,6 +58,9 @@ costs: setup    ## every recorded answer: what it cost, by its provider and by u
 
 kills: setup    ## a gateway under load, killed 200 times at random: what its clients saw against its log (AFTERBAY_KILLS)
 	PYTHONPATH=src:tests $(BIN)/python -m kills
+
+tenants: setup  ## 250 tenants in bursts against a real gateway, killed and without its database at times: whether a limit was passed (AFTERBAY_TENANTS_S seconds)
+	PYTHONPATH=src:tests $(BIN)/python -m tenants
 
 compliance: setup ## a million random requests under random policies, and whether one went where it might not (AFTERBAY_COMPLIANCE requests)
 	PYTHONPATH=src:. $(BIN)/python -m tests.compliance

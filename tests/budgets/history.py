@@ -9,7 +9,7 @@ limit, the ledger did.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -75,7 +75,7 @@ def judge(
     by holder."""
     verdict = Verdict()
     _judge_money(lines, limits, verdict)
-    _judge_minutes(lines, limits, verdict)
+    verdict.faults += judge_minutes(lines, limits.minute)
     _judge_table(lines, limits, spent, verdict)
     verdict.faults += [f"{holder} still has a lease of {amount}" for holder, amount in leased.items()]
     verdict.faults += [f"a slice was {line.corrected} too large" for line in lines if line.corrected]
@@ -112,21 +112,27 @@ def _judge_money(lines: Sequence[Line], limits: Limits, verdict: Verdict) -> Non
         verdict.faults.append(f"an account was {verdict.most_over:.2%} above its limit")
 
 
-def _judge_minutes(lines: Sequence[Line], limits: Limits, verdict: Verdict) -> None:
+def judge_minutes(lines: Sequence[Line], limits: Mapping[str, int]) -> list[str]:
     """In no 60 seconds were more requests admitted than the limit: counted are those that were asked for after the
-    beginning and admitted before the end."""
+    beginning and admitted before the end. What is wrong, a line for each account."""
     admitted: dict[str, list[Line]] = defaultdict(list)
     for line in lines:
         if line.what == "admitted":
             for account in line.accounts:
                 admitted[account].append(line)
-    for account, limit in limits.minute.items():
-        mine = admitted[account]
-        for place in range(len(mine) - limit):
-            some = mine[place : place + limit + 1]
-            if some[-1].at_s - min(line.asked_s for line in some) < WINDOW_S:
-                verdict.faults.append(f"{account} had more than {limit} requests in a minute")
-                break
+    return [
+        f"{account} had more than {limit} requests in a minute"
+        for account, limit in limits.items()
+        if any(
+            some[-1].at_s - min(line.asked_s for line in some) < WINDOW_S
+            for some in _runs(admitted[account], limit + 1)
+        )
+    ]
+
+
+def _runs(lines: Sequence[Line], length: int) -> Iterator[Sequence[Line]]:
+    """All that many in a row."""
+    return (lines[place : place + length] for place in range(len(lines) - length + 1))
 
 
 def _judge_table(lines: Sequence[Line], limits: Limits, spent: Mapping[str, tuple[int, int]], verdict: Verdict) -> None:

@@ -50,13 +50,15 @@ class Seen(msgspec.Struct):
 
 
 class Row(NamedTuple):
-    """What the log says of one. `picousd`: what it cost; None: nobody knows."""
+    """What the log says of one. `picousd`: what it cost; None: nobody knows. `estimated`: the gateway counted it, the
+    provider told nothing."""
 
     id: str
     outcome: str
     tokens: int | None = None
     picousd: int | None = None
     attempts: int = 1
+    estimated: int | None = 0
 
 
 class Report(msgspec.Struct):

@@ -65,10 +65,10 @@ def config_of(emulator: str, database: Path, durable: str) -> dict[str, Any]:
 
 
 class GatewayProcess:
-    """`afterbay serve` on a port of its own, started again and again."""
+    """`afterbay serve` on a port of its own, with these options, started again and again."""
 
-    def __init__(self, config: Path, port: int) -> None:
-        self._config, self._port = config, port
+    def __init__(self, config: Path, port: int, *options: str) -> None:
+        self._config, self._port, self._options = config, port, options
         self.url = f"http://127.0.0.1:{port}"
         self._process: asyncio.subprocess.Process | None = None
 
@@ -78,9 +78,14 @@ class GatewayProcess:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.returncode is None
+
     async def start(self, http: aiohttp.ClientSession) -> None:
         """Starts it and waits until it is ready."""
-        command = ("-m", "afterbay", "serve", "--config", str(self._config), "--port", str(self._port))
+        command = ("-m", "afterbay", "serve", "--config", str(self._config), "--port", str(self._port), *self._options)
         with self._config.with_suffix(".log").open("ab") as said:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -143,17 +148,23 @@ class Load:
                 body["stream_options"] = {"include_usage": True}
         headers = {"x-afterbay-tags": f"n={one.number}", "content-type": "application/json"}
         async with http.post(self._url + kind.path, data=json.dumps(body), headers=headers) as answer:
-            one.request_id, one.status = answer.headers.get("x-request-id"), answer.status
-            got = b""
-            try:
-                async for piece in answer.content.iter_any():
-                    got += piece
-                one.is_whole = not kind.streams
-            finally:
-                if kind.streams:  # whoever has the last event has the answer, however the connection ends
-                    one.is_whole = any(end in got for end in ENDS)
-                found = _OUTPUT.findall(got)
-                one.tokens = int(found[-1]) if found else None
+            await read_answer(answer, one)
+
+
+async def read_answer(answer: aiohttp.ClientResponse, one: Seen) -> bytes:
+    """Reads an answer as far as it comes, and notes what its client saw."""
+    one.request_id, one.status = answer.headers.get("x-request-id"), answer.status
+    got = b""
+    try:
+        async for piece in answer.content.iter_any():
+            got += piece
+        one.is_whole = not one.kind.streams
+    finally:
+        if one.kind.streams:  # whoever has the last event has the answer, however the connection ends
+            one.is_whole = any(end in got for end in ENDS)
+        found = _OUTPUT.findall(got)
+        one.tokens = int(found[-1]) if found else None
+    return got
 
 
 def rows_of(database: Path) -> dict[int, list[Row]]:
@@ -162,7 +173,7 @@ def rows_of(database: Path) -> dict[int, list[Row]]:
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         for tags, *row in connection.execute(
             "SELECT tags, id, outcome, output_tokens, cost_picousd,"
-            " (SELECT count(*) FROM attempts WHERE request_id = requests.id) FROM requests"
+            " (SELECT count(*) FROM attempts WHERE request_id = requests.id), estimated = 1 FROM requests"
         ):
             number = int(json.loads(tags or "{}").get("n", -1))
             found.setdefault(number, []).append(Row(*row))
@@ -195,7 +206,7 @@ async def kill_often(folder: Path, kills: int, *, durable: str = "process", seed
     async with EmulatorProcess(Profile("instant")) as emulator, aiohttp.ClientSession() as http:
         config = folder / "afterbay.yaml"
         config.write_text(json.dumps(config_of(emulator.url, database, durable)))
-        gateway = GatewayProcess(config, _free_port())
+        gateway = GatewayProcess(config, free_port())
         load = Load(gateway.url, draw)
         await gateway.start(http)
         for _ in range(kills):
@@ -262,6 +273,7 @@ async def _asked(http: aiohttp.ClientSession, emulator: str) -> int:
         return sum(one["requests"] for one in (await answer.json()).values())
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One that nobody has yet."""
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         return int(taken.getsockname()[1])
