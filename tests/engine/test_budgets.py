@@ -272,6 +272,42 @@ def test_a_client_that_leaves_is_charged_what_was_made_for_it() -> None:
     assert left(one) == picousd(1) - one.record.charged_picousd
 
 
+@pytest.mark.parametrize(
+    ("after_s", "max_tokens", "wrote"), [(1.0, 1000, 250), (40.0, 20_000, 10_000), (40.0, 600, 600)]
+)
+def test_a_whole_answer_that_its_client_left_counts_what_a_fast_model_writes_meanwhile(
+    after_s: float, max_tokens: int, wrote: int
+) -> None:
+    script = msgspec.structs.replace(answer(50), headers_take_s=60.0)
+    one = of(target("a/up", price=CHEAP), rules=(budget(1),), a=ScriptedUpstream(script))
+    charged = left_after(one, after_s, max_tokens=max_tokens)
+    assert one.record.usage is not None
+    assert one.record.usage.estimated
+    assert abs(one.record.usage.output_tokens - wrote) <= 2
+    assert charged == one.record.cost_picousd == (one.record.usage.input_tokens + wrote) * 1_000_000
+    assert left(one) == picousd(1) - charged
+
+
+def test_a_whole_answer_that_its_client_left_is_not_taken_for_longer_than_its_budget_let_it_be() -> None:
+    script = msgspec.structs.replace(answer(50), headers_take_s=600.0)
+    one = of(target("a/up", price=CHEAP), rules=(budget(0.001),), a=ScriptedUpstream(script))
+    assert 0.0005 < left_after(one, 50.0, max_tokens=20_000) / 1e12 <= 0.001
+
+
+def left_after(one: MemoryGateway, after_s: float, **fields: Any) -> int:
+    """What is charged to a client that leaves then."""
+
+    async def leave() -> None:
+        task = asyncio.ensure_future(one.chat(ask("m", **fields), key=KEY))
+        await asyncio.sleep(after_s)
+        task.cancel()
+        await asyncio.wait((task,))
+
+    run(leave())
+    assert one.record.outcome == "client_closed"
+    return one.record.charged_picousd
+
+
 def test_every_account_of_a_request_has_its_own_allowance() -> None:
     scopes = ("key", "team", "user", "model", "route", "tag:project")
     rules = tuple(budget(1, scope=scope, unit="requests", limit=9) for scope in scopes)

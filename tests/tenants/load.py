@@ -23,7 +23,7 @@ KINDS = tuple(
 )
 LEAVES = 0.08
 """The share of clients that leave before they have all."""
-LEAVE_S = 0.4
+LEAVE_S = 1.0
 """Within so long."""
 SHORT, USUAL = 256, 4096
 """Tokens of answers: what the gateway takes for short and for usual."""
@@ -81,7 +81,7 @@ class Load:
         kind, length = draw.choice(KINDS), draw.choice((60, 300, 300, 2000))
         most = draw.choice((40, 120, 120, 250, 250, 250, 1000, None))
         orders = f"request {number} wait {draw.randrange(10, 200)} tokens {draw.randrange(2, 200)}"
-        text = f"{orders} gap {draw.randrange(1, 25)}. {(_FILL * 25)[:length]}"
+        text = f"{orders} gap {draw.randrange(15, 80)}. {(_FILL * 25)[:length]}"
         if most is None and kind.path == "/v1/messages":
             most = 1000  # its protocol asks for one
         read, wanted = len(text) // 3, most or USUAL

@@ -10,6 +10,7 @@ or less than the gateway's estimate, as real ones are; a token of the answer is 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import re
@@ -61,7 +62,10 @@ class Provider:
         try:
             await asyncio.sleep(wait_ms / 1e3)
             if body.get("stream"):
-                return await self._stream(request, body, served, words, gap_ms)
+                response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+                with contextlib.suppress(ConnectionError):  # the gateway has left
+                    await self._stream(response, request, body, served, words, gap_ms)
+                return response
             for _ in range(0, output, CHUNK):
                 served.output = min(output, served.output + CHUNK)
                 await asyncio.sleep(gap_ms / 1e3)
@@ -73,9 +77,14 @@ class Provider:
             self._note(served)
 
     async def _stream(
-        self, request: web.Request, body: Any, served: Served, words: list[str], gap_ms: int
-    ) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        self,
+        response: web.StreamResponse,
+        request: web.Request,
+        body: Any,
+        served: Served,
+        words: list[str],
+        gap_ms: int,
+    ) -> None:
         await response.prepare(request)
         for place in range(0, len(words), CHUNK):
             piece = words[place : place + CHUNK]
@@ -90,7 +99,6 @@ class Provider:
             served.told = True
         await response.write(b"data: [DONE]\n\n")
         await response.write_eof()
-        return response
 
     def _note(self, served: Served) -> None:
         os.write(self._file, msgspec.json.encode(served) + b"\n")

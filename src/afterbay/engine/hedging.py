@@ -8,6 +8,9 @@ from afterbay.core.usage import Usage
 from afterbay.engine.context import Turn
 from afterbay.policy.hedge import Hedge
 
+WRITES_S = 250
+"""Tokens a second that a fast model writes: most do less."""
+
 CALLED_OFF = "estimated: an attempt was given up, and its provider may count its prompt"
 
 _GIVEN_UP = frozenset({"cancelled", "cut", "timeout", "client_closed", "empty"})
@@ -33,7 +36,11 @@ def hedge_of(turn: Turn) -> Hedge | None:
 
 
 def assumed_usage(turn: Turn, attempt: Attempt) -> Usage | None:
-    """What an attempt used that was given up before it said anything: its prompt was sent, and providers count it."""
+    """What an attempt used that was given up before it said anything: its prompt was sent, and providers count it.
+
+    A whole answer is written unseen: of one that its client left counts what a fast model writes in that time. Else
+    whoever leaves in time would spend without a limit.
+    """
     if attempt.outcome not in _GIVEN_UP or turn.record.operation != "chat":
         return None
     try:
@@ -41,4 +48,13 @@ def assumed_usage(turn: Turn, attempt: Attempt) -> Usage | None:
     except ClientMistake:  # relayed unread
         return None
     turn.warnings.append(CALLED_OFF)
-    return Usage(input_tokens=tokens, estimated=True)
+    wrote = _written(turn, attempt) if attempt.outcome == "client_closed" and not turn.stream else 0
+    return Usage(input_tokens=tokens, output_tokens=wrote, estimated=True)
+
+
+def _written(turn: Turn, attempt: Attempt) -> int:
+    """About how much of an answer was written that nobody saw."""
+    ended_s = turn.record.duration_s if attempt.ended_s is None else attempt.ended_s
+    written = int((ended_s - attempt.started_s) * WRITES_S)
+    bounds = (turn.asked_output, turn.purse.capped(attempt.number) if turn.purse is not None else None)
+    return min([written, *(one for one in bounds if one is not None)])

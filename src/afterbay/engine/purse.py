@@ -116,6 +116,7 @@ class Purse:
         self._spenders: Mapping[int, Spender] = {}
         self._reserved: dict[int, int] = {}
         self._inputs: dict[int, int] = {}
+        self._caps: dict[int, int] = {}
 
     def sift(self, decision: Decision) -> Decision:
         """The decision without the targets that cost more than the limit whatever they answer.
@@ -182,8 +183,14 @@ class Purse:
             self._reserved[attempt.number] = most_cost(price, need, (bought if binds else most) or 0)
         if not binds or bought is None or (most is None and bought > SURE_OUTPUT):
             return None
+        if attempt is not None:
+            self._caps[attempt.number] = bought
         self._warn(f"{self._name}: {target.id} may write {bought} tokens, for {dollars(max(0, rest))}")
         return bought
+
+    def capped(self, number: int) -> int | None:
+        """How many tokens an attempt's answer was limited to; None: it was not."""
+        return self._caps.get(number)
 
     def told(self, cost_picousd: int | None) -> list[str]:
         """What the record of a request that cost so much has to say beside."""
