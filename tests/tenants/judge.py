@@ -23,6 +23,7 @@ from tenants.load import Asked
 from tenants.provider import Served
 from tenants.world import MINUTE, Account, cost_of
 
+MANY = 16
 UNITS = ("picousd", "requests", "tokens")
 
 
@@ -66,6 +67,8 @@ class Verdict(msgspec.Struct):
     refused: int = 0
     too_early: int = 0
     """Refused, though by the provider's history there was enough: others had set it aside, or had leased it."""
+    stranded: int = 0
+    """Of these, those where there was enough for sixteen of them."""
     limited: int = 0
     unavailable: int = 0
     gone: int = 0
@@ -98,7 +101,9 @@ def judge(asked: Sequence[Asked], served: Sequence[Served], books: Books, *, tol
     used = _sums(asked, {number: Used(cost_of(read, wrote), 1, read + wrote) for number, (read, wrote) in true.items()})
     _judge_limits(accounts.values(), used, books, verdict, tolerance, max((one.least for one in asked), default=0))
     verdict.faults += judge_minutes(_admissions(asked, served), _minutes(accounts.values()))
-    verdict.too_early = _too_early(asked, served, unsure, accounts)
+    spare = _spare(asked, served, unsure, accounts)
+    verdict.too_early = sum(times >= 1 for times in spare)
+    verdict.stranded = sum(times >= MANY for times in spare)
     return verdict
 
 
@@ -238,11 +243,11 @@ def _admissions(asked: Sequence[Asked], served: Sequence[Served]) -> list[Line]:
     return sorted(lines, key=lambda line: line.at_s)
 
 
-def _too_early(
+def _spare(
     asked: Sequence[Asked], served: Sequence[Served], unsure: Mapping[int, int], accounts: Mapping[str, Account]
-) -> int:
-    """Refused for want of money, though there was enough if all that had been asked for and was served, and ran, cost
-    the most that it might."""
+) -> list[float]:
+    """For how many of its kind there was enough when one was refused for want of money, by its tightest account: if all
+    that had been asked for and was served, and ran, cost the most that it might."""
     limits = {
         name: min((most for limit, most in account.limits.items() if limit.startswith("picousd")), default=1 << 62)
         for name, account in accounts.items()
@@ -256,11 +261,11 @@ def _too_early(
         events.append((one.asked_s if is_begin else line.at_s, 0, one.worst if is_begin else cost - one.worst, one))
     events += [(one.ended_s, 1, 0, one) for one in asked if one.code == "insufficient_quota"]
     taken: Counter[str] = Counter()
-    found = 0
+    found = []
     for _, is_refused, amount, one in sorted(events, key=lambda event: event[:3]):
         names = [account.name for account in one.tenant.accounts]
         if is_refused:
-            found += all(limits[name] - taken[name] >= one.least for name in names)
+            found.append(min(limits[name] - taken[name] for name in names) / one.least)
         for name in names:
             taken[name] += amount
     return found

@@ -164,7 +164,7 @@ def books_of(database: Path) -> Books:
 def summary(run: Run, size: Size, verdict: Verdict) -> str:
     """A run in a few lines."""
     over = ", ".join(f"{what} {max(0.0, share):.4%}" for what, share in sorted(verdict.over.items()))
-    early = verdict.too_early / max(1, verdict.refused)
+    early = f"{verdict.too_early} ({verdict.too_early / max(1, verdict.refused):.2%}), with plenty {verdict.stranded}"
     gone = f" {verdict.gone}" + (f"; other errors {dict(verdict.other)}" if verdict.other else "")
     about = f"{size.tenants} tenants, bursts of {size.burst}, {size.seconds:g} s, workers {size.workers}"
     return "\n".join(
@@ -172,7 +172,7 @@ def summary(run: Run, size: Size, verdict: Verdict) -> str:
             f"{about}, seed {size.seed}",
             f"  {'; '.join(run.happened)}",
             f"  asked {verdict.asked}, served {verdict.served}, whole {verdict.whole}, left by clients {verdict.left}",
-            f"  refused for want of money {verdict.refused}, of these too early {verdict.too_early} ({early:.2%})",
+            f"  refused for want of money {verdict.refused}, of these too early {early}",
             f"  refused by other limits {verdict.limited}; nobody could tell {verdict.unavailable}; no gateway{gone}",
             f"  accounts {verdict.accounts}, used up {verdict.used_up}; highest above a limit: {over}",
             f"  told by the provider: {_told(verdict.told)}",

@@ -112,7 +112,10 @@ def test_what_nobody_knows_is_charged_at_least_what_it_cost() -> None:
 def test_a_refusal_while_enough_was_left_is_counted() -> None:
     requests = [asked(0), asked(1, "insufficient_quota", at_s=2.0)]
     left = books({0: [ok(0)]}, COST, 1)
-    assert judge(requests, served(), left, tolerance=0.0).too_early == 1
+    verdict = judge(requests, served(), left, tolerance=0.0)
+    assert (verdict.too_early, verdict.stranded) == (1, 0)
+    requests[1].least = COST // 16
+    assert judge(requests, served(), left, tolerance=0.0).stranded == 1
     at_the_same_time = [asked(0), asked(1), asked(2, "insufficient_quota", at_s=-0.2)]
     both = books({0: [ok(0)], 1: [ok(1)]}, 2 * COST, 2)
     assert judge(at_the_same_time, [*served(0), *served(1)], both, tolerance=0.0).too_early == 0
