@@ -3,8 +3,8 @@
 - No account's true spending, nor what it was charged, is above a limit of money by more than a tolerance; in no sixty
   seconds were more requests sent than a limit of a minute says.
 - Every request that the provider served has one row; no request has two.
-- A row whose usage the provider told costs what it really cost. Where nobody knows the cost (the process was killed, or
-  the client left a whole answer) at least the truth is charged.
+- A row whose usage the provider told costs what it really cost. Where nobody knows the cost (the process was killed) at
+  least the truth is charged. What the gateway counted of answers that their clients left is shown beside the truth.
 - The accounts of owners have what their keys have together, and no lease is left.
 """
 
@@ -75,7 +75,7 @@ class Verdict(msgspec.Struct):
     other: Counter[str] = msgspec.field(default_factory=Counter)
     accounts: int = 0
     used_up: int = 0
-    """Accounts of which less is left than a request may need, or a limit of requests or tokens is reached."""
+    """Accounts with less than a hundredth left of a limit."""
     over: dict[str, float] = {}
     """By which share of its limit the worst account really was above it, and by what it was charged, by unit."""
     told: Group = msgspec.field(default_factory=Group)
@@ -99,7 +99,7 @@ def judge(asked: Sequence[Asked], served: Sequence[Served], books: Books, *, tol
     accounts = {account.name: account for one in asked for account in one.tenant.accounts}
     verdict.accounts = len(accounts)
     used = _sums(asked, {number: Used(cost_of(read, wrote), 1, read + wrote) for number, (read, wrote) in true.items()})
-    _judge_limits(accounts.values(), used, books, verdict, tolerance, max((one.least for one in asked), default=0))
+    _judge_limits(accounts.values(), used, books, verdict, tolerance)
     verdict.faults += judge_minutes(_admissions(asked, served), _minutes(accounts.values()))
     spare = _spare(asked, served, unsure, accounts)
     verdict.too_early = sum(times >= 1 for times in spare)
@@ -207,7 +207,6 @@ def _judge_limits(
     books: Books,
     verdict: Verdict,
     tolerance: float,
-    least: int,
 ) -> None:
     for account in accounts:
         is_used_up = False
@@ -224,7 +223,7 @@ def _judge_limits(
                 verdict.over[label] = max(verdict.over.get(label, -1.0), share)
                 if share > (tolerance if unit != "tokens" else 1.0):
                     verdict.faults.append(f"{account.name}: {amount} {unit} ({what}) of {limit} a {period}")
-                is_used_up |= limit - amount < {"picousd": least, "requests": 1, "tokens": 200}[unit]
+                is_used_up |= share > -0.01
         verdict.used_up += is_used_up
 
 

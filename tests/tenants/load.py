@@ -27,6 +27,8 @@ LEAVE_S = 1.0
 """Within so long."""
 SHORT, USUAL = 256, 4096
 """Tokens of answers: what the gateway takes for short and for usual."""
+_MOST = (*(40, 120, 120, 250, 250, 250) * 3, 1000, None)
+"""The longest answers that clients want, in tokens; None: they don't say."""
 READS = 3.25
 """So often the gateway sets the prompt aside: once and a quarter, and twice for what may be given up."""
 _FILL = "Tell me how water comes down from the mountains and what becomes of it on its way to the sea. "
@@ -79,7 +81,7 @@ class Load:
     async def _request(self, http: aiohttp.ClientSession, tenant: Tenant) -> str:
         draw, number = self._draw, len(self.asked)
         kind, length = draw.choice(KINDS), draw.choice((60, 300, 300, 2000))
-        most = draw.choice((40, 120, 120, 250, 250, 250, 1000, None))
+        most = draw.choice(_MOST)
         orders = f"request {number} wait {draw.randrange(10, 200)} tokens {draw.randrange(2, 200)}"
         text = f"{orders} gap {draw.randrange(15, 80)}. {(_FILL * 25)[:length]}"
         if most is None and kind.path == "/v1/messages":

@@ -66,7 +66,7 @@ def limits_of(number: int, requests: int) -> dict[str, int]:
 
 
 def made(database: Path, tenants: int, requests: int) -> list[Tenant]:
-    """Makes the tenants in a new database. Owners have less than their keys together."""
+    """Makes the tenants in a new database. Of half of the organisations owners have less than their keys together."""
     keys = SqliteKeys(open_database(f"sqlite:///{database}"))
     try:
         found: list[Tenant] = []
@@ -78,8 +78,9 @@ def made(database: Path, tenants: int, requests: int) -> list[Tenant]:
 
 
 def _organisation(keys: SqliteKeys, numbers: Sequence[int], requests: int) -> list[Tenant]:
-    money = len(numbers) * requests * TYPICAL_PICOUSD
-    period = ("month", "day", "total")[numbers[0] // ORGANISATION_OF % 3]
+    place = numbers[0] // ORGANISATION_OF
+    money = len(numbers) * requests * TYPICAL_PICOUSD * (2 if place % 2 else 1)  # whose limit is reached first
+    period = ("month", "day", "total")[place % 3]
     organisation = _owner(keys, "organisation", f"org-{numbers[0]}", "", {f"picousd/{period}": money * 5 // 4})
     name = organisation.name.removeprefix("organisation:")
     teams = [
