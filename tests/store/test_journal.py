@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import math
 import os
 import sqlite3
@@ -22,7 +23,7 @@ from afterbay.store.database import Database, open_database
 from afterbay.store.frames import INTENT, OUTCOME, frame, read_frames
 from afterbay.store.group_sync import GroupSync
 from afterbay.store.holder import gone, has_lock, hold
-from afterbay.store.journal import Journal, JournalFull, encoded
+from afterbay.store.journal import SEGMENT_BYTES, Journal, JournalFull, encoded
 from afterbay.store.leases import Ask, Part, SqliteLeases, holders
 from afterbay.store.lookup import one_request
 from afterbay.store.recovery import Orphans, ReadBack
@@ -92,7 +93,7 @@ def test_frames_come_back_as_they_were_and_a_torn_one_is_kept_apart(
     unread: list[bytes] = []
     torn = whole[-1][:cut] if whole else b""
     assert list(read_frames(b"".join(whole[:-1]) + torn, unread)) == frames[:-1]
-    assert b"".join(unread) == (torn if torn.strip(b"\0") else b"")
+    assert b"".join(unread) == torn.rstrip(b"\0")
 
 
 @given(st.lists(st.binary(min_size=1, max_size=40), min_size=3, max_size=6), st.data())
@@ -105,13 +106,32 @@ def test_a_spoilt_frame_costs_only_itself(payloads: list[bytes], data: st.DataOb
     unread: list[bytes] = []
     read = list(read_frames(b"".join([*whole[:spoilt], bytes(bad), *whole[spoilt + 1 :]]), unread))
     assert [payload for _, payload in read] == payloads[:spoilt] + payloads[spoilt + 1 :]
-    assert b"".join(unread) == bytes(bad)
+    assert b"".join(unread) == bytes(bad).rstrip(b"\0")
 
 
 def test_zeros_at_the_end_are_what_a_crash_of_the_machine_leaves() -> None:
     unread: list[bytes] = []
     assert list(read_frames(frame(OUTCOME, b"{}") + bytes(4096), unread)) == [(OUTCOME, b"{}")]
     assert unread == []
+
+
+@given(st.lists(st.binary(max_size=90), min_size=1, max_size=6), st.data())
+def test_blocks_that_a_crash_left_as_zeros_cost_only_their_frames(payloads: list[bytes], data: st.DataObject) -> None:
+    """Any blocks of a file that was zeros may have come to the disk, in any order, when the machine ends."""
+    whole = [frame(OUTCOME, one) for one in payloads]
+    left = bytearray(b"".join(whole) + bytes(300))
+    lost = data.draw(st.sets(st.integers(0, len(left) // 32)))
+    for block in lost:
+        left[block * 32 : block * 32 + 32] = bytes(len(left[block * 32 : block * 32 + 32]))
+    at, expected = 0, []
+    for one, payload in zip(whole, payloads, strict=True):
+        if left[at : at + len(one)] == one:
+            expected.append((OUTCOME, payload))
+        at += len(one)
+    unread: list[bytes] = []
+    assert list(read_frames(bytes(left), unread)) == expected
+    assert all(one.strip(b"\0") for one in unread)
+    assert sum(map(len, unread)) <= sum(map(len, whole))
 
 
 # Holders
@@ -256,6 +276,7 @@ def test_what_was_written_is_on_the_disk_after_sync_and_old_segments_are_closed_
 ) -> None:
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.fstat(file).st_ino))
+    monkeypatch.setattr("afterbay.store.journal._fdatasync", os.fsync)
     holder = hold(tmp_path / "state.db")
     journal = Journal(holder, GiB, segment_bytes=1)
     journal.keeps_for_sync = True
@@ -268,7 +289,117 @@ def test_what_was_written_is_on_the_disk_after_sync_and_old_segments_are_closed_
     assert len(synced) == 1
 
 
-STEPS = st.lists(st.tuples(st.integers(0, 12), st.sampled_from(["begin", "settle", "put", "commit"])), max_size=60)
+def test_a_segment_that_was_prepared_has_its_length_and_zeros_where_nothing_was_written(tmp_path: Path) -> None:
+    holder = hold(tmp_path / "state.db")
+    journal = Journal(holder, GiB, segment_bytes=10_000)
+    journal.prepare()
+    assert [path.stat().st_size for _, path in holder.files()] == [10_000]
+    assert read_all([path for _, path in holder.files()]) == {}
+    place = journal.finish(a_record(1))
+    ((number, segment),) = holder.files()
+    assert (place, number, segment.stat().st_size, segment.stat().st_mode & 0o777) == (1, 1, 10_000, 0o600)
+    assert 0 < journal.size < 5000
+    assert read_all([segment]) == {a_record(1).id: a_record(1)}
+    assert segment.read_bytes()[journal.size :] == bytes(10_000 - journal.size)
+
+
+def test_a_frame_may_go_over_the_end_of_what_was_prepared_and_the_next_one_has_the_next_file(tmp_path: Path) -> None:
+    holder = hold(tmp_path / "state.db")
+    journal = Journal(holder, GiB, segment_bytes=100)
+    for number in range(3):
+        journal.prepare()
+        journal.prepare()  # there is one
+        assert journal.finish(a_record(number)) == number + 1
+    assert journal.finish(a_record(3)) == 4  # nobody has prepared it: it grows
+    assert [number for number, _ in holder.files()] == [1, 2, 3, 4]
+    assert sorted(read_all([path for _, path in holder.files()])) == sorted(a_record(number).id for number in range(4))
+    assert journal.size == sum(path.stat().st_size for _, path in holder.files())
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_wherever_a_crash_cuts_a_prepared_segment_what_is_before_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    holder = hold(tmp_path_factory.mktemp("journal") / "state.db")
+    journal = Journal(holder, GiB, segment_bytes=20_000)
+    journal.prepare()
+    ends: list[int] = []
+    for number in range(5):
+        journal.finish(a_record(number))
+        ends.append(journal.size)
+    ((_, segment),) = holder.files()
+    cut = data.draw(st.integers(0, ends[-1]))
+    segment.write_bytes(segment.read_bytes()[:cut] + bytes(20_000 - cut))
+    read_back = ReadBack([(segment, None)], (), intents=True)
+    back = [record.id for chunk in read_back for record in chunk]
+    assert back == [a_record(number).id for number in range(5) if ends[number] <= cut]
+    assert sum(map(len, read_back.unread)) <= cut
+    assert bool(read_back.unread) == (cut not in {0, *ends})
+    holder.let_go()
+
+
+def test_half_a_write_into_a_prepared_segment_is_taken_back_and_the_next_one_is_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder = hold(tmp_path / "state.db")
+    journal = Journal(holder, GiB)
+    journal.prepare()
+    journal.finish(a_record(1))
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:10]))
+    with pytest.raises(OSError, match="full"):
+        journal.finish(a_record(2))
+    monkeypatch.setattr(os, "write", write)
+    journal.finish(a_record(3))
+    ((_, segment),) = holder.files()
+    read_back = ReadBack([(segment, None)], (), intents=True)
+    assert [record.id for chunk in read_back for record in chunk] == [a_record(1).id, a_record(3).id]
+    assert read_back.unread == []
+
+
+@pytest.mark.parametrize("taken", [0, 10, None])
+def test_a_disk_that_has_no_room_for_a_segment_ahead_leaves_nothing_and_the_next_one_grows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: int | None
+) -> None:
+    write = os.write
+
+    def full(file: int, data: bytes) -> int:
+        if taken is None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(file, data[:taken])
+
+    holder = hold(tmp_path / "state.db")
+    journal = Journal(holder, GiB)
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError) as trouble:
+        journal.prepare()
+    assert trouble.value.errno == errno.ENOSPC
+    assert holder.files() == []
+    monkeypatch.setattr(os, "write", write)
+    journal.finish(a_record(1))
+    ((number, segment),) = holder.files()
+    assert (number, segment.stat().st_size) == (1, journal.size)
+
+
+def test_no_segment_is_made_ahead_that_the_journal_may_not_have(tmp_path: Path) -> None:
+    holder = hold(tmp_path / "state.db")
+    Journal(holder, 9999, segment_bytes=10_000).prepare()
+    assert holder.files() == []
+
+
+def test_a_prepared_file_that_somebody_has_removed_is_done_without(tmp_path: Path) -> None:
+    holder = hold(tmp_path / "state.db")
+    journal = Journal(holder, GiB)
+    journal.prepare()
+    holder.segment(0).unlink()
+    assert journal.finish(a_record(1)) == 1
+    assert read_all([path for _, path in holder.files()]) == {a_record(1).id: a_record(1)}
+
+
+STEPS = st.lists(
+    st.tuples(st.integers(0, 12), st.sampled_from(["begin", "settle", "put", "commit", "prepare"])), max_size=60
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -298,6 +429,8 @@ def test_whenever_a_process_dies_each_request_is_in_the_database_or_comes_back_a
             waiting[number] = journal.finish(a_record(number, outcome="late"))
             stands[number] = a_record(number, outcome="late")
             running.discard(number)
+        elif step == "prepare":
+            journal.prepare()
         elif step == "commit" and waiting:
             for path in journal.committed(waiting.values()):
                 path.unlink()
@@ -606,6 +739,7 @@ def test_for_the_machine_an_answer_waits_for_the_disk_and_the_database_goes_ther
         fsync(file)
 
     monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr("afterbay.store.journal._fdatasync", noted)
     log = opened(database, durable="machine")
 
     async def serve() -> None:
@@ -624,6 +758,50 @@ def test_for_the_machine_an_answer_waits_for_the_disk_and_the_database_goes_ther
         log.close()
     assert synced[-1] == "state.db-wal"
     assert count(database) == 1
+
+
+def test_for_the_machine_there_is_always_a_segment_ahead_while_the_log_runs(database: Database) -> None:
+    log = opened(database, durable="machine")
+    spare = database.path.with_name(f"state.db.journal-{log.holder}-0")
+    assert spare.stat().st_size == SEGMENT_BYTES
+    log.put(a_record(1))
+    assert log.flush()
+    log.flush()
+    assert spare.stat().st_size == SEGMENT_BYTES
+    log.close()
+    assert not list(database.path.parent.glob("*.journal-*"))
+    assert count(database) == 1
+
+
+def test_a_segment_ahead_of_a_dead_process_goes_with_its_journal(database: Database) -> None:
+    dead = hold(database.path)
+    journal = Journal(dead, GiB)
+    journal.prepare()
+    journal.settle(a_record(1))
+    journal.prepare()
+    dead.let_go()
+    log = opened(database)
+    assert log.flush()
+    log.close()
+    assert count(database) == 1
+    assert [path.name for path in database.path.parent.iterdir() if "journal" in path.name] == []
+    assert not database.path.with_name("state.db.unread").exists()
+
+
+def test_without_room_for_a_segment_ahead_requests_are_noted_as_ever(
+    database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(journal: Journal) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Journal, "prepare", full)
+    log = opened(database, durable="machine")
+    log.begin(begun(1))
+    log.put(a_record(1))
+    assert log.flush()
+    log.close()
+    assert (count(database), log.unjournaled) == (1, 0)
+    assert caplog.text.count("cannot be made ahead") == 1
 
 
 def test_a_disk_that_does_not_come_back_delays_an_answer_but_does_not_stop_it(

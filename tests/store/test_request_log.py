@@ -43,8 +43,8 @@ def opened(
 
 
 def segments(database: Database) -> list[Path]:
-    """The files of all journals beside the database, but their locks."""
-    return sorted(one for one in database.path.parent.glob("*.journal-*") if one.suffix != ".lock")
+    """The files of all journals beside the database, but their locks and what was made ahead."""
+    return sorted(one for one in database.path.parent.glob("*.journal-*") if not one.name.endswith((".lock", "-0")))
 
 
 def nothing_is_left(database: Database) -> bool:

@@ -28,14 +28,15 @@ def frame(kind: bytes, payload: bytes) -> bytes:
 def read_frames(data: bytes, unread: list[bytes]) -> Iterator[tuple[bytes, bytes]]:
     """The frames of a file as (kind, payload). What is none goes to `unread`: a torn tail, or what a disk has spoilt.
 
-    A tail of zeros is dropped: that is what a crash of the machine leaves of a file that had grown already.
+    Zeros behind a frame, or behind what is left of one, are dropped: a file may be longer than what was written to it,
+    and a crash of the machine leaves them where a block did not get to the disk.
     """
     at, bad = 0, -1
     while at < len(data):
         found = _at(data, at)
         if found is not None:
             if bad >= 0:
-                unread.append(data[bad:at])
+                _keep(data[bad:at], unread)
                 bad = -1
             kind, payload, at = found
             yield kind, payload
@@ -45,8 +46,13 @@ def read_frames(data: bytes, unread: list[bytes]) -> Iterator[tuple[bytes, bytes
         at = data.find(_MAGIC, at + 1)
         if at < 0:
             break
-    if bad >= 0 and (rest := data[bad:]).strip(b"\0"):
-        unread.append(rest)
+    if bad >= 0:
+        _keep(data[bad:], unread)
+
+
+def _keep(piece: bytes, unread: list[bytes]) -> None:
+    if written := piece.rstrip(b"\0"):
+        unread.append(written)
 
 
 def _at(data: bytes, at: int) -> tuple[bytes, bytes, int] | None:

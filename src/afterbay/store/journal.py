@@ -14,7 +14,11 @@ frame it holds, until that request's record is committed, and segments go in the
 there without its outcome, if there was one. A request that runs for long would keep everything after it; so when a
 segment begins, the last frame of each request that is older than the segment before is written again into the new one.
 
-All calls may come from any thread; a lock guards them. None waits for anything but a write.
+Where answers wait for the disk, a segment is a file that has its length already, written with zeros ahead of need
+(`prepare`): frames that overwrite blocks change nothing that the file system must note, so bringing them to the disk is
+one write, not a transaction of the file system. Where there is no such file, a segment grows. Readers drop zeros.
+
+All calls may come from any thread; a lock guards them. None waits for anything but a write, but `sync` and `prepare`.
 """
 
 from __future__ import annotations
@@ -40,6 +44,8 @@ SEGMENT_BYTES: Final = 4 << 20
 _HEADROOM: Final = 16
 """The last sixteenth of the bytes is for outcomes: what was begun can be ended."""
 
+_fdatasync: Final = getattr(os, "fdatasync", os.fsync)
+"""Brings a file's bytes to the disk, and its length if that has changed (POSIX); not every system has it."""
 _log = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
 
@@ -86,10 +92,12 @@ class Journal:
         self._number = 0
         self._unsynced: list[int] = []
         self._has_new_name = False
+        self._spare = -1
+        """The next segment's file, full of zeros; it has the name of segment 0 until it is used."""
         self.keeps_for_sync = False
         """Whether `sync` is called: then a file is closed only after it."""
         self.size = 0
-        """Bytes of all segments."""
+        """Bytes of all segments' frames."""
 
     def begin(self, record: Record) -> None:
         """Notes that a request is about to cost something.
@@ -165,7 +173,7 @@ class Journal:
             return Sealed(tuple((one.path, one.size) for one in self._segments), frozenset(self._running))
 
     def sync(self) -> None:
-        """Brings all that was written until now to the disk. Blocks for as long as the disk takes.
+        """Brings all that was written until now to the disk, but no times. Blocks for as long as the disk takes.
 
         Raises:
             OSError: the disk does not take it.
@@ -177,18 +185,43 @@ class Journal:
             has_new_name, self._has_new_name = self._has_new_name, False
         try:
             for file in files:
-                os.fsync(file)
+                _fdatasync(file)
         finally:
             for file in files:
                 os.close(file)
         if has_new_name:
             sync_path(self._holder.segment(0).parent)
 
+    def prepare(self) -> None:
+        """Makes the next segment's file, if it is not there and has room. Blocks for as long as the disk takes.
+
+        Raises:
+            OSError: the disk does not take it; nothing of it is left, and the next segment will grow.
+        """
+        if self._spare >= 0 or self.size + self._segment_bytes > self._limit_bytes:
+            return
+        path = self._holder.segment(0)
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            if os.write(file, bytes(self._segment_bytes)) < self._segment_bytes:
+                raise OSError(errno.ENOSPC, "the disk is full")
+            os.lseek(file, 0, os.SEEK_SET)
+            os.fsync(file)
+        except OSError:
+            os.close(file)
+            path.unlink(missing_ok=True)
+            raise
+        self._spare = file
+
     def close(self) -> list[Path] | None:
         """Ends it. Returns the files to be removed; None: something in it is in no database, so all of it stays."""
         with self._lock:
             if self._file >= 0:
                 self._end_segment()
+            if self._spare >= 0:
+                os.close(self._spare)
+                self._holder.segment(0).unlink(missing_ok=True)
+                self._spare = -1
             if self._running or any(one.pins for one in self._segments):
                 return None
             return self._unneeded()
@@ -205,7 +238,7 @@ class Journal:
         segment = self._segments[-1]
         done = os.write(self._file, written)
         if done < len(written):
-            os.ftruncate(self._file, segment.size)
+            _cut(self._file, segment.size)
             raise OSError(errno.ENOSPC, "the disk is full")
         segment.size += done
         self.size += done
@@ -214,7 +247,9 @@ class Journal:
     def _begin_segment(self) -> None:
         number = self._number + 1
         path = self._holder.segment(number)
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        file = self._take_spare(path)
+        if file < 0:
+            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         if self._file >= 0:
             self._end_segment()
         self._file, self._number, self._has_new_name = file, number, True
@@ -226,12 +261,23 @@ class Journal:
                 segment.size += done
                 self.size += done
                 if done < len(running.frame):  # no room: it stays where it is
-                    os.ftruncate(file, segment.size - done)
+                    _cut(file, segment.size - done)
                     segment.size, self.size = segment.size - done, self.size - done
                     break
                 self._by_number[running.segment].pins -= 1
                 segment.pins += 1
                 self._running[request_id] = running._replace(segment=number)
+
+    def _take_spare(self, path: Path) -> int:
+        """The file that was prepared, with this name from now on; -1: there is none."""
+        file, self._spare = self._spare, -1
+        if file >= 0:
+            try:
+                os.rename(self._holder.segment(0), path)
+            except OSError:  # somebody has removed it
+                os.close(file)
+                return -1
+        return file
 
     def _end_segment(self) -> None:
         if self.keeps_for_sync:
@@ -248,6 +294,12 @@ class Journal:
             self.size -= segment.size
             paths.append(segment.path)
         return paths
+
+
+def _cut(file: int, size: int) -> None:
+    """Takes back what was written behind `size`: the next write is there."""
+    os.ftruncate(file, size)
+    os.lseek(file, size, os.SEEK_SET)
 
 
 def sync_path(path: Path) -> None:

@@ -136,6 +136,7 @@ class SqliteRequestLog:
         self._looks = self._limits.orphans_s < math.inf
         self._strays = self._looks
         self._retry_s, self._next_sweep_s, self._next_rollup_s = 0.0, 0.0, 0.0
+        self._next_spare_s = 0.0
         self._next_look_s = 0.0 if self._looks else math.inf
         self._quiet_until_s: dict[str, float] = {}
         self._closing = False
@@ -164,9 +165,10 @@ class SqliteRequestLog:
 
     def start(self) -> None:
         """Starts the writer."""
-        self._thread.start()
         if self._sync is not None:
+            self._prepare()
             self._sync.start()
+        self._thread.start()
 
     def begin(self, record: Record) -> None:
         """Notes a request that is about to cost something: one write. See `ports.RequestLog`.
@@ -315,6 +317,8 @@ class SqliteRequestLog:
     def _round(self) -> None:
         self._wake.clear()
         self._hurry.clear()
+        if self._sync is not None and time.monotonic() >= self._next_spare_s:
+            self._prepare()
         self._take()
         if not self._store():
             if len(self._pending) >= self._limits.spill_records:
@@ -329,6 +333,14 @@ class SqliteRequestLog:
             self._sweep()
         elif time.monotonic() >= self._next_rollup_s:
             self._roll_up()
+
+    def _prepare(self) -> None:
+        """Sees to it that the journal's next segment is on the disk before it is needed."""
+        try:
+            self._journal.prepare()
+        except OSError as trouble:
+            self._next_spare_s = time.monotonic() + _SAY_AGAIN_S
+            self._say("the journal's next segment cannot be made ahead (%s): answers wait for the disk longer", trouble)
 
     def _take(self) -> None:
         """Moves the queue to `_pending` and tells the sinks, in slices."""
