@@ -3,7 +3,13 @@
 Each variant is a gateway process of its own, all alive at once and asked in turns through so many connections that are
 kept open; its CPU time is the kernel's, of all its threads (the event loop, the writer of the log, that of leases),
 from the first request until the log is written. The provider and the client are processes beside it. "off" is the same
-gateway without keys and budgets whose records are let go; nothing in afterbay can switch the log off.
+gateway without keys and budgets whose log lets go of everything, intents and outcomes included; nothing in afterbay can
+switch the log off. What the engine gathers for the log (a copy of the record before the first attempt and one before
+the last byte) is not in "off" either: its variant has no `begin` and no `settle`.
+
+All that a gateway does for its accounting is in the figures: the journal, the rows, the metrics, the leases and the
+roll-ups for reports. Those come every second here and not every 30 seconds, so that each round has its part of them;
+a row is summed once in any case.
 
     python benchmarks/accounting.py [--requests N] [--rounds N] [--json]
 """
@@ -26,7 +32,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 CONNECTIONS = 16
+ROLLUP_S = 1.0
+"""Between two roll-ups of the log: see above."""
 ANSWER = json.dumps(
     {
         "id": "chatcmpl-1",
@@ -155,12 +165,36 @@ async def _ask(port: int, key: str, count: int, stream: bool) -> None:
 # The gateways
 
 
+def _note_nothing(turn: Any) -> None:
+    """In place of `engine.settlement.begin`."""
+
+
+async def _settle_nothing(turn: Any, outcome: str = "ok") -> None:
+    """In place of `engine.settlement.settle`."""
+
+
+def _roll_up_every(request_log: Any, seconds: float) -> None:
+    """No setting says how often the log is summed."""
+    started = request_log.SqliteRequestLog.start
+
+    def start(self: Any) -> None:
+        self._limits = msgspec.structs.replace(self._limits, rollup_s=seconds)
+        started(self)
+
+    request_log.SqliteRequestLog.start = start
+
+
 def _serve(variant: str, config: str, port: str) -> None:
+    from afterbay.engine import settlement
+
+    if variant == "off":  # before the rest of the engine takes them from there
+        settlement.begin, settlement.settle = _note_nothing, _settle_nothing
     from afterbay.cli.main import run
-    from afterbay.store.request_log import SqliteRequestLog
+    from afterbay.store import request_log
 
     if variant == "off":
-        SqliteRequestLog.put = lambda self, record: None  # type: ignore[method-assign]
+        request_log.SqliteRequestLog.put = lambda self, record: None  # type: ignore[method-assign]
+    _roll_up_every(request_log, ROLLUP_S)
     sys.argv = ["afterbay", "serve", "-c", config, "--port", port]
     run()
 
