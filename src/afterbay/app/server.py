@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import signal
 import socket
@@ -38,6 +39,8 @@ LAST_S = 0.25
 """How long somebody who connected in the last moment may take to ask."""
 FLUSH_S, FLUSH_TICK_S = 1.0, 0.02
 """How long their clients have to read the last bytes, and how often it is looked whether they have."""
+NEW_OBJECTS = 50_000
+"""So many more are there than went away when Python looks for garbage that refers to itself: some megabytes."""
 
 
 class CannotListen(GatewayError):
@@ -233,6 +236,7 @@ class Server:
 
     def run(self, loaded: Loaded) -> None:
         """Serves until a signal says otherwise."""
+        collect_seldom()
         with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(self._serve(loaded))
 
@@ -323,6 +327,16 @@ def http_config(gateway: RunningGateway, application: Any) -> uvicorn.Config:
         proxy_headers=False,
         timeout_keep_alive=75,
     )
+
+
+def collect_seldom() -> None:
+    """Has Python look for garbage that refers to itself after so many new objects, not after every 700.
+
+    A record lives until its batch is written, and a request that is open has hundreds of objects: with the default the
+    same living ones were looked at again and again, a tenth of all CPU time. Nothing else waits for it, since almost
+    everything is freed when its last reference goes.
+    """
+    gc.set_threshold(NEW_OBJECTS, 10, 10)
 
 
 def new_loop() -> asyncio.AbstractEventLoop:

@@ -38,7 +38,7 @@ from afterbay.app.line import (
     WantModel,
 )
 from afterbay.app.peers import Application, Peers, Visits, socket_of
-from afterbay.app.server import TICK_S, LeavingServer, http_config, new_loop
+from afterbay.app.server import TICK_S, LeavingServer, collect_seldom, http_config, new_loop
 from afterbay.app.shared_models import SharedModels
 from afterbay.config.problem import ConfigError
 from afterbay.config.snapshot import Snapshot
@@ -310,6 +310,7 @@ def _remove(folder: Path) -> None:
 def run_worker(descriptor: int, environ: Mapping[str, str], wrap: Callable[[Begin], Wrap | None]) -> None:
     """Runs a worker whose line to the control process is this descriptor."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the control process reloads, for all
+    collect_seldom()
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(_run(descriptor, environ, wrap))
 
