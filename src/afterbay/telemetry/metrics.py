@@ -11,6 +11,7 @@ registry of its own, so that two gateways in one process (tests) don't meet.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
@@ -229,41 +230,43 @@ class Metrics:
         self._reloads.labels("ok" if ok else "refused").inc()
 
     def observe_all(self, records: Sequence[Record]) -> None:
-        """A batch, as the request log hands it on."""
+        """A batch, as the request log hands it on. Each counter takes a lock, so each is added to once."""
+        more: dict[Counter, float] = defaultdict(float)
         for record in records:
-            self.observe(record)
+            self._observe(record, more)
+        for counter, amount in more.items():
+            counter.inc(amount)
 
     def observe(self, record: Record) -> None:
         """Counts one request and its attempts."""
+        self.observe_all((record,))
+
+    def _observe(self, record: Record, more: dict[Counter, float]) -> None:
         key = (
             record.route, record.model, record.provider, record.operation, record.stream, record.status, record.outcome,
         )  # fmt: skip
         series = self._series.get(key)
         if series is None:
             series = self._make_series(key, record)
-        series.requests.inc()
+        more[series.requests] += 1
         series.duration.observe(record.duration_s)
         if record.ttft_s is not None:
             series.ttft.observe(record.ttft_s)
         if (usage := record.usage) is not None:
-            spent = (
-                usage.input_tokens, usage.cached_input_tokens, usage.cache_write_tokens, usage.output_tokens,
-                usage.reasoning_tokens,
-            )  # fmt: skip
-            for counter, tokens in zip(series.tokens, spent, strict=True):
+            for counter, tokens in zip(series.tokens, usage.buckets, strict=True):
                 if tokens > 0:
-                    counter.inc(tokens)
+                    more[counter] += tokens
             if usage.estimated:
-                series.estimated.inc()
+                more[series.estimated] += 1
             if record.cost_picousd is None:
-                series.unpriced.inc()
+                more[series.unpriced] += 1
         if record.cost_picousd:
-            series.cost.inc(max(0, record.cost_picousd) * _USD)
+            more[series.cost] += max(0, record.cost_picousd) * _USD
         for verdict, count in record.tool_calls.items():
-            self._tool_calls.labels(self._code(verdict)).inc(count)
+            more[self._tool_calls.labels(self._code(verdict))] += count
         for attempt in record.attempts:
             tried = self._tried.get((attempt.target, attempt.why, attempt.outcome))
-            (tried or self._make_tried(attempt)).inc()
+            more[tried or self._make_tried(attempt)] += 1
 
     def render(self) -> bytes:
         """The text that `/metrics` answers, of the type `CONTENT_TYPE`."""
