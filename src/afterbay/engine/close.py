@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING
 
+from afterbay.core.decision import Attempt
 from afterbay.core.usage import Usage
 from afterbay.engine.circumstances import circumstances_of
 from afterbay.engine.clearance import prove
@@ -52,30 +54,39 @@ def _settle(turn: Turn, driver: Driver) -> list[str]:
     """Usage and cost of the attempts; what the record has to say of them beside."""
     record, attempts = turn.record, driver.machine.attempts
     record.attempts = attempts
-    repairs = [attempt for attempt in attempts if attempt.why == "repair"]  # they have their usage already
-    known = all(attempt.cost_picousd is not None for attempt in repairs)
+    ttft_s: float | None = None
     for number, exchange in driver.exchanges.items():
         attempt = attempts[number]
         attempt.usage = exchange.target.marked(exchange.usage() or assumed_usage(turn, attempt))
         attempt.cost_picousd = exchange.target.cost_picousd(attempt.usage, turn.call.received_at)
         if attempt.usage is None and attempt.outcome in ("error", "rate_limit", "connection"):
             attempt.cost_picousd = 0  # providers do not bill an error
-        known = known and attempt.cost_picousd is not None
+        if ttft_s is None and attempt.why != "resume":
+            ttft_s = attempt.first_token_s
     if not driver.exchanges:
         return []
     last = driver.machine.current.number
     winner = driver.exchanges[last if driver.delivered is None else driver.delivered]
-    record.model, record.provider, record.upstream_model = (
-        winner.target.alias,
-        winner.target.provider,
-        winner.target.name,
-    )
+    target = winner.target
+    record.model, record.provider, record.upstream_model = target.alias, target.provider, target.name
     record.finish = winner.finish()
-    record.usage = _sum([attempt.usage for attempt in attempts if attempt.usage is not None])
-    record.cost_picousd = sum(attempt.cost_picousd or 0 for attempt in attempts) if known else None
-    began = [attempts[number] for number in driver.exchanges if attempts[number].why != "resume"]
-    record.ttft_s = next((one.first_token_s for one in began if one.first_token_s is not None), None)
+    record.usage, record.cost_picousd = _sums(attempts, driver.exchanges)
+    record.ttft_s = ttft_s
     return turn.purse.told(record.cost_picousd) if turn.purse is not None else []
+
+
+def _sums(attempts: Sequence[Attempt], sent: Container[int]) -> tuple[Usage | None, int | None]:
+    """Usage and cost of all attempts together. The cost is not known where that of one is not which was `sent`, or is a
+    repair (those have their usage already)."""
+    used, cost, known = [], 0, True
+    for attempt in attempts:
+        if attempt.usage is not None:
+            used.append(attempt.usage)
+        if attempt.cost_picousd is not None:
+            cost += attempt.cost_picousd
+        elif attempt.number in sent or attempt.why == "repair":
+            known = False
+    return _sum(used), cost if known else None
 
 
 def _sum(found: list[Usage]) -> Usage | None:

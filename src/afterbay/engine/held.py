@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from afterbay.core.usage import Usage
-from afterbay.policy.allowance import Allowance
+from afterbay.policy.allowance import Allowance, Unit
 from afterbay.policy.charge import charge_of
 from afterbay.ports import Hold, Ledger
 
@@ -64,13 +64,15 @@ def may_use(turn: Turn) -> tuple[int, Usage | None]:
 
 def limit_headers(held: Held, ledger: Ledger) -> dict[str, str]:
     """What is left of limits of a minute, in headers that OpenAI's SDKs know. Of several, the one with least left."""
-    tightest: dict[str, tuple[int, int]] = {}
+    tightest: dict[Unit, tuple[int, int]] = {}
     for allowance, _ in held.wants:
-        if allowance.period == "minute" and allowance.unit != "picousd":
+        unit = allowance.unit
+        if allowance.period == "minute" and unit != "picousd":
             left = ledger.left(allowance)
             if left is not None:
-                found = (max(0, left), allowance.limit)
-                tightest[allowance.unit] = min(tightest.get(allowance.unit, found), found)
+                found, before = (max(0, left), allowance.limit), tightest.get(unit)
+                if before is None or found < before:
+                    tightest[unit] = found
     headers: dict[str, str] = {}
     for unit, (left, limit) in tightest.items():
         headers[f"x-ratelimit-limit-{unit}"] = str(limit)
