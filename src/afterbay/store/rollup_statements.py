@@ -52,20 +52,23 @@ MAKE_BOUNDS = "CREATE TEMP TABLE IF NOT EXISTS bounds (step INTEGER PRIMARY KEY,
 INSERT_BOUNDS = "INSERT OR IGNORE INTO temp.bounds (step, upto_s) VALUES "
 MAKE_ROLLING = (
     f"CREATE TEMP TABLE rolling (request_id TEXT, {', '.join(f'{name} TEXT' for name in DIMENSIONS)}, outcome TEXT,"
-    " status INTEGER, ttft_s REAL, duration_s REAL, unpriced INTEGER, attempts INTEGER, answer INTEGER)"
+    " status INTEGER, ttft_s REAL, duration_s REAL, unpriced INTEGER, attempts INTEGER, answer INTEGER,"
+    " failed_attempts INTEGER, rollup_id INTEGER)"
 )
 CLEAR = "DELETE FROM temp.rolling"
 
-STAGE = """\
+_WENT_WELL = "coalesce(a.outcome, 'open') IN ('ok', 'client_closed', 'cancelled')"
+STAGE = f"""\
 INSERT INTO temp.rolling
 SELECT id, substr(received_at, 1, 13), operation, coalesce(organisation, ''), coalesce(team, ''),
   coalesce(user_name, ''), coalesce(key_id, ''), coalesce(key_name, ''), coalesce(agent, ''), coalesce(task, ''),
   route, model, provider, upstream_model,
   CASE WHEN tags IS NULL OR NOT json_valid(tags) THEN ''
-    ELSE coalesce(nullif(json_remove(tags, '$.messages_up', '$.messages_down'), '{}'), '') END,
+    ELSE coalesce(nullif(json_remove(tags, '$.messages_up', '$.messages_down'), '{{}}'), '') END,
   outcome, status, ttft_s, duration_s, cost_picousd IS NULL,
   (SELECT count(*) FROM attempts WHERE request_id = id),
-  (SELECT number FROM attempts WHERE request_id = id ORDER BY why = 'repair', outcome IS NOT 'ok', number DESC LIMIT 1)
+  (SELECT number FROM attempts WHERE request_id = id ORDER BY why = 'repair', outcome IS NOT 'ok', number DESC LIMIT 1),
+  (SELECT count(*) FROM attempts AS a WHERE a.request_id = id AND NOT {_WENT_WELL}), NULL
 FROM requests WHERE seq > ? AND seq <= ?"""
 """The rows at work, with their answer among the attempts. Tags that the gateway itself gives are another on each
 request."""
@@ -98,6 +101,9 @@ _REQUESTS = _upsert(
     f"{', 0' * len(ATTEMPT_SUMS)} FROM temp.rolling WHERE true {_BY_ALL}",
 )
 
+_LINK = f"UPDATE temp.rolling AS w SET rollup_id = (SELECT r.id FROM rollups AS r WHERE {_SAME})"
+"""Notes the row of `rollups` that each request is in: looked for once, by all its names, and then a number."""
+
 _IS_ANSWER = "a.number = w.answer"
 _ASKED = (
     f"CASE WHEN {_IS_ANSWER} AND w.provider != '' THEN w.provider"
@@ -110,9 +116,10 @@ _ASKED_MODEL = (
 """A raw request's answer is of a model that only the answer named: the request's row has it, its attempt has not."""
 _OF_ATTEMPT: Final = {"provider": f"{_ASKED} AS provider", "upstream_model": f"{_ASKED_MODEL} AS upstream_model"}
 _ATTEMPT_DIMENSIONS = ", ".join(_OF_ATTEMPT.get(name, f"w.{name}") for name in DIMENSIONS)
+_PLACES_ASKED = ", ".join(str(DIMENSIONS.index(name) + 1) for name in _OF_ATTEMPT)
+"""All else that attempts have in common is their requests'."""
 _ALL_TOKENS = " + ".join(f"coalesce(a.{name}, 0)" for name in TOKENS)
 _PRICED_ANSWER = f"({_IS_ANSWER} AND a.cost_picousd IS NOT NULL AND a.input_tokens IS NOT NULL)"
-_WENT_WELL = "coalesce(a.outcome, 'open') IN ('ok', 'client_closed', 'cancelled')"
 
 
 def _sum(value: str, where: str = "") -> str:
@@ -141,7 +148,7 @@ _ATTEMPTS = _upsert(
         )
     )
     + " FROM temp.rolling AS w JOIN attempts AS a ON a.request_id = w.request_id WHERE true "
-    + _BY_ALL,
+    + f"GROUP BY w.rollup_id, {_PLACES_ASKED}",
 )
 
 
@@ -156,7 +163,7 @@ def _steps(measure: str, only: str = "true") -> str:
         " (SELECT max(step) FROM temp.bounds))"
     )
     return (
-        f"{_STEPS_HEAD}SELECT r.id, '{measure}', {step}, count(*) FROM temp.rolling AS w JOIN rollups AS r ON {_SAME}"
+        f"{_STEPS_HEAD}SELECT w.rollup_id, '{measure}', {step}, count(*) FROM temp.rolling AS w"
         f" WHERE w.{measure} IS NOT NULL AND {only} GROUP BY 1, 3{_STEPS_TAIL}"
     )
 
@@ -165,7 +172,7 @@ _FAILURES_HEAD = "INSERT INTO rollup_failures (rollup_id, scope, outcome, status
 _FAILURES_TAIL = " ON CONFLICT (rollup_id, scope, outcome, status) DO UPDATE SET count = count + excluded.count"
 _FAILED_REQUESTS = (
     _FAILURES_HEAD
-    + f"SELECT r.id, 'request', w.outcome, w.status, count(*) FROM temp.rolling AS w JOIN rollups AS r ON {_SAME}"
+    + "SELECT w.rollup_id, 'request', w.outcome, w.status, count(*) FROM temp.rolling AS w"
     + f" WHERE w.{_FAILED} GROUP BY 1, 3, 4"
     + _FAILURES_TAIL
 )
@@ -173,21 +180,23 @@ _FAILED_ATTEMPTS = (
     _FAILURES_HEAD
     + "SELECT r.id, 'attempt', coalesce(w.attempt_outcome, 'open'), coalesce(w.attempt_status, 0), count(*) FROM ("
     + f"SELECT {_ATTEMPT_DIMENSIONS}, a.outcome AS attempt_outcome, a.status AS attempt_status"
-    + f" FROM temp.rolling AS w JOIN attempts AS a ON a.request_id = w.request_id WHERE NOT {_WENT_WELL}) AS w"
+    + " FROM temp.rolling AS w JOIN attempts AS a ON a.request_id = w.request_id"
+    + f" WHERE w.failed_attempts > 0 AND NOT {_WENT_WELL}) AS w"
     + f" JOIN rollups AS r ON {_SAME} GROUP BY 1, 3, 4"
     + _FAILURES_TAIL
 )
 
 SUMS = (
     _REQUESTS,
+    _LINK,
     _ATTEMPTS,
     _steps("ttft_s"),
     _steps("duration_s", "w.outcome = 'ok'"),
     _FAILED_REQUESTS,
     _FAILED_ATTEMPTS,
 )
-"""In this order: the later ones need the rows of `rollups` that the first two make. How long it took is asked of whole
-answers only: a refusal takes a millisecond, and clients leave when they like."""
+"""In this order: what follows the first and the third needs the rows of `rollups` that they make. How long it took is
+asked of whole answers only: a refusal takes a millisecond, and clients leave when they like."""
 
 
 NOBODY: Final = "erased"
