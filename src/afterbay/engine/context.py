@@ -137,9 +137,9 @@ def _record_of(call: Call, operation: str, config_hash: str, seed: int) -> Recor
         record.tags = read_tags(tags)
     if key is not None:
         record.key_id, record.key_name = key.id, key.name
-        record.organisation, record.team, record.user = (
-            owner.name if owner is not None else None for owner in (key.organisation, key.team, key.user)
-        )
+        record.organisation = key.organisation.name if key.organisation is not None else None
+        record.team = key.team.name if key.team is not None else None
+        record.user = key.user.name if key.user is not None else None
     return record
 
 

@@ -55,9 +55,10 @@ def may_use(turn: Turn) -> tuple[int, Usage | None]:
     held = turn.held
     if held is None:
         return 0, None
-    tokens = max((amount for allowance, amount in held.wants if allowance.unit == "tokens"), default=None)
-    if tokens is None:
+    limits = [amount for allowance, amount in held.wants if allowance.unit == "tokens"]
+    if not limits:
         return held.unknown_picousd or 0, None
+    tokens = max(limits)
     read = min(turn.input_tokens, tokens)
     return held.unknown_picousd or 0, Usage(read, output_tokens=tokens - read, estimated=True)
 
