@@ -188,6 +188,7 @@ class Worker:
         """Serves until it is told to end, or the control process has ended."""
         loop = asyncio.get_running_loop()
         self.gateway.start()
+        collect_seldom()
         tasks = [loop.create_task(self._listen(), name="line"), loop.create_task(self._say_ready(), name="say ready")]
         try:
             await self.server.serve()
@@ -310,7 +311,6 @@ def _remove(folder: Path) -> None:
 def run_worker(descriptor: int, environ: Mapping[str, str], wrap: Callable[[Begin], Wrap | None]) -> None:
     """Runs a worker whose line to the control process is this descriptor."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the control process reloads, for all
-    collect_seldom()
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(_run(descriptor, environ, wrap))
 
