@@ -40,8 +40,8 @@ LAST_S = 0.25
 FLUSH_S, FLUSH_TICK_S = 1.0, 0.02
 """How long their clients have to read the last bytes, and how often it is looked whether they have."""
 NEW_OBJECTS = 10_000
-"""So many more are there than went away when Python looks for garbage that refers to itself: about 2 MB. With five times
-as many it is 9 MB, and no less work."""
+"""So many more are there than went away when Python looks for garbage that refers to itself. It costs 2 MB; five times
+as many would cost 9, and save nothing more."""
 
 
 class CannotListen(GatewayError):
