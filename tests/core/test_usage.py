@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -139,3 +140,26 @@ def test_a_cost_that_is_not_sure_is_marked() -> None:
 )
 def test_a_told_cost_is_a_positive_number_of_dollars_that_can_be(usd: object, picousd: int | None) -> None:
     assert told_picousd(usd) == picousd
+
+
+RATE = st.integers(0, 1000)
+A_PRICE = st.builds(Price, RATE, RATE, RATE, RATE, request=RATE)
+TIERED = st.builds(
+    lambda price, tiers: msgspec.structs.replace(price, tiers=tuple(sorted(tiers.items()))),
+    A_PRICE,
+    st.dictionaries(st.sampled_from([100, 5_000]), A_PRICE),
+)
+
+
+@given(
+    usual=TIERED,
+    services=st.dictionaries(st.sampled_from(["priority", "flex", "fast"]), TIERED),
+    counts=st.tuples(COUNT, COUNT, COUNT, COUNT, COUNT),
+)
+def test_no_tier_of_service_costs_more_than_the_dearest(
+    usual: Price, services: dict[str, Price], counts: tuple[int, int, int, int, int]
+) -> None:
+    price = msgspec.structs.replace(usual, services=tuple(services.items()))
+    dearest = price.dearest()
+    for service in ("", *services):
+        assert price.cost_picousd(Usage(*counts, service=service)) <= dearest.cost_picousd(Usage(*counts))

@@ -144,3 +144,29 @@ def test_after_a_first_attempt_the_purse_reckons() -> None:
     assert one.upstreams["b"].sent[0].json["max_tokens"] == 700
     assert one.record.charged_picousd == 10 * TIERED.input + 9 * TIERED.output
     assert one.record.warnings == []
+
+
+PRIORITY = msgspec.structs.replace(PLAIN, services=(("priority", Price(6_000_000, 30_000_000, 600_000, 7_500_000)),))
+
+
+@pytest.mark.parametrize(
+    ("fields", "share"),
+    [({}, 1), ({"service_tier": "auto"}, 1), ({"service_tier": "flex"}, 1), ({"service_tier": "priority"}, 2)],
+)
+def test_who_asks_for_a_dearer_tier_of_service_has_its_price_set_aside(fields: dict[str, Any], share: int) -> None:
+    one = of(target("a/up", price=PRIORITY), at_once=False, a=says())
+    assert run(one.chat(ask("m", max_tokens=300, **fields), key=KEY)).status == 200
+    usual = of(target("a/up", price=PLAIN), at_once=False, a=says())
+    run(usual.chat(ask("m", max_tokens=300), key=KEY))
+    more, plain = watched(one).read_wanted[0]["picousd"], watched(usual).read_wanted[0]["picousd"]
+    assert share * plain <= more <= share * plain * 1.1
+
+
+def test_a_price_that_changes_with_the_day_is_set_aside_as_of_the_request() -> None:
+    later = Price(12_000_000, 60_000_000, 1_200_000, 15_000_000)
+    one = of(target("a/up", price=msgspec.structs.replace(PLAIN, dates=((0, later),))), a=says(), at_once=True)
+    usual = of(target("a/up", price=later), a=says(), at_once=True)
+    for gateway in (one, usual):
+        assert run(gateway.chat(ask("m", max_tokens=300), key=KEY)).status == 200
+    assert watched(one).at_once_wanted == watched(usual).at_once_wanted
+    assert one.record.charged_picousd == usual.record.charged_picousd == 10 * later.input + 9 * later.output

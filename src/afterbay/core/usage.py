@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Literal, TypeAlias
@@ -146,6 +146,13 @@ class Price(msgspec.Struct, frozen=True):
                 price = tier
         return price
 
+    def dearest(self) -> Price:
+        """The most that any tier of service costs, rate by rate."""
+        every = (self, *(other for _, other in self.services))
+        steps = sorted({above for one in every for above, _ in one.tiers})
+        tiers = tuple((above, _most([one.tier(above + 1) for one in every])) for above in steps)
+        return msgspec.structs.replace(_most(every), tiers=tiers)
+
     def serves(self, service: str) -> bool:
         """Whether the price of a tier of service is known. The usual one (empty) always is."""
         return not service or any(name == service for name, _ in self.services)
@@ -175,6 +182,17 @@ class Price(msgspec.Struct, frozen=True):
             bucket: int = getattr(self, _BUCKET[kind]) if kind in _BUCKET else 0
             more += count * ((0 if kind in _UNBILLED else own.get(kind, bucket)) - bucket)
         return more
+
+
+def _most(prices: Sequence[Price]) -> Price:
+    """A price of which each rate is the highest of these."""
+    return Price(
+        max(one.input for one in prices),
+        max(one.output for one in prices),
+        max(one.cached_input for one in prices),
+        max(one.cache_write for one in prices),
+        request=max(one.request for one in prices),
+    )
 
 
 def nested(

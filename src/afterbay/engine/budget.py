@@ -57,7 +57,7 @@ async def set_aside(turn: Turn, decision: Decision) -> Decision:
         return decision
     need = need_of(turn) if any(one.unit != "requests" for one in allowances) else Need(0)
     money = [one for one in allowances if one.unit == "picousd"]
-    bills = _bills(decision.targets, need) if money else {}
+    bills = _bills(turn, decision.targets, need) if money else {}
     known = {one: turn.context.ledger.left(one) for one in money}
     for _ in range(TRIES):
         try:
@@ -189,16 +189,16 @@ def _within(
     return msgspec.structs.replace(decision, targets=kept, rejected=rejected), is_overdrawn
 
 
-def _bills(targets: Sequence[Target], need: Need) -> dict[str, Bill]:
+def _bills(turn: Turn, targets: Sequence[Target], need: Need) -> dict[str, Bill]:
     """What each target may cost; one whose price is not known, as much as the dearest.
 
     Raises:
         PolicyRefusal: 403 `price_unknown`: no price is known, so nothing can be set aside.
     """
     bills = {
-        target.id: bill_of(target.price, need, target.max_output, target.context_tokens)
+        target.id: bill_of(price, need, target.max_output, target.context_tokens)
         for target in targets
-        if target.price is not None
+        if (price := turn.price_of(target)) is not None
     }
     if not bills:
         names = ", ".join(target.id for target in targets[:3])

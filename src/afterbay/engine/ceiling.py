@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from afterbay.core.decision import Target
+from afterbay.core.usage import Price
 from afterbay.engine.context import Turn
 from afterbay.engine.fleet import Fleet
 from afterbay.policy.spending import MEDIA_TOKENS, Need, Rates, rates_of
@@ -35,12 +36,12 @@ class Ceiling(msgspec.Struct, frozen=True):
 
 def ceiling_of(turn: Turn, targets: Sequence[Target]) -> Ceiling | None:
     """The most that a request may cost at these targets; None: its length does not say, or a price is not known."""
-    if turn.record.operation != "chat" or not turn.is_one_answer:
+    if turn.record.operation != "chat" or not turn.is_one_answer or turn.asks_service:
         return None
     doublings, asked = len(turn.call.body).bit_length(), turn.asked_output or LONGEST
     worst = text = read = 0
     for target in targets:
-        rates = _rates(turn.fleet, target, doublings)
+        rates = _rates(turn.fleet, target.id, turn.price_of(target), doublings)
         if rates is None:
             return None
         longest = min(asked, target.max_output or LONGEST)
@@ -51,14 +52,15 @@ def ceiling_of(turn: Turn, targets: Sequence[Target]) -> Ceiling | None:
     return Ceiling(worst * several + 2 * read, text * several, len(turn.call.body))
 
 
-def _rates(fleet: Fleet, target: Target, doublings: int) -> Rates | None:
-    """The dearest rates of a target, reckoned once for all lengths up to a power of two; None: nobody knows."""
-    if target.price is None:
+def _rates(fleet: Fleet, target: str, price: Price | None, doublings: int) -> Rates | None:
+    """The dearest rates of a price, reckoned once for all lengths up to a power of two; None: nobody knows."""
+    if price is None:
         return None
-    key = (target.id, doublings)
-    found = fleet.ceilings.get(key)
-    if found is None:
+    key = (target, doublings)
+    of, found = fleet.ceilings.get(key, (None, None))
+    if found is None or of is not price:  # it changes with the day
         if len(fleet.ceilings) >= MOST_KEPT:  # clients name direct targets, and could fill the memory
             fleet.ceilings.clear()
-        found = fleet.ceilings[key] = rates_of(target.price, Need((1 << doublings) * TOKENS_A_BYTE))
+        found = rates_of(price, Need((1 << doublings) * TOKENS_A_BYTE))
+        fleet.ceilings[key] = (price, found)
     return found

@@ -15,6 +15,7 @@ from afterbay.core.errors import ClientMistake
 from afterbay.core.ids import request_id
 from afterbay.core.message import Text, ToolResult, ToolUse
 from afterbay.core.request import ChatRequest, EmbedRequest
+from afterbay.core.usage import Price
 from afterbay.engine.alerts import Alerts
 from afterbay.engine.drain import Drain
 from afterbay.engine.fleet import Fleet
@@ -155,6 +156,8 @@ class Turn:
         self.stream = False
         self.is_one_answer = False
         """Whether it is known to ask for one answer, not for several to choose from."""
+        self.asks_service = False
+        """Whether it asks to be served in another way than the usual one, which may cost more."""
         self.asked_output: int | None = None
         """The longest answer that the client wants, in tokens, as far as its body says so at first sight."""
         self.streams = False
@@ -236,6 +239,15 @@ class Turn:
         if self._features is None:
             self._features = features(self.request)
         return self._features
+
+    def price_of(self, target: Target) -> Price | None:
+        """The most that a token costs there, for this request and at its moment; None: nobody knows."""
+        price = target.price
+        if price is None:
+            return None
+        if price.dates or price.hours:
+            price = price.at(self.call.received_at)
+        return price.dearest() if self.asks_service else price
 
     def adopt(self, request: ChatRequest) -> None:
         """Takes a request that was parsed elsewhere."""

@@ -10,6 +10,7 @@ import msgspec
 
 from afterbay.config.snapshot import Provider, Snapshot
 from afterbay.core.decision import Target
+from afterbay.core.usage import Price
 from afterbay.engine.gate import Gate
 from afterbay.engine.health import Health, TargetState
 from afterbay.policy.allowance import Allowance, allowances_of
@@ -72,7 +73,7 @@ class Fleet:
         self._cooling_until: dict[str, float] = {}
         self._direct: dict[tuple[str, str], Target | None] = {}
         self._charging: dict[tuple[str, tuple[str, ...]], Charging] = {}
-        self.ceilings: dict[tuple[str, int], Rates] = {}
+        self.ceilings: dict[tuple[str, int], tuple[Price, Rates]] = {}
         """What `afterbay.engine.ceiling` has reckoned for the prices of this configuration."""
         self._may_refuse: dict[tuple[str, str], bool] = {}
         self._refusing_prefill: dict[str, None] = {}

@@ -43,12 +43,17 @@ logger = logging.getLogger("afterbay.engine")
 
 _NONE = msgspec.Raw(b"")
 _DIGITS = 10
+_USUAL = frozenset(
+    {b"", b"null", b'"auto"', b'"default"', b'"standard"', b'"standard_only"', b'"flex"', b'"batch"', b'"scale"'}
+)
+"""Tiers of service that cost no more than others."""
 
 
 class _Peek(msgspec.Struct):
     """The fields that are needed before anything else is decided; more than these only where a stage reads it all.
 
-    `n`: how many answers a chat completion has. The others: how long one may get, in the protocols' several words.
+    `n`: how many answers a chat completion has. `service_tier`, `speed`: how it is served. The others: how long an
+    answer may get, in the protocols' several words.
     """
 
     model: str
@@ -57,6 +62,13 @@ class _Peek(msgspec.Struct):
     max_tokens: msgspec.Raw = _NONE
     max_completion_tokens: msgspec.Raw = _NONE
     max_output_tokens: msgspec.Raw = _NONE
+    service_tier: msgspec.Raw = _NONE
+    speed: msgspec.Raw = _NONE
+
+    @property
+    def asks_service(self) -> bool:
+        """Whether it asks for a tier of service that may cost more than the usual one."""
+        return bytes(self.service_tier) not in _USUAL or bytes(self.speed) not in _USUAL
 
     @property
     def longest(self) -> int | None:
@@ -165,6 +177,7 @@ def prepare(turn: Turn) -> None:
     call = turn.call
     if call.path_model is not None:
         turn.model, turn.stream = call.path_model, bool(call.path_stream)
+        turn.asks_service = b"erviceTier" in call.body or b"ervice_tier" in call.body
     else:
         try:
             peek = _peek(call.body)
@@ -176,6 +189,7 @@ def prepare(turn: Turn) -> None:
         turn.model, turn.stream = peek.model, bool(peek.stream)
         turn.is_one_answer = bytes(peek.n) == b"1"
         turn.asked_output = peek.longest
+        turn.asks_service = peek.asks_service
     check_name(turn)
 
 

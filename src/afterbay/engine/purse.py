@@ -130,7 +130,8 @@ class Purse:
             turn.warnings.append(f"{self._name}: what {turn.kept_by} keeps of the conversation is not counted")
         if self._is_ample:  # all prices are known then
             return decision
-        known = [target.price for target in decision.targets if target.price is not None]
+        prices = map(turn.price_of, decision.targets)
+        known = [price for price in prices if price is not None]
         self._dearest = max(known, key=lambda price: least_cost(price, self._need), default=None)
         costs = {target.id: self._least(target) for target in decision.targets}
         if all(cost <= self.limit for cost in costs.values()):
@@ -237,7 +238,7 @@ class Purse:
 
     def _price(self, target: Target) -> Price | None:
         """A price that is not known is taken to be the dearest of those that are: never nothing."""
-        return target.price if target.price is not None else self._dearest
+        return self._turn.price_of(target) or self._dearest
 
     def _most(self, target: Target, need: Need, *, translated: bool) -> int | None:
         """The longest answer of the target. What is translated for Anthropic has a limit in any case."""
