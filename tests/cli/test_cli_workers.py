@@ -227,6 +227,26 @@ async def test_a_change_of_keys_or_configuration_is_everywhere_within_two_second
         await one.ended(5)
 
 
+@pytest.mark.parametrize("other", ["sqlite:///{}/other.db", "sqlite:///:memory:"])
+async def test_a_worker_that_is_replaced_after_the_database_changed_in_the_file_keeps_the_old_one(
+    config: Path, tmp_path: Path, run: Run, other: str
+) -> None:
+    assert run("keys", "create", "first").returncode == 0
+    async with process(tmp_path, 2) as one:
+        change(config, f"sqlite:///{tmp_path}/state.db", other.format(tmp_path))
+        one.signal(signal.SIGHUP)
+        await until(lambda: "`state` changes only with a restart" in one.log.read_text())
+        for number, pid in children(one).items():
+            os.kill(pid, signal.SIGKILL)
+            await until(lambda number=number: number not in children(one))
+        await until(lambda: sorted(children(one)) == [2, 3], 10)
+        got = [await Client(one.url).ask("models", ("/v1/models", None)) for _ in range(20)]
+        assert {one.status for one in got} == {401}, "the keys are in the old one: in another one nobody has any"
+        assert not (tmp_path / "other.db").exists()
+        one.signal(signal.SIGTERM)
+        await one.ended(10)
+
+
 async def test_a_worker_that_gets_a_signal_of_its_own_is_replaced_and_nobody_notices(
     config: Path, tmp_path: Path
 ) -> None:

@@ -21,7 +21,8 @@ MOST_BYTES: Final = 1 << 28
 
 class Begin(msgspec.Struct, frozen=True, tag="begin"):
     """To a worker, first: what it is. `listen`: the descriptor of the socket that all share; `folder`: private to the
-    gateway; `place`: which share of what is divided it has, of `workers`."""
+    gateway; `place`: which share of what is divided it has, of `workers`; `state`: the section of that name as it was
+    when the gateway started, as JSON. It holds whatever `source` says."""
 
     number: int
     place: int
@@ -29,6 +30,7 @@ class Begin(msgspec.Struct, frozen=True, tag="begin"):
     listen: int
     folder: str
     source: Source
+    state: bytes
     record: str | None = None
     replay: str | None = None
 

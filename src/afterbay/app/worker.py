@@ -42,7 +42,7 @@ from afterbay.app.server import TICK_S, LeavingServer, collect_seldom, http_conf
 from afterbay.app.shared_models import SharedModels
 from afterbay.config.problem import ConfigError
 from afterbay.config.snapshot import Snapshot
-from afterbay.config.watch import Changed, Loaded, load_source
+from afterbay.config.watch import Changed, Loaded, load_source, state_from_json
 from afterbay.core.errors import Capacity
 
 logger = logging.getLogger("afterbay.app")
@@ -205,6 +205,7 @@ class Worker:
     def _load(self, said: Begin | Prepare) -> Loaded:
         loaded = load_source(said.source, self._environ)
         snapshot = share_of(loaded.snapshot, self._begin.place, self._begin.workers)
+        snapshot = msgspec.structs.replace(snapshot, state=state_from_json(self._begin.state))
         return msgspec.structs.replace(loaded, snapshot=snapshot)
 
     async def _say_ready(self) -> None:

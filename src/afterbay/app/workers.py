@@ -50,7 +50,7 @@ from afterbay.app.peers import socket_of
 from afterbay.app.server import address, check_keys, new_loop, stopping
 from afterbay.app.shared_models import told
 from afterbay.config.problem import ConfigError
-from afterbay.config.watch import Loaded, Source, read_source
+from afterbay.config.watch import Loaded, Source, read_source, state_to_json
 from afterbay.core.errors import GatewayError
 from afterbay.core.ids import WORKERS
 from afterbay.store.database import open_database
@@ -149,6 +149,7 @@ class Control:
 
     async def _run(self, loaded: Loaded, source: Source) -> None:
         self._loaded, self._source = loaded, source
+        self._state = state_to_json(loaded.snapshot.state)  # it changes only with a restart, and a worker's is none
         host, port = self._sock.getsockname()[:2]
         self._address = address(host, port)
         self._check(host)
@@ -216,6 +217,7 @@ class Control:
                 self._sock.fileno(),
                 str(self._folder),
                 self._source,
+                self._state,
                 None if self._record is None else str(self._record),
                 None if self._replay is None else str(self._replay),
             )

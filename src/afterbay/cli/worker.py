@@ -15,6 +15,7 @@ from afterbay.app.line import Begin
 from afterbay.app.worker import run_worker
 from afterbay.cli.serve import wrap_for
 from afterbay.core.errors import GatewayError
+from afterbay.store.errors import StoreError
 from afterbay.telemetry.log import LogOutput
 
 logger = logging.getLogger("afterbay.app")
@@ -29,6 +30,9 @@ def main() -> None:
         run_worker(int(descriptor), os.environ, _wrap)
     except GatewayError as error:
         logger.error("worker %s: %s", number, error.text())
+        raise SystemExit(1) from None
+    except StoreError as error:
+        logger.error("worker %s: %s", number, error)
         raise SystemExit(1) from None
     except Exception:
         logger.critical("worker %s failed", number, exc_info=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -12,7 +13,7 @@ from afterbay.config.load import parse
 from afterbay.config.prices import Prices, Query, prices_of
 from afterbay.config.problem import Origin
 from afterbay.config.resolve import resolve
-from afterbay.config.schema import Config
+from afterbay.config.schema import Config, Seconds, StateConfig
 from afterbay.config.snapshot import Snapshot
 from afterbay.config.unconfigured import unconfigured
 from afterbay.core.usage import Price
@@ -80,6 +81,26 @@ def load_source(source: Source, environ: Mapping[str, str]) -> Loaded:
     if loaded.snapshot.hash != source.hash:
         raise Changed(f"it is {loaded.snapshot.hash[:12]} here and {source.hash[:12]} where it was read")
     return loaded
+
+
+def state_to_json(state: StateConfig) -> bytes:
+    """The section `state`, for another process that is to keep it whatever the file says later."""
+    return msgspec.json.encode(state, enc_hook=float)  # durations are floats of a class of their own
+
+
+def state_from_json(text: bytes) -> StateConfig:
+    """What `state_to_json` was given.
+
+    Raises:
+        msgspec.DecodeError: it is something else.
+    """
+    return msgspec.json.decode(text, type=StateConfig, dec_hook=_duration)
+
+
+def _duration(kind: type, value: Any) -> Any:
+    if kind is Seconds:
+        return Seconds(value)
+    raise NotImplementedError(kind.__name__)
 
 
 def load_snapshot(
