@@ -666,6 +666,36 @@ def test_a_database_that_takes_nothing_leaves_a_dead_journal_for_later(database:
     assert ([row.id for row in rows], len(retired), orphans.unfinished) == ([begun(1).id], 1, 1)
 
 
+def test_a_journal_that_cannot_be_read_keeps_no_other_one_waiting(database: Database) -> None:
+    spoilt = min(died_with(database, ended=[a_record(number)]) for number in range(1, 5))  # it is read first
+    content = spoilt.read_bytes()
+    spoilt.unlink()
+    spoilt.mkdir()
+    rows: list[Record] = []
+    retired: list[str] = []
+    orphans = Orphans(database.path, retired.append)
+    for _ in range(2):
+        with pytest.raises(OSError, match="directory"):
+            finish(orphans, rows)
+        assert (len(rows), len(retired)) == (3, 3)
+    spoilt.rmdir()
+    spoilt.write_bytes(content)
+    finish(orphans, rows)
+    assert sorted(row.id for row in rows) == sorted(a_record(number).id for number in range(1, 5))
+    assert len(retired) == 4
+
+
+@pytest.mark.parametrize("name", ["state[1].db", "st*te?.db", "[!a].db"])
+def test_the_name_of_a_database_is_no_pattern(tmp_path: Path, name: str) -> None:
+    database = Database(tmp_path / name)
+    database.prepare()
+    died_with(database, ended=[a_record(1)])
+    rows: list[Record] = []
+    finish(Orphans(database.path, lambda gone: None), rows)
+    assert [row.id for row in rows] == [a_record(1).id]
+    assert not [path for path in tmp_path.iterdir() if "journal" in path.name]
+
+
 def test_a_crash_between_retiring_and_removing_tells_of_it_twice_rather_than_never(database: Database) -> None:
     died_with(database, begun_=[begun(1)])
 

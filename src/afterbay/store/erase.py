@@ -15,6 +15,7 @@ way: see `Erased.waiting`. Who is meant is worked out in `erase_whom.py`.
 
 from __future__ import annotations
 
+import glob
 import json
 import sqlite3
 import time
@@ -261,7 +262,7 @@ def _waiting(connection: sqlite3.Connection, path: Path, person: Person) -> Iter
     if leases:
         yield Waiting("leases", leases)
     words = [msgspec.json.encode(word) for word in dict.fromkeys((*person.words, *person.keys))]
-    for file in sorted(path.parent.glob(f"{path.name}.*")):
+    for file in sorted(path.parent.glob(f"{glob.escape(path.name)}.*")):
         if not file.is_file():
             continue
         with file.open("rb") as lines:

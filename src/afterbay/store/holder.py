@@ -12,6 +12,7 @@ inherited by programs that it starts (PEP 446).
 
 from __future__ import annotations
 
+import glob
 import logging
 import os
 import secrets
@@ -44,7 +45,7 @@ class Holder:
     def files(self) -> list[tuple[int, Path]]:
         """Its journal's segments with their numbers, the oldest first."""
         found: list[tuple[int, Path]] = []
-        for path in self._folder.glob(f"{self.prefix}-*"):
+        for path in self._folder.glob(f"{glob.escape(self.prefix)}-*"):
             number = path.name.removeprefix(f"{self.prefix}-")
             if number.isascii() and number.isdigit():
                 found.append((int(number), path))
@@ -114,7 +115,7 @@ def _lock_path(database: Path, name: str) -> Path:
 def gone(database: Path) -> Iterator[Holder]:
     """Holders whose process has ended, each held by the caller from now on: `retire` it, or `let_go`."""
     prefix = f"{database.name}.journal-"
-    for path in sorted(database.parent.glob(f"{prefix}*{_SUFFIX}")):
+    for path in sorted(database.parent.glob(f"{glob.escape(prefix)}*{_SUFFIX}")):
         try:
             lock = _locked(path, os.O_RDWR)
         except OSError as trouble:

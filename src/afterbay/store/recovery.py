@@ -116,6 +116,8 @@ class Orphans:
         self._holder: Holder | None = None
         self._read_back: ReadBack | None = None
         self._chunks: Iterator[list[Record]] = iter(())
+        self._trouble: OSError | None = None
+        """With the last holder of this round that could not be read. The others do not wait for it."""
         self.recovered = 0
         """Records read back; some of them may have been in the database already."""
         self.unfinished = 0
@@ -125,10 +127,18 @@ class Orphans:
         """Reads one chunk, or turns to the next holder; whether there is more to do.
 
         Raises:
-            OSError: a journal cannot be read; it is tried again when all others were.
+            OSError: a journal cannot be read; said when all others were, and tried again in the next round.
         """
         try:
             return self._step(insert)
+        except OSError as trouble:
+            if self._holder is None:  # it was said at the end of the round, or is not about one of them
+                self.abandon()
+                raise
+            self._holder.let_go()
+            self._holder = self._read_back = None
+            self._trouble = trouble
+            return True
         except BaseException:
             self.abandon()
             raise
@@ -139,7 +149,9 @@ class Orphans:
         if self._read_back is None:
             self._holder = next(self._holders, None)
             if self._holder is None:
-                self._holders = None
+                trouble, self._trouble, self._holders = self._trouble, None, None
+                if trouble is not None:
+                    raise trouble
                 return False
             files = [(path, None) for _, path in self._holder.files()]
             self._read_back = ReadBack(files, (), intents=True)
@@ -181,7 +193,7 @@ class Orphans:
         """Lets go of what is being read: somebody may read it later."""
         if self._holder is not None:
             self._holder.let_go()
-        self._holders = self._holder = self._read_back = None
+        self._holders = self._holder = self._read_back = self._trouble = None
 
 
 def take_over(database: Database, now_s: float) -> None:
