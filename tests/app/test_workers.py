@@ -6,13 +6,16 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from afterbay.app import workers
-from afterbay.app.line import AskFigures, KeysRead, Message, ReadKeys, Ready, Serving
+from afterbay.app.line import AskFigures, Decide, KeysRead, Message, Prepare, ReadKeys, Ready, Serving
 from afterbay.app.workers import Control, _Process
+from afterbay.config.watch import load_snapshot
 from afterbay.core.ids import WORKERS
 
 
@@ -105,3 +108,26 @@ async def test_a_worker_that_does_not_read_keys_holds_nobody_up_for_long(
     await asyncio.wait_for(control._spread_keys(changing.known, 7), 2)
     assert changing.sent == [KeysRead(7)]
     assert not silent.known.reads
+
+
+async def test_a_worker_that_does_not_prepare_a_configuration_is_told_of_in_a_line_and_nobody_uses_it(
+    control: Control, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(workers, "PREPARE_S", 0.01)
+    silent = Fake(0)
+    control._workers = {0: silent.known}
+    control._loaded = load_snapshot(None, {}, tmp_path)
+    file = tmp_path / "afterbay.yaml"
+    file.write_text("models: {small: {provider: local, name: local}}\nproviders: {local: {kind: llamacpp}}\n")
+    control._loaded = msgspec.structs.replace(control._loaded, path=file)
+    reloads = asyncio.create_task(control._reload_on())
+    control._hup.set()
+    async with asyncio.timeout(5):
+        while "no answer" not in caplog.text:  # noqa: ASYNC110  # a line of the log
+            await asyncio.sleep(0.001)
+    reloads.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await reloads
+    assert [type(message) for message in silent.sent] == [Prepare, Decide]
+    assert silent.sent[-1] == Decide(adopt=False)
+    assert not [record for record in caplog.records if record.exc_info]

@@ -417,6 +417,8 @@ class Control:
                 self._said("reload: " + await self._reload())
             except ConfigError as error:
                 logger.error("reload refused, the old configuration stays: %s", error)
+            except WorkerFailed as error:
+                logger.error("reload failed, the old configuration stays: %s", error.text())
             except Exception:
                 logger.exception("reload failed, the old configuration stays")
 
