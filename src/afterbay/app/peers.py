@@ -137,7 +137,6 @@ async def _pass_on(there: Path, scope: Mapping[str, Any], receive: Receive, send
     query = scope["query_string"].decode("latin-1")
     url = f"http://worker{scope['raw_path'].decode('latin-1')}" + (f"?{query}" if query else "")
     reply = AsgiReply(receive, send)
-    reply.watch()
     try:
         async with (
             _session(there) as session,
@@ -154,6 +153,7 @@ async def _pass_on(there: Path, scope: Mapping[str, Any], receive: Receive, send
                 if name.lower().encode() not in _HOP - {b"content-length"}
             }
             await reply.start(answer.status, kept)
+            reply.watch()  # not before: if there is no answer, the application here is to hear what the client sent
             async for data in answer.content.iter_any():
                 await reply.write(data)
             await reply.end()
