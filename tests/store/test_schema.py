@@ -148,3 +148,19 @@ def test_foreign_tables_are_left_alone(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE theirs (x)")
     with pytest.raises(StoreError, match="tables that are not afterbay's"):
         open_database(f"sqlite:///{tmp_path}/a.db")
+
+
+def test_a_database_whose_tables_are_not_those_of_its_revision_is_refused_in_a_sentence(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    database = open_database(f"sqlite:///{tmp_path}/old.db")
+    with closing(database.connect()) as connection:
+        connection.execute("DROP TABLE audit")
+        connection.execute("UPDATE alembic_version SET version_num = '0008'")
+        connection.execute("ALTER TABLE requests DROP COLUMN compliance")
+    before = tables(database)
+    with pytest.raises(StoreError, match=r"no such table: audit.*It is as it was"):
+        database.prepare()
+    assert tables(database) == before
+    assert not caplog.records, "Alembic's own words are for nobody here"
