@@ -6,18 +6,18 @@ import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
 
 from afterbay.core.decision import Attempt, Circumstances, Record, Rejected
 from afterbay.core.usage import Usage
-from afterbay.policy.rights import Rights
+from afterbay.policy.rights import Preference, Rights
 from afterbay.ports import KeptResponse, Repeatable, StoredAnswer
 from afterbay.store.audit import Anchor, Broken
 from afterbay.store.database import Database, open_database
-from afterbay.store.erase import ROWS, SPOKEN_FOR, Ambiguous, Erased, Waiting, Whom, erase
+from afterbay.store.erase import ROWS, SPOKEN_FOR, Ambiguous, Erased, UnknownOrganisation, Waiting, Whom, erase
 from afterbay.store.keys import SqliteKeys
 from afterbay.store.lookup import one_request
 from afterbay.store.originals import SqliteOriginals
@@ -401,6 +401,58 @@ def test_two_users_of_one_name_are_not_guessed(database: Database) -> None:
     write(database, record(21, organisation="other", key=key))
     assert erase(database, Whom("user", twin)).requests == 1
     assert erase(database, Whom("user", "ada-lovelace", "acme")).requests == 2
+    office.close()
+
+
+def test_entries_of_a_namesake_elsewhere_keep_their_details(database: Database) -> None:
+    office = Office(database)
+    other = office.keys.create_tenant("organisation", "other", "", Wish()).id
+    twin = office.keys.create_tenant("user", "ada-lovelace", other, Wish()).id
+    office.end()
+    erase(database, Whom("user", "ada-lovelace", "acme"))
+    details = {one.subject: one.details for one in office.keys.audit(limit=100) if one.action == "user.create"}
+    assert details[office.ada] == ""
+    assert "ada-lovelace" in details[twin]
+    office.close()
+
+
+def test_entries_of_the_same_organisation_that_call_somebody_so_lose_their_details(database: Database) -> None:
+    office = Office(database)
+    named = office.keys.create("ada-lovelace", owner=office.acme).info.id
+    wish = Preference(agents={"ada-lovelace": Preference(bound_model="gpt")})
+    wished = office.keys.create("k", owner=office.grace, preference=wish).info.id
+    limited = office.keys.create("m", Rights(models=frozenset({"ada-lovelace"})), owner=office.grace).info.id
+    office.end()
+    erase(database, Whom("user", office.ada))
+    details = {one.subject: one.details for one in office.keys.audit(limit=100) if one.action == "key.create"}
+    assert (details[named], details[wished]) == ("", "")
+    assert details[limited], "a model is no person"
+    office.close()
+
+
+@pytest.mark.parametrize("word", ["name", "rights", "admin", "ada-lovelace", "nobody"])
+@pytest.mark.parametrize("kind", ["user", "key"])
+def test_whom_the_register_does_not_know_has_no_entry_in_the_audit_log(
+    database: Database, kind: Literal["user", "key"], word: str
+) -> None:
+    keys = SqliteKeys(database)
+    acme = keys.create_tenant("organisation", "acme", "", Wish()).id
+    keys.create("boss", owner=acme, role="admin")
+    keys.create_tenant("team", "ada-lovelace", acme, Wish())
+    before = keys.audit(limit=100)
+    assert erase(database, Whom(kind, word)).entries == 0
+    assert keys.audit(limit=100) == before
+    keys.close()
+
+
+def test_an_organisation_that_never_was_is_refused_and_nothing_is_touched(database: Database) -> None:
+    office = Office(database)
+    office.end()
+    spent(database, "tag:who=ada-lovelace", "2026-01-01", 5)
+    before = dump(database)
+    with pytest.raises(UnknownOrganisation, match="acne"):
+        erase(database, Whom("user", "ada-lovelace", "acne"))
+    assert dump(database) == before
     office.close()
 
 

@@ -30,12 +30,12 @@ import msgspec
 from afterbay.policy.authority import OPERATOR
 from afterbay.store.audit import ERASE, ERASED
 from afterbay.store.database import Database, transaction
-from afterbay.store.erase_whom import NOBODY, Ambiguous, Person, Whom, find
+from afterbay.store.erase_whom import NOBODY, Ambiguous, Person, UnknownOrganisation, Whom, find
 from afterbay.store.keys import enter
 from afterbay.store.register import Change
 from afterbay.store.rollup import forget_key, forget_user
 
-__all__ = ["NOBODY", "ROWS", "SPOKEN_FOR", "Ambiguous", "Erased", "Waiting", "Whom", "erase"]
+__all__ = ["NOBODY", "ROWS", "SPOKEN_FOR", "Ambiguous", "Erased", "UnknownOrganisation", "Waiting", "Whom", "erase"]
 
 ROWS: Final = 500
 """Rows changed in one transaction."""
@@ -92,8 +92,8 @@ _FORGET_TENANT = (
 )
 _ABOUT = "SELECT number FROM audit WHERE subject = ?1 AND details != '' AND digest IS NOT NULL AND action NOT LIKE ?2"
 _NAMING = (
-    "SELECT number FROM audit WHERE instr(details, ?1) > 0 AND details != '' AND digest IS NOT NULL"
-    " AND action NOT LIKE ?2"
+    "SELECT number, details FROM audit WHERE instr(details, ?1) > 0 AND details != '' AND digest IS NOT NULL"
+    " AND action NOT LIKE ?2 AND instr(path, '/' || ?3 || '/') > 0"
 )
 _FORGET_DETAILS = "UPDATE audit SET details = '', salt = NULL WHERE number = ?1"
 _TAGGED = "SELECT DISTINCT account FROM {} WHERE account LIKE 'tag:%' AND substr(account, instr(account, '=') + 1) = ?1"
@@ -143,6 +143,7 @@ def erase(database: Database, whom: Whom, *, dry_run: bool = False, now: float |
 
     Raises:
         Ambiguous: several keys have, or had, this name, or several users.
+        UnknownOrganisation: neither the register nor the log has the organisation that was named.
         sqlite3.Error: the database cannot be read or written.
     """
     with closing(database.connect(BUSY_S)) as connection:
@@ -235,12 +236,31 @@ def _forget_names(connection: sqlite3.Connection, person: Person, told: Erased, 
 
 
 def _entries(connection: sqlite3.Connection, person: Person) -> list[int]:
-    """Numbers of the entries of the audit log that have something of somebody who has ended."""
+    """Numbers of the entries of the audit log that have something of somebody who has ended.
+
+    Those about them, and those of their organisation (where they stand in none: of their own) that call somebody so.
+    One of the same name elsewhere is somebody else, and of whom the register does not know there is no entry.
+    """
     found = {row[0] for one in person.ended for row in connection.execute(_ABOUT, (one, f"%{ERASE}"))}
-    for word in person.words if not person.live else ():
-        quoted = msgspec.json.encode(word).decode()
-        found.update(row[0] for row in connection.execute(_NAMING, (quoted, f"%{ERASE}")))
+    if person.id and person.path and not person.live:
+        for word in person.words:
+            asked = (msgspec.json.encode(word).decode(), f"%{ERASE}", person.path[0])
+            found.update(
+                number for number, details in connection.execute(_NAMING, asked) if _names(json.loads(details), word)
+            )
     return sorted(found)
+
+
+def _names(details: object, word: str) -> bool:
+    """Whether somebody, or an agent, is called this in details of an entry. Fields, roles and models are no names."""
+    match details:
+        case dict():
+            agents = details.get("agents")
+            is_called = details.get("name") == word or (isinstance(agents, dict) and word in agents)
+            return is_called or any(_names(one, word) for one in details.values())
+        case list():
+            return any(_names(one, word) for one in details)
+    return False
 
 
 def _tags(connection: sqlite3.Connection, table: str, person: Person) -> list[str]:

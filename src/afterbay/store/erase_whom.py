@@ -31,6 +31,10 @@ _KEYS_OF_USER = (
     " AND user_name = ?1 AND (?2 IS NULL OR organisation = ?2) ORDER BY key_id"
 )
 _SHARED = "SELECT EXISTS (SELECT 1 FROM requests WHERE key_id = ?1 AND (user_name IS NULL OR user_name != ?2))"
+_IS_ORGANISATION = (
+    "SELECT EXISTS (SELECT 1 FROM tenants WHERE kind = 'organisation' AND name = ?1)"
+    " OR EXISTS (SELECT 1 FROM requests WHERE organisation = ?1)"
+)
 _LIVE_KEY = "SELECT revoked_at IS NULL, name, owner FROM keys WHERE id = ?1"
 
 
@@ -67,11 +71,16 @@ class Ambiguous(StoreError):
     """A name is that of several."""
 
 
+class UnknownOrganisation(StoreError):
+    """There is, and was, no organisation of this name."""
+
+
 def find(connection: sqlite3.Connection, whom: Whom) -> Person:
     """Who is meant.
 
     Raises:
         Ambiguous: several keys have, or had, this name, or several users.
+        UnknownOrganisation: neither the register nor the log has the organisation that was named.
     """
     return _user(connection, whom) if whom.kind == "user" else _key(connection, whom)
 
@@ -86,6 +95,7 @@ def _user(connection: sqlite3.Connection, whom: Whom) -> Person:
             "Give the id of the one that is meant: --user ID.",
         )
     if not known:
+        _check_organisation(connection, whom.organisation)
         return _logged(connection, whom.name, whom.organisation)
     user_id, name, _, is_live = known[0]
     organisation, above = places[user_id]
@@ -107,6 +117,14 @@ def _user(connection: sqlite3.Connection, whom: Whom) -> Person:
         return person
     logged = _logged(connection, name, organisation, keys)
     return replace(person, keys=logged.keys, shared=logged.shared, values=logged.values)
+
+
+def _check_organisation(connection: sqlite3.Connection, name: str | None) -> None:
+    if name is not None and not connection.execute(_IS_ORGANISATION, (name,)).fetchone()[0]:
+        raise UnknownOrganisation(
+            f"There is no organisation '{name[:80]}', and the log has none.",
+            "`afterbay keys tenants` shows those there are.",
+        )
 
 
 def _logged(connection: sqlite3.Connection, name: str, organisation: str | None, own: tuple[str, ...] = ()) -> Person:
