@@ -146,6 +146,7 @@ def test_wrong_options_are_misuse(run: Run, config: Path) -> None:
         ("--rpm", "1.5"),
         ("--limit", "usd/day=1"),
         ("--expires", "tomorrow"),
+        ("--expires", "99999999999d"),
         ("--expires", "2020-01-01"),
         ("--role", "king"),
     ):

@@ -264,6 +264,7 @@ def test_bodies_that_are_not_right_say_what_is_wrong(office: Office) -> None:
         (b'{"name":"x","colour":"red"}', "invalid_type"),
         (b'{"name":"x","rights":{"model":["m"]}}', "invalid_type"),
         (b'{"name":"x","rights":{"expires_at":"soon"}}', "invalid_type"),
+        (b'{"name":"x","rights":{"expires_at":"9999-12-31T23:59:59-12:00"}}', "invalid_value"),
         (b'{"name":"x","rights":{"limits":{"requests/year":1}}}', "invalid_value"),
         (b'{"name":"x","rights":{"limits":{"usd/day":-1}}}', "invalid_value"),
         (b'{"name":"x","rights":{"addresses":["nowhere"]}}', "invalid_value"),

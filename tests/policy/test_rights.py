@@ -216,6 +216,25 @@ def test_a_limit_that_is_no_amount_is_refused(limits: Mapping[str, float]) -> No
         read(RightsForm(limits=dict(limits)))
 
 
+@pytest.mark.parametrize("at", [-1.0, 253_402_300_800.0, 8.6e15, float("inf"), float("nan")])
+def test_an_expiry_that_no_calendar_has_is_refused(at: float) -> None:
+    with pytest.raises(ClientMistake, match="expires_at"):
+        checked(Rights(expires_at=at))
+
+
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00"])
+def test_a_date_that_leaves_the_calendar_in_utc_is_refused(text: str) -> None:
+    with pytest.raises(ClientMistake, match="expires_at"):
+        checked(read(RightsForm(expires_at=datetime.fromisoformat(text))))
+
+
+@pytest.mark.parametrize(("at", "year"), [(8.6e15, 9999), (-8.6e15, 1970)])
+def test_an_expiry_that_was_stored_before_they_were_bounded_is_shown(at: float, year: int) -> None:
+    told = shown(Rights(expires_at=at)).expires_at
+    assert told is not None
+    assert told.year == year
+
+
 def test_an_expiry_is_a_date() -> None:
     form = RightsForm(expires_at=datetime(2027, 1, 1, tzinfo=UTC))
     assert read(form).expires_at == 1798761600.0

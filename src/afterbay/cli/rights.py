@@ -13,7 +13,7 @@ from afterbay.cli.figures import dollars
 from afterbay.cli.speech import Misuse
 from afterbay.config.load import seconds
 from afterbay.policy.allowance import Period, per
-from afterbay.policy.rights import LIMITS, Rights
+from afterbay.policy.rights import LATEST_S, LIMITS, Rights
 from afterbay.policy.rights_form import shown
 
 _ANY, _NEVER, _OFF = "any", "never", "off"
@@ -89,6 +89,8 @@ def moment(text: str, now: float) -> float | None:
     after = seconds(text)
     try:
         found = now + float(after) if after is not None else _date(text).timestamp()
+        if found > LATEST_S:
+            raise OverflowError
     except (ValueError, OverflowError):
         raise Misuse(
             f"--expires {text[:40]}: neither a time nor a date.", remedy="Write 30d, 12h, or 2027-01-31."

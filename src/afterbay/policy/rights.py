@@ -23,6 +23,8 @@ NAMES_MOST: Final = 1000
 NETWORKS_MOST: Final = 100
 NAME_CHARS: Final = 256
 LIMIT_MOST: Final = (1 << 63) - 1
+LATEST_S: Final = 253_402_300_799
+"""The last second of the year 9999, UTC: what is later, or before 1970, is no date that could be shown."""
 
 LIMITS: Final = tuple(f"{unit}/{period}" for unit in get_args(Unit) for period in get_args(Period))
 """What may be limited: `picousd/month`, `requests/minute`, `tokens/day`, ..."""
@@ -73,13 +75,15 @@ def checked(rights: Rights) -> Rights:
     """The rights with their networks in their one form: the fewest that hold the same addresses.
 
     Raises:
-        ClientMistake: 400: a network or a limit is none, or something is too long or too many.
+        ClientMistake: 400: a network or a limit is none, a time is out of range, or something is too long or too many.
     """
     for field in (*_NAMED, "compliance"):
         _check_names(field, getattr(rights, field) or ())
     unknown = [name for name in rights.limits if name not in LIMITS]
     if unknown:
         raise _invalid("limits", f"limits of {', '.join(LIMITS)}; not of {unknown[0][:40]!r}")
+    if rights.expires_at is not None and not 0 <= rights.expires_at <= LATEST_S:
+        raise _invalid("expires_at", "a time from 1970 to the end of 9999, in UTC")
     if rights.addresses is None:
         return rights
     if len(rights.addresses) > NETWORKS_MOST:

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import msgspec
 
 from afterbay.core.errors import ClientMistake
-from afterbay.policy.rights import LIMIT_MOST, Rights
+from afterbay.policy.rights import LATEST_S, LIMIT_MOST, Rights
 
 _PICOUSD: Final = 10**12
 _USD: Final = "usd/"
@@ -44,8 +44,13 @@ def shown(rights: Rights) -> RightsForm:
         addresses=_listed(rights.addresses),
         compliance=tuple(sorted(rights.compliance)),
         limits=limits,
-        expires_at=datetime.fromtimestamp(rights.expires_at, UTC) if rights.expires_at is not None else None,
+        expires_at=_moment(rights.expires_at) if rights.expires_at is not None else None,
     )
+
+
+def _moment(at: float) -> datetime:
+    """The time, or the nearest that can be shown: what was stored before times were bounded must not hide a list."""
+    return datetime.fromtimestamp(min(max(at, 0), LATEST_S), UTC)
 
 
 def read(form: RightsForm) -> Rights:
