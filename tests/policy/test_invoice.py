@@ -62,7 +62,12 @@ def test_the_plain_form_is_read_with_tokens_or_without() -> None:
     [
         ("", "No known export: its columns are none"),
         ("a,b\n1,2\n", "No known export: its columns are a, b"),
-        ("day,model,usd\nyesterday,m,1\n", "Row 2 cannot be read"),
+        ("day,model,usd\nyesterday,m,1\n", "Row 2 cannot be read: `yesterday` is no day such as 2026-11-25"),
+        ("day,model,usd\n2026-08-05,m,1,23\n", "Row 2 has more cells than there are columns"),
+        ('day,model,usd\n2026-08-05,m,"1,23"\n', "`1,23` is no amount of money"),
+        ('day,model,usd\n2026-08-05,m,"1.234,56"\n', "`1.234,56` is no amount of money"),
+        ("day,model,usd\n2026-08-05,m\n", "it has no cell for the column 'usd'"),
+        ("day,model,usd,input\n2026-08-05,m,1,x\n", "`x` is no count of input"),
         ("day,model,usd\n2026-08-05,m,1\n2026-08-05,m,much\n", "Row 3 cannot be read"),
         ("day,model,usd\n2026-08-05,m,NaN\n", "no amount of money"),
         ("day,model,usd\n2026-08-05,m,1e99\n", "no amount of money"),
@@ -73,6 +78,11 @@ def test_the_plain_form_is_read_with_tokens_or_without() -> None:
 def test_what_cannot_be_read_is_told_with_its_row(text: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         parse_invoice(text)
+
+
+def test_commas_before_three_digits_are_read() -> None:
+    (line,) = parse_invoice('day,model,usd,input\n2026-08-05,m,"$1,234,567.50","12,000"\n')
+    assert (line.picousd, line.tokens) == (1_234_567_500_000_000_000, Tokens(input=12_000))
 
 
 @given(st.text(max_size=200))

@@ -25,6 +25,7 @@ DAY_CHARS = 10
 MOST_ROWS = 1_000_000
 _BROKEN_SHOWN = 40
 
+_GROUPED = re.compile(r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+")
 _DATED = re.compile(r"-(?:\d{8}|\d{4}-\d{2}-\d{2})$")
 _Row: TypeAlias = Mapping[str, str]
 
@@ -121,9 +122,13 @@ def _parse(reader: csv.DictReader[str]) -> list[Line]:
     for number, raw in enumerate(reader, 2):
         if number > MOST_ROWS:
             raise ValueError(f"More than {MOST_ROWS:,} rows: export fewer days at a time.")
+        if None in raw:  # an amount such as 1,23 without quotes is two cells, and the second stood for nothing
+            raise ValueError(f"Row {number} has more cells than there are columns: quote what has commas in it.")
         try:
             line = read({(name or "").strip(): value.strip() for name, value in raw.items() if isinstance(value, str)})
-        except (ValueError, KeyError, InvalidOperation, OverflowError, OSError) as error:
+        except KeyError as missing:
+            raise ValueError(f"Row {number} cannot be read: it has no cell for the column {missing}") from None
+        except (ValueError, OverflowError, OSError) as error:
             raise ValueError(f"Row {number} cannot be read: {str(error)[:200]}") from None
         if line is not None:
             key = (line.day, line.model)
@@ -341,12 +346,15 @@ def _day_of(row: _Row) -> str:
 
 
 def _day(said: str) -> str:
-    return date.fromisoformat(said[:DAY_CHARS]).isoformat()
+    try:
+        return date.fromisoformat(said[:DAY_CHARS]).isoformat()
+    except ValueError:
+        raise ValueError(f"`{said[:_BROKEN_SHOWN]}` is no day such as 2026-11-25") from None
 
 
 def _money(said: str) -> tuple[int, int]:
     """An amount, and by how much it may have been rounded: half of its last digit, where it has few."""
-    amount = Decimal(said.removeprefix("$").replace(",", "") or "0")
+    amount = _number(said.removeprefix("$"), "amount of money such as 1234.56")
     if not amount.is_finite() or abs(amount) > MOST_USD * 1000:
         raise ValueError(f"`{said[:_BROKEN_SHOWN]}` is no amount of money")
     exponent = amount.as_tuple().exponent
@@ -355,8 +363,18 @@ def _money(said: str) -> tuple[int, int]:
 
 
 def _count(row: _Row, name: str) -> int:
-    said = row.get(name, "").replace(",", "")
-    return int(Decimal(said)) if said else 0
+    return int(_number(row.get(name, ""), f"count of {name.replace('_', ' ')}"))
+
+
+def _number(said: str, what: str) -> Decimal:
+    """A number; empty: 0. A comma stands before three digits or nowhere: `1,23` may be 1.23 or 123."""
+    whole = said.partition(".")[0]
+    try:
+        if "," in said and ("," in said.partition(".")[2] or not _GROUPED.fullmatch(whole)):
+            raise InvalidOperation
+        return Decimal(said.replace(",", "") or "0")
+    except InvalidOperation:
+        raise ValueError(f"`{said[:_BROKEN_SHOWN]}` is no {what}") from None
 
 
 def days_of(lines: Sequence[Line]) -> tuple[str, str] | None:
