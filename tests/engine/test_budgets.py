@@ -112,6 +112,7 @@ def test_a_budget_that_is_used_up_refuses_for_good_and_says_which() -> None:
     reply = served(one, ask("m", max_tokens=250))
     assert reply.headers["x-should-retry"] == "false"
     assert error_of(reply)["code"] == "insufficient_quota"
+    assert "ask for a shorter answer" in error_of(reply)["message"]
     assert "policies.budgets.b (key:k1)" in error_of(reply)["message"]
     assert one.records[-1].outcome == "insufficient_quota"
     assert one.records[-1].charged_picousd == 0
@@ -130,7 +131,9 @@ def test_a_request_that_is_longer_than_a_limit_is_told_no_time_to_come_back(peri
     reply = served(one, ask("m", "many words " * 50))
     assert (reply.status, error_of(reply)["code"]) == (429, "rate_limit_exceeded")
     assert said in error_of(reply)["message"]
+    assert ("alone may need more than the whole limit" in error_of(reply)["message"]) == (period == "day")
     assert "retry-after" not in reply.headers
+    assert "retry-after" not in error_of(reply)["message"], "nobody is sent to wait for what is not said"
 
 
 def test_the_refusal_comes_in_the_clients_protocol() -> None:

@@ -236,7 +236,7 @@ def _used_up(allowance: Allowance, left: int, found: Spend) -> PolicyRefusal:
         kind="quota",
         code="insufficient_quota",
         remedy=("Ask" if allowance.period == "total" else "Wait for the next period, ask")
-        + " for a cheaper model, or have the operator raise the budget.",
+        + " for a shorter answer or a cheaper model, or have the operator raise the budget.",
     )
 
 
@@ -245,8 +245,16 @@ def refusal(allowance: Allowance, left: int, back_s: float) -> GatewayError:
     if allowance.unit == "picousd" and allowance.period != "minute":
         return _used_up(allowance, left, Spend("refuse", ()))
     amount = dollars(allowance.limit) if allowance.unit == "picousd" else f"{allowance.limit} {allowance.unit}"
+    limit = f"{told(allowance)} of {amount} {per(allowance.period)}"
+    text, remedy = f"The limit {limit} is reached.", None
+    if back_s == math.inf:  # no waiting helps, so none is advised
+        remedy = "Have the operator raise it, or use another key."
+        if allowance.period != "total":
+            text = f"This request alone may need more than the whole limit {limit}."
+            remedy = "Ask for a shorter answer with a shorter prompt, or have the operator raise the limit."
     return Capacity(
-        f"The limit {told(allowance)} of {amount} {per(allowance.period)} is reached.",
+        text,
+        remedy=remedy,
         status=429,
         kind="rate_limit",
         code="rate_limit_exceeded",
