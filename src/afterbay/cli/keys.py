@@ -20,7 +20,7 @@ from afterbay.core.words import closest
 from afterbay.policy.authority import ROLES, Role
 from afterbay.policy.rights import EVERYTHING, NO_WISH, Preference, Rights
 from afterbay.policy.rights_form import shown
-from afterbay.store.audit import Anchor, Broken
+from afterbay.store.audit import Anchor, Broken, is_hash
 from afterbay.store.database import open_database
 from afterbay.store.errors import UnknownTenant
 from afterbay.store.keyform import KeyInfo, NewKey, check_name
@@ -209,8 +209,11 @@ def verify_audit(config: Path | None, anchor: str | None) -> None:
         SystemExit: 1, it is broken.
     """
     number, colon, known = (anchor or "").partition(":")
-    if anchor is not None and not (colon and known and number.isascii() and number.isdigit()):
-        raise Misuse(f"--anchor {anchor[:40]}: not an anchor.", remedy="Give what --verify printed: NUMBER:HASH.")
+    if anchor is not None and not (colon and is_hash(known) and number.isascii() and number.isdigit()):
+        raise Misuse(
+            f"--anchor {anchor[:80]}: not an anchor.",
+            remedy="Give all that --verify printed: NUMBER:HASH, the hash with its 64 digits.",
+        )
     with _keys(load_quickly(config)) as keys:
         found = keys.verify_audit(Anchor(int(number), known) if anchor is not None else None)
     if isinstance(found, Broken):
@@ -301,8 +304,17 @@ def _show_new(made: NewKey, place: str, done: str, loaded: Loaded, speech: Speec
         print(made.secret.reveal(), flush=True)
     kind = f"{info.role} key" if info.role is not None else "key"
     of = f" of {place}" if place else ""
-    speech.say(f"{kind} {info.name} ({info.id}){of} for {brief(info.rights) or 'every model'} is {done}")
-    speech.say(f"its secret is shown this once and not stored; the database is {database_path(loaded.snapshot)}")
+    speech.say(f"{kind} {info.name} ({info.id}){of} for {_bounds(info.rights)} is {done}")
+    speech.say(
+        f"its secret is shown this once and not stored; the database is {database_path(loaded.snapshot)}; "
+        "running gateways know it within two seconds"
+    )
+
+
+def _bounds(rights: Rights) -> str:
+    """What a key is for: nothing said of models means every one."""
+    told = brief(rights)
+    return told if told.startswith("models ") else "; ".join(filter(None, ("every model", told)))
 
 
 def _plain(info: KeyInfo, place: str) -> dict[str, object]:

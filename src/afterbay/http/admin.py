@@ -24,7 +24,7 @@ from afterbay.http.reports import Reports
 from afterbay.policy.authority import Role, RoleWish
 from afterbay.policy.rights import NO_WISH, Preference
 from afterbay.policy.rights_form import RightsForm, read, shown
-from afterbay.store.audit import Anchor, Broken, Entry
+from afterbay.store.audit import Anchor, Broken, Entry, is_hash
 from afterbay.store.errors import (
     AmbiguousKey,
     InvalidKey,
@@ -268,8 +268,9 @@ class Admin:
         self._keys.tenants(by=asked.by)  # whoever may read may know that the log is whole; its entries are not shown
         query = _query(asked, {"anchor"})
         number, colon, known = query.get("anchor", "").partition(":")
-        if "anchor" in query and not (colon and number.isascii() and number.isdigit() and len(number) < 19):
-            raise _invalid("anchor", "what a verification said before: NUMBER:HASH")
+        is_number = number.isascii() and number.isdigit() and len(number) < 19
+        if "anchor" in query and not (colon and is_number and is_hash(known)):
+            raise _invalid("anchor", "all that a verification said before: NUMBER:HASH, the hash with its 64 digits")
         found = self._keys.verify_audit(Anchor(int(number), known) if "anchor" in query else None)
         if isinstance(found, Broken):
             return 200, {"object": "audit.verification", "whole": False, "broken": found}

@@ -13,6 +13,7 @@ say so in an entry of its own, whose details name the numbers (`erased`): detail
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from collections.abc import Iterable
 from typing import Any, Final
@@ -44,6 +45,11 @@ class Entry(msgspec.Struct, frozen=True):
     hash: str
     salt: str = ""
     digest: str = ""
+
+
+def is_hash(text: str) -> bool:
+    """Whether this may be the hash of an entry: a part of one, as people copy it, is not a broken log."""
+    return re.fullmatch(r"[0-9a-f]{64}", text) is not None
 
 
 class Anchor(msgspec.Struct, frozen=True):
