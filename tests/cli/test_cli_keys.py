@@ -149,12 +149,26 @@ def test_wrong_options_are_misuse(run: Run, config: Path) -> None:
         ("--expires", "99999999999d"),
         ("--expires", "2020-01-01"),
         ("--role", "king"),
+        ("--role", "viewer", "--admin"),
     ):
         done = run("keys", "create", "me", *wrong)
         assert done.returncode == 2, wrong
         assert wrong[1].split("/")[0] in done.stderr
     assert run("keys", "create", "me", "--ip", "10.0.0.1/8").returncode == 1
     assert run("keys", "list").stdout == ""
+
+
+def test_off_takes_every_budget_away_and_leaves_the_other_limits(run: Run, config: Path) -> None:
+    run("keys", "create", "app", "--budget", "10/month", "--budget", "2/day", "--rpm", "60")
+    done = run("keys", "change", "app", "--budget", "off")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(run("keys", "show", "app", "--json").stdout)["rights"] == {"limits": {"requests/minute": 60}}
+
+
+def test_what_is_made_is_said_in_words(run: Run, config: Path) -> None:
+    told = run("keys", "create", "app", "--expires", "2999-01-31").stderr
+    assert "for every model; until 2999-01-31 00:00Z is made" in told
+    assert "running gateways know it within two seconds" in told
 
 
 def test_the_audit_log_says_who_did_what_and_tells_when_it_was_touched(run: Run, config: Path) -> None:
@@ -180,6 +194,7 @@ def test_the_audit_log_says_who_did_what_and_tells_when_it_was_touched(run: Run,
     cut = run("keys", "audit", "--verify", "--anchor", whole.stdout.strip())
     assert "broken at entry 3: the log ends before it, and once reached 3" in cut.stderr
     assert run("keys", "audit", "--anchor", "x").returncode == 2
+    assert run("keys", "audit", "--anchor", whole.stdout.strip()[:12]).returncode == 2, "a part of one is none"
 
 
 def test_mistakes_are_sentences(run: Run, config: Path) -> None:

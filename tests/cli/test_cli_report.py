@@ -122,6 +122,7 @@ def test_where_nothing_was_asked_it_says_so(run: Run, logged: Path) -> None:
         (("--since", "yesterday"), "is no time"),
         (("--since", "1d", "--until", "2d"), "no hour between"),
         (("--only", "team"), "says no value"),
+        (("--only", "teem=a"), "--only: Reports have no dimension 'teem'"),
         (("--only", "tag=a"), "a name and a value"),
         (("--csv", "--json"), "two forms"),
     ],

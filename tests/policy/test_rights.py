@@ -97,14 +97,15 @@ def test_what_is_left_unsaid_is_filled_and_nothing_else(wanted: Rights, own: Rig
 
 def test_the_excess_is_named() -> None:
     own = Rights(frozenset("a"), None, None, frozenset({"10.0.0.0/8"}), frozenset({"eu"}), {LIMITS[0]: 5}, 9.0)
+    assert LIMITS[0] == "picousd/minute", "it is kept so, and told in dollars"
     for change, field in (
         ({"models": None}, "models"),
         ({"models": frozenset("ab")}, "models"),
         ({"addresses": None}, "addresses"),
         ({"addresses": frozenset({"11.0.0.0/8"})}, "addresses"),
         ({"compliance": frozenset()}, "compliance"),
-        ({"limits": {}}, f"limits.{LIMITS[0]}"),
-        ({"limits": {LIMITS[0]: 6}}, f"limits.{LIMITS[0]}"),
+        ({"limits": {}}, "limits.usd/minute"),
+        ({"limits": {LIMITS[0]: 6}}, "limits.usd/minute"),
         ({"expires_at": None}, "expires_at"),
         ({"expires_at": 10.0}, "expires_at"),
     ):

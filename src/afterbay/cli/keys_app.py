@@ -113,7 +113,10 @@ def create(
     """Make a key. Its secret is shown once, alone on standard output."""
     from afterbay.cli import keys
     from afterbay.cli.rights import Wanted
+    from afterbay.cli.speech import Misuse
 
+    if admin and role not in (None, "admin"):
+        raise Misuse(f"--admin and --role {role[:40]} are two roles.", remedy="Choose one.")
     wanted = Wanted(models, routes, providers, ip, compliance, budget, limit, rpm, tpm, expires)
     wish = keys.Preferred(prefer_provider, allow_providers, bind_model, agent)
     keys.create(config, name, (organisation, team, user), wanted, wish, "admin" if admin else role, as_json)

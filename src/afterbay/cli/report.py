@@ -148,7 +148,7 @@ def _remarks(report: Report, asked: Question, first: str | None) -> list[str]:
         return [f"no request{which} between {_period(asked.hours)}; {known}"]
     of = _period(report.hours)
     compared = f", compared with {_period(report.before)}" if report.before is not None else ""
-    return [f"{of}{compared}, UTC", *report.notes]
+    return [f"between {of}{compared}, UTC", *report.notes]
 
 
 def _period(hours: Hours) -> str:

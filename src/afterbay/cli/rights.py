@@ -58,12 +58,13 @@ class Wanted(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(rights, limits=limits, **changes)
 
     def _limits(self) -> list[tuple[str, int | None]]:
-        found = [_budget(one) for one in self.budget or ()]
+        found = [limit for one in self.budget or () for limit in _budgets(one)]
         for text in self.limit or ():
             name, equals, amount = text.partition("=")
             if not equals or name not in LIMITS or name.startswith("picousd"):
                 raise Misuse(
-                    f"--limit {text[:40]}: no such limit.", remedy="Write requests/day=1000 or tokens/month=5e6."
+                    f"--limit {text[:40]}: no such limit.",
+                    remedy="Write requests/day=1000 or tokens/month=5e6; dollars are --budget 10/month.",
                 )
             found.append((name, _amount(f"--limit {name}", amount, 1)))
         for name, option, text_ in (("requests/minute", "--rpm", self.rpm), ("tokens/minute", "--tpm", self.tpm)):
@@ -116,7 +117,7 @@ def brief(rights: Rights) -> str:
     ]
     parts += [_limit(name, most) for name, most in sorted(rights.limits.items())]
     if form.expires_at is not None:
-        parts.append(f"to {form.expires_at.astimezone(UTC):%Y-%m-%d %H:%M}Z")
+        parts.append(f"until {form.expires_at.astimezone(UTC):%Y-%m-%d %H:%M}Z")
     return "; ".join(parts)
 
 
@@ -130,13 +131,17 @@ def _date(text: str) -> datetime:
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
-def _budget(text: str) -> tuple[str, int | None]:
+def _budgets(text: str) -> list[tuple[str, int | None]]:
+    """A budget of one period; of every period, if it is `off`."""
+    if text == _OFF:
+        return [(name, None) for name in LIMITS if name.startswith("picousd/")]
     amount, slash, period = text.partition("/")
     if not slash or f"picousd/{period}" not in LIMITS:
         raise Misuse(
-            f"--budget {text[:40]}: no such budget.", remedy="Write dollars and a period: 10/month, 2.5/day, 5/total."
+            f"--budget {text[:40]}: no such budget.",
+            remedy="Write dollars and a period (minute, day, month, total), such as 10/month or 5/total, or off.",
         )
-    return f"picousd/{period}", _amount("--budget", amount.removeprefix("$"), _PICOUSD)
+    return [(f"picousd/{period}", _amount("--budget", amount.removeprefix("$"), _PICOUSD))]
 
 
 def _amount(option: str, text: str, factor: int) -> int | None:
@@ -148,4 +153,4 @@ def _amount(option: str, text: str, factor: int) -> int | None:
             return int(found)
     except (InvalidOperation, ValueError, OverflowError):
         pass
-    raise Misuse(f"{option} {text[:40]}: not an amount.", remedy="Give a number from 0 on, or off.")
+    raise Misuse(f"{option} {text[:40]}: not an amount.", remedy="Give a number from 0 to 9e18, or off.")

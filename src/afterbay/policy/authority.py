@@ -96,7 +96,9 @@ def check_above(actor: Actor, parents: Sequence[str]) -> None:
         PolicyRefusal: 403.
     """
     if not is_within(actor, parents):
-        raise _exceeds("The key that asks holds for this tenant itself, not for what stands above it.", "parent")
+        raise _exceeds(
+            "The key that asks stands in this owner itself, and may change only what stands below it.", "parent"
+        )
 
 
 def check_secret(actor: Actor, rights: Rights, charged: Sequence[str]) -> None:

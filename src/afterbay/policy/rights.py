@@ -71,6 +71,11 @@ class Preference(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown
 NO_WISH: Final = Preference()
 
 
+def limit_told(name: str) -> str:
+    """A limit as people write it: `usd/month` is kept as `picousd/month`."""
+    return name.removeprefix("pico") if name.startswith("picousd/") else name
+
+
 def checked(rights: Rights) -> Rights:
     """The rights with their networks in their one form: the fewest that hold the same addresses.
 
@@ -81,7 +86,8 @@ def checked(rights: Rights) -> Rights:
         _check_names(field, getattr(rights, field) or ())
     unknown = [name for name in rights.limits if name not in LIMITS]
     if unknown:
-        raise _invalid("limits", f"limits of {', '.join(LIMITS)}; not of {unknown[0][:40]!r}")
+        told = ", ".join(limit_told(name) for name in LIMITS)
+        raise _invalid("limits", f"limits of {told}; not of {limit_told(unknown[0])[:40]!r}")
     if rights.expires_at is not None and not 0 <= rights.expires_at <= LATEST_S:
         raise _invalid("expires_at", "a time from 1970 to the end of 9999, in UTC")
     if rights.addresses is None:
@@ -147,7 +153,7 @@ def excess(wide: Rights, narrow: Rights) -> str | None:
         return "compliance"
     for name, most in wide.limits.items():
         if narrow.limits.get(name, most + 1) > most:
-            return f"limits.{name}"
+            return f"limits.{limit_told(name)}"
     if wide.expires_at is not None and (narrow.expires_at is None or narrow.expires_at > wide.expires_at):
         return "expires_at"
     return None

@@ -44,8 +44,8 @@ class Question(msgspec.Struct, frozen=True):
         return bool(self.by) and self.by[0] in TIMES
 
 
-def named(name: str) -> Dimension:
-    """The dimension of a name.
+def named(name: str, option: str = "by") -> Dimension:
+    """The dimension of a name. `option`: where it was said.
 
     Raises:
         ClientMistake: there is none.
@@ -53,7 +53,7 @@ def named(name: str) -> Dimension:
     found = dimension(name)
     if found is None:
         raise _wrong(
-            "by", f"Reports have no dimension {name[:60]!r}.", f"There are: {', '.join(DIMENSIONS)}, tag:NAME."
+            option, f"Reports have no dimension {name[:60]!r}.", f"There are: {', '.join(DIMENSIONS)}, tag:NAME."
         )
     return found
 
@@ -83,7 +83,7 @@ def read_only(wanted: Iterable[str]) -> tuple[Only, ...]:
             raise _wrong("only", f"{text[:60]!r} says no value.", "Write NAME=VALUE, such as team=search.")
         if name == "tag":
             raise _wrong("only", "A tag has a name and a value.", "Write tag:NAME=VALUE, such as tag:project=ranking.")
-        found.append(Only(named(name), value))
+        found.append(Only(named(name, "only"), value))
     return tuple(found)
 
 

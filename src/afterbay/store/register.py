@@ -308,7 +308,10 @@ class Register:
         self._check_owner(actor, parent)
         if parent and KINDS.index(self.tenants[parent].kind) >= KINDS.index(kind):
             where = self.tenants[parent].kind
-            raise InvalidKey(f"No {kind} stands in a {where}.", f"{kind} stands in: {_wider(kind)}.")
+            text = f"This {kind} would stand in {where} '{self.tenants[parent].name}'."
+            if kind == KINDS[0]:
+                raise InvalidKey(text, "It stands in nothing: ask without a parent, with a key that belongs to nobody.")
+            raise InvalidKey(text, f"Name a wider owner as its parent: {_wider(kind)}.")
         if any((one.kind, one.name, one.parent) == (kind, name, parent) for one in self._live()):
             raise NameTaken.named(kind, name)
         rights, preference = self._allowed(actor, wish)
