@@ -87,12 +87,16 @@ def test_policies_that_can_never_match_are_found(keys: Mapping[str, str]) -> Non
         "providers: {p: {kind: openai, base_url: 'http://10.0.0.1'}, q: {kind: openai, base_url: 'http://10.0.0.2',"
         " region: eu, compliance: [soc2]}}\n"
         "models: {a: {provider: p, fallback: [a, b, b]}, b: {provider: q}, c: {provider: mistral}}\n"
-        "policies: {compliance: {eu: {require: [soc2], residency: eu}, moon: {require: [zdr], residency: moon}}}\n"
+        "policies: {compliance: {eu: {require: [soc2], residency: eu}, moon: {require: [zdr], sourced: true,"
+        " residency: moon}}}\n"
         "routes: {r: {compliance: eu, tasks: {code: a, chat: b}, complexity: {low: b, high: b},\n"
         "  fallback: [a, c, b, b]}}\n"
     )
     assert never_matching(loaded(text, keys)) == [
-        "policies.compliance.moon: no provider meets it (zdr, residency moon): whoever asks for it gets no answer.",
+        (
+            "policies.compliance.moon: no provider meets it (zdr with a source, residency moon): "
+            "whoever asks for it gets no answer."
+        ),
         "routes.r.tasks.code: `a` can never be used here: none of its providers meets soc2, residency eu.",
         "routes.r.fallback: `a` can never be used here: none of its providers meets soc2, residency eu.",
         "routes.r.fallback: `c` has no provider that can answer.",

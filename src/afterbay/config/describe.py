@@ -168,7 +168,7 @@ def facts_due(snapshot: Snapshot, at: float) -> list[str]:
 
 
 def _needs(wanted: tuple[Compliance, ...]) -> str:
-    words = sorted({word for one in wanted for word in one.require})
+    words = sorted({f"{word} with a source" if one.sourced else word for one in wanted for word in one.require})
     return ", ".join(words + [f"residency {one.residency}" for one in wanted if one.residency is not None])
 
 
