@@ -94,7 +94,7 @@ def test_an_unknown_price_counts_as_the_dearest_and_never_as_nothing(left: int) 
 
 def test_a_full_budget_says_nothing_and_an_emptying_one_says_why() -> None:
     assert of(HUNDRED).why == ""
-    assert of(20_000).why == "budget: 20% is left, normal priority (thrifty)"
+    assert of(20_000).why == "budget: 20% is left, normal priority: the cheapest target first"
 
 
 def test_a_budget_of_nothing_is_used_up() -> None:

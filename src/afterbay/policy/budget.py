@@ -34,6 +34,16 @@ Step: TypeAlias = Literal["free", "thrifty", "cheapest", "cache", "defer", "refu
 STEPS: tuple[Step, ...] = ("free", "thrifty", "cheapest", "cache", "defer", "refuse")
 """From the best to the worst."""
 
+_TOLD: Mapping[Step, str] = MappingProxyType(
+    {
+        "thrifty": "the cheapest target first",
+        "cheapest": "the cheapest target alone",
+        "cache": "only a cache may answer",
+        "defer": "later",
+        "refuse": "nothing",
+    }
+)
+
 OnExceeded: TypeAlias = Literal["refuse", "downgrade", "cache", "defer"]
 
 _EXCEEDED: Mapping[OnExceeded, Step] = MappingProxyType(
@@ -154,8 +164,10 @@ def spend(
         kept = dict(sorted(kept.items(), key=lambda one: one[1]))
     elif step != "free":
         kept = {name: costs[name] for name in _cheapest(costs)} if step == "cheapest" else {}
-    changed = step != "free" or len(kept) < len(costs)
-    return Spend(step, tuple(kept), f"{said}, {priority} priority ({step})" if changed else "")
+    found = [_TOLD[step]] if step != "free" else []
+    if step in ("free", "thrifty") and len(kept) < len(costs):
+        found.append(f"one request may cost {ladder.takes:.0%} of it")
+    return Spend(step, tuple(kept), f"{said}, {priority} priority: {', '.join(found)}" if found else "")
 
 
 def leaves_alone(dearest: int, left: int, amount: int, priority: Priority, ladders: Ladders = LADDERS) -> bool:
