@@ -247,6 +247,23 @@ async def test_a_worker_that_is_replaced_after_the_database_changed_in_the_file_
         await one.ended(10)
 
 
+async def test_no_worker_makes_a_database_anew_where_the_gateways_own_was_removed(
+    config: Path, tmp_path: Path, run: Run
+) -> None:
+    assert run("keys", "create", "first").returncode == 0
+    async with process(tmp_path, 2) as one:
+        for name in ("state.db", "state.db-wal", "state.db-shm"):
+            (tmp_path / name).unlink(missing_ok=True)
+        os.kill(children(one)[0], signal.SIGKILL)
+        await until(lambda: "no worker can be started now" in one.log.read_text())
+        assert "was removed or replaced under the gateway" in one.log.read_text()
+        assert not (tmp_path / "state.db").exists()
+        got = [await Client(one.url).ask("models", ("/v1/models", None)) for _ in range(10)]
+        assert {one.status for one in got} == {401}, "a new one would have no keys, and let in everybody"
+        one.signal(signal.SIGTERM)
+        await one.ended(15)
+
+
 async def test_a_worker_that_gets_a_signal_of_its_own_is_replaced_and_nobody_notices(
     config: Path, tmp_path: Path
 ) -> None:

@@ -53,7 +53,7 @@ from afterbay.config.problem import ConfigError
 from afterbay.config.watch import Loaded, Source, read_source, state_to_json
 from afterbay.core.errors import GatewayError
 from afterbay.core.ids import WORKERS
-from afterbay.store.database import open_database
+from afterbay.store.database import Database, open_database
 from afterbay.store.keys import SqliteKeys
 from afterbay.store.recovery import take_over
 from afterbay.telemetry.metrics import Metrics
@@ -178,6 +178,7 @@ class Control:
     def _check(self, host: str) -> None:
         """Looks for what would keep every worker from serving, and brings the database to its newest form once."""
         self._database = open_database(self._loaded.snapshot.state.database)
+        self._file = _identity(self._database)
         keys = SqliteKeys(self._database)
         try:
             check_keys(keys, host, self._said)
@@ -235,11 +236,23 @@ class Control:
         self._next += 1
         return (self._next - 1) % WORKERS
 
+    def _check_file(self) -> None:
+        """Whether the database is the one that the gateway began with.
+
+        A worker would make one that is not there, without keys: and then it would let in everybody.
+
+        Raises:
+            OSError: it is another one, or none.
+        """
+        if _identity(self._database) != self._file:
+            raise FileNotFoundError(f"the database {self._database.path} was removed or replaced under the gateway")
+
     async def _start_again(self, place: int) -> None:
         """Starts a worker that takes another one's place, as soon as the system has room for one."""
         pause_s = FIRST_PAUSE_S
         while not self._signals:
             try:
+                self._check_file()
                 await self._start(place)
                 break
             except OSError as error:
@@ -276,6 +289,7 @@ class Control:
     async def _take_over(self) -> None:
         """Writes what the journals of workers that are gone have, and gives back what they had leased."""
         try:
+            self._check_file()
             await asyncio.to_thread(take_over, self._database, time.time())
         except (OSError, sqlite3.Error) as trouble:
             logger.error("what a worker left is not in the database yet: %s; the others try again", trouble)
@@ -553,6 +567,15 @@ def _place() -> str | None:
 def _resolve(wanted: asyncio.Future[Any] | None, value: Any) -> None:
     if wanted is not None and not wanted.done():
         wanted.set_result(value)
+
+
+def _identity(database: Database) -> tuple[int, int] | None:
+    """Which file it is; None: there is none."""
+    try:
+        found = database.path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _how(code: int) -> str:
