@@ -32,7 +32,7 @@ def test_every_endpoint_is_documented() -> None:
 
 def test_the_admin_api_is_documented() -> None:
     keys = (ROOT / "docs/keys.md").read_text("utf-8")
-    for what in paths._ADMIN:
+    for what in admin.RESOURCES:
         assert f"`{paths.ADMIN_PREFIX}{what}`" in HTTP, what
     for struct in (admin._NewKey, admin._NewTenant, admin._KeyChange, admin._Rotation, RightsForm, Preference):
         for field in struct.__struct_fields__:

@@ -21,6 +21,7 @@ from afterbay.engine.drain import Drain
 from afterbay.engine.fleet import Fleet
 from afterbay.engine.lasting_streams import LastingStreams
 from afterbay.engine.shared import SharedAnswer, SharedAnswers
+from afterbay.engine.tags import read_tags
 from afterbay.policy.hedge import Hedges
 from afterbay.policy.lanes import Priority
 from afterbay.policy.plan import Compliance, Route
@@ -133,9 +134,7 @@ def _record_of(call: Call, operation: str, config_hash: str, seed: int) -> Recor
         agent=agent_of(call.headers),
         task=call.headers.get("x-afterbay-task"),
     )
-    tags, key = call.headers.get("x-afterbay-tags"), call.key
-    if tags is not None:
-        record.tags = read_tags(tags)
+    key = call.key
     if key is not None:
         record.key_id, record.key_name = key.id, key.name
         record.organisation = key.organisation.name if key.organisation is not None else None
@@ -201,6 +200,8 @@ class Turn:
         self.cleared: dict[str, str] = {}
         """By target: by which facts it met them when it was asked."""
         self.record = _record_of(call, operation, self.snapshot.hash, context.seed)
+        if (tags := call.headers.get("x-afterbay-tags")) is not None:
+            self.record.tags, self.warnings = read_tags(tags)
         serving.set(call.id)
         self.fleet.enter()
         self.wish = call.key.preference.of(self.record.agent) if call.key is not None else NO_WISH
@@ -311,10 +312,3 @@ def _texts(request: ChatRequest) -> Iterator[str]:
                 yield part.arguments
             elif isinstance(part, ToolResult):
                 yield from (one.text for one in part.parts if isinstance(one, Text))
-
-
-def read_tags(header: str) -> dict[str, str]:
-    """`k=v,k=v` as a mapping; at most 16 of them, each part at most 64 characters. What has no `=` is left out."""
-    pairs = (pair.partition("=") for pair in header[:4096].split(","))
-    found = {key.strip()[:64]: value.strip()[:64] for key, equals, value in pairs if equals and key.strip()}
-    return dict(list(found.items())[:16])

@@ -46,6 +46,8 @@ ANSWER_S: Final = 15.0
 """How long one answer may take; the store gives up waiting for its database after a third of it."""
 AT_ONCE: Final = 8
 """So many requests are worked on at once; the others wait, within the same time."""
+RESOURCES: Final = ("keys", "organisations", "teams", "users", "audit", "reports")
+"""What `/admin/v1/` is followed by."""
 _PLURALS: Final[Mapping[str, Kind]] = {"organisations": "organisation", "teams": "team", "users": "user"}
 
 _encode = msgspec.json.Encoder().encode
@@ -399,7 +401,7 @@ def _no_such(asked: Asked, is_one: bool, act: str, routes: Mapping[tuple[str, bo
         status=404,
         kind="not_found",
         code="unknown_endpoint",
-        remedy="There are: keys, organisations, teams, users, audit, reports; docs/keys.md has them all.",
+        remedy=f"There are: {', '.join(RESOURCES)}; docs/keys.md has them all.",
     )
 
 
