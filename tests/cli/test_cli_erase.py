@@ -40,7 +40,7 @@ def test_a_user_is_erased_once_they_have_ended(run: Run, config: Path) -> None:
     told = run("erase", "--user", "ada")
     assert told.returncode == 0
     assert "still live" in told.stderr
-    assert "keys revoke user:NAME" in told.stderr
+    assert "keys revoke user:ID" in told.stderr
 
     assert run("keys", "revoke", "user:ada").returncode == 0
     told = run("erase", "--user", "ada", "--json")

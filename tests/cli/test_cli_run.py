@@ -293,6 +293,13 @@ def test_a_model_that_is_not_there_is_told_before_anything_runs(run: Run, config
     assert "The nearest names are: claude" in done.stderr
 
 
+def test_a_right_that_allows_nothing_here_is_told_before_anything_runs(run: Run, config: Path, tmp_path: Path) -> None:
+    env = put(tmp_path, "claude", "print('ran')")
+    done = run("run", "--models", "clade", "claude", env=env)
+    assert (done.returncode, done.stdout) == (0, "ran\n")
+    assert "warning: no model or route is called 'clade', so the key cannot use it now" in done.stderr
+
+
 def test_a_named_gateway_that_cannot_be_used_is_an_error(
     run: Run, config: Path, gateway: Served, tmp_path: Path
 ) -> None:

@@ -63,7 +63,7 @@ def _notes(whom: Whom, erased: Erased) -> list[str]:
     if erased.live:
         found.append(
             f"still live, so these keep their names: {', '.join(erased.live)}; end them with `afterbay keys revoke "
-            f"{'user:NAME' if whom.kind == 'user' else 'ID'}`, and erase again"
+            f"{'user:ID' if whom.kind == 'user' else 'ID'}`, and erase again"
         )
     if erased.shared:
         found.append(f"used by others too, so their kept answers stay: {', '.join(erased.shared)}; see --key")

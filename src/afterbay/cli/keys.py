@@ -73,7 +73,7 @@ def create(
     loaded = load_quickly(config)
     check_name(name)
     rights, wish, granted = wanted.on(EVERYTHING), preferred.on(NO_WISH), _role(role)
-    for warning in _doubts(loaded.snapshot, rights, wish):
+    for warning in doubts(loaded.snapshot, rights, wish):
         speech.say(f"warning: {warning}")
     with closing(SqliteKeys(open_database(loaded.snapshot.state.database))) as keys:
         is_first = not keys.any_exist()
@@ -92,7 +92,7 @@ def change(config: Path | None, whom: str, wanted: Wanted, preferred: Preferred,
     with _keys(loaded) as keys:
         one = keys.key(name) if kind is None else keys.tenant(kind, name)
         rights, wish = wanted.on(one.rights), preferred.on(one.preference)
-        for warning in _doubts(loaded.snapshot, rights, wish):
+        for warning in doubts(loaded.snapshot, rights, wish):
             speech.say(f"warning: {warning}")
         if kind is None:
             changed: KeyInfo | Tenant = keys.update(one.id, Wish(rights, wish, _NONE if role == _NONE else _role(role)))
@@ -262,7 +262,7 @@ def _owner(keys: SqliteKeys, owners: tuple[str | None, str | None, str | None], 
     return owner
 
 
-def _doubts(snapshot: Snapshot, rights: Rights, wish: Preference) -> Iterator[str]:
+def doubts(snapshot: Snapshot, rights: Rights, wish: Preference) -> Iterator[str]:
     """What of rights and wishes can mean nothing under this configuration."""
     named = [*sorted(rights.models or ()), *([wish.bound_model] if wish.bound_model is not None else [])]
     for model in named:

@@ -18,7 +18,7 @@ import msgspec
 from afterbay.cli.coding_agents import Place, agent_name, how_to_get, how_to_go_on, start_of
 from afterbay.cli.figures import dollars
 from afterbay.cli.foreground import Foreground
-from afterbay.cli.keys import may_be_asked
+from afterbay.cli.keys import doubts, may_be_asked
 from afterbay.cli.nearby import Quiet, gateway_for
 from afterbay.cli.receipt import Run, receipt_of, show, told
 from afterbay.cli.rights import Wanted
@@ -32,7 +32,7 @@ from afterbay.core.errors import GatewayError
 from afterbay.core.secret import Secret
 from afterbay.core.usage import picousd
 from afterbay.core.words import closest
-from afterbay.policy.rights import EVERYTHING, Rights
+from afterbay.policy.rights import EVERYTHING, NO_WISH, Rights
 from afterbay.store.answers import Columns, Filter
 from afterbay.store.charges import charged_to
 from afterbay.store.database import open_database
@@ -143,6 +143,8 @@ def _check(program: str, loaded: Loaded, options: Options, speech: Speech) -> No
             near = closest(name, [*loaded.snapshot.aliases, *loaded.snapshot.routes])
             hint = f"The nearest names are: {', '.join(near)}." if near else "`afterbay models` lists what there is."
             raise Misuse(f"No model or route is called '{name}'.", remedy=hint)
+    for doubt in doubts(loaded.snapshot, options.bounds.on(EVERYTHING), NO_WISH):
+        speech.say(f"warning: {doubt}")
 
 
 @contextmanager
