@@ -389,3 +389,18 @@ def test_the_dying_words_of_the_writer_are_loud(
 def wait_for(holds: Callable[[], bool]) -> bool:
     pause = threading.Event()
     return any(holds() or pause.wait(0.01) for _ in range(500))
+
+
+def test_a_quiet_gateway_keeps_no_journal_of_what_is_in_the_database(database: Database) -> None:
+    log = opened(database, msgspec.structs.replace(QUICK, orphans_s=0.05))
+    log.put(a_record(1))
+    assert log.flush()
+    assert wait_for(lambda: segments(database) == [])
+    log.begin(a_record(2))
+    log.put(a_record(3))
+    assert log.flush()
+    assert len(segments(database)) == 1, "a request that runs keeps its segment"
+    log.put(a_record(2))
+    assert wait_for(lambda: segments(database) == [])
+    assert count(database) == 3
+    log.close()

@@ -144,7 +144,7 @@ class SqliteRequestLog:
         self._round_lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="afterbay-request-log", daemon=True)
         self._memory_records, self._hurry_records = self._limits.memory_records, self._limits.hurry_records
-        self.written = 0
+        self.written = self._written_before = 0
         """Records in the database."""
         self.spilled = 0
         """Records that left the memory before the database took them: the journal had them."""
@@ -489,6 +489,9 @@ class SqliteRequestLog:
             self._say("a journal cannot be read back: %s; it is tried again later", trouble)
         if not self._looks:
             self._next_look_s = time.monotonic() + self._limits.orphans_s
+            if self.written == self._written_before:
+                self._end_segment()
+            self._written_before = self.written
 
     def _roll_up(self) -> bool:
         """Sums a chunk of rows by the hour; the next one in the next round, then a pause. Whether more may be left.
@@ -508,14 +511,10 @@ class SqliteRequestLog:
         return more
 
     def _sweep(self) -> None:
-        """Removes a chunk of rows older than the retention; the next one in the next round, then a long pause.
-
-        The journal's segment is ended too: in a quiet gateway it would outlast the rows that it was copied to.
-        """
+        """Removes a chunk of rows older than the retention; the next one in the next round, then a long pause."""
         if self._roll_up():
             return
-        self._journal.seal()
-        self._release(())
+        self._end_segment()
         more = False
         now_s, rows = self._now(), self._limits.sweep_rows
         try:
@@ -525,6 +524,12 @@ class SqliteRequestLog:
             self._writer.close()
             _log.warning("old rows could not be removed: %s; tried again in %s s", trouble, self._limits.sweep_s)
         self._next_sweep_s = time.monotonic() + (0.0 if more else self._limits.sweep_s)
+
+    def _end_segment(self) -> None:
+        """Ends the journal's segment: in a quiet gateway it would outlast the rows that it was copied to, and have the
+        names of who is erased."""
+        self._journal.seal()
+        self._release(())
 
     def _miss(self, trouble: OSError) -> None:
         self.unjournaled += 1
