@@ -24,7 +24,7 @@ from acceptance.raw_provider import PROVIDER_KEY, RawProvider, Seen, configurati
 from acceptance.several import only_alone
 from afterbay.testing.live import LiveGateway
 
-BODY_BYTES = 48 * 1024 * 1024
+BODY_BYTES = 24 << 20
 LIMITS = {"body_bytes": BODY_BYTES, "body_timeout": "1s"}
 TIMEOUTS = {"first_token": "2s", "between_tokens": "1s"}
 AUDIO = bytes(range(256)) * 64

@@ -380,8 +380,9 @@ def test_a_killed_run_leaves_no_gateway_and_a_key_that_expires(run: Run, config:
     process, url, secret, pid = begun(tmp_path, env)
     assert status_with(url, secret) == 200
     process.kill()
-    process.communicate()
+    process.wait()
     os.kill(pid, signal.SIGTERM)
+    process.communicate()  # the program had its pipes, too
     until(lambda: is_gone(url))
     (key,) = keys_of(tmp_path)
     assert key["revoked_at"] is None
