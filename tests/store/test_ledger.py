@@ -15,11 +15,13 @@ from afterbay.core.decision import Record
 from afterbay.core.usage import Usage
 from afterbay.policy.allowance import Allowance
 from afterbay.policy.charge import UNKNOWN, charge_of
+from afterbay.policy.lease import Standing
 from afterbay.policy.period import OLDEST_DAY
 from afterbay.policy.window import COUNTS_S
 from afterbay.ports import Exceeded, Hold, LedgerUnavailable
 from afterbay.store import statements
 from afterbay.store.database import Database, open_database
+from afterbay.store.held import HeldSlice
 from afterbay.store.leases import Ask, Part, SqliteLeases, holders, retire
 from afterbay.store.ledger import LeasedLedger, LedgerLimits
 from afterbay.store.writer import Writer
@@ -386,6 +388,15 @@ async def test_a_database_that_is_slow_is_waited_for_no_longer_than_said(databas
     with unavailable(database), pytest.raises(LedgerUnavailable, match="in time"):
         await ledger.reserve([(an_allowance(1000), 1)], 0.01)
     await ledger.close()
+
+
+def test_what_is_on_its_way_back_to_the_table_is_left_all_the_same() -> None:
+    one = HeldSlice(Part("key:1", "picousd", "day", "2026-02-02"), 1000, 0.0, DAY_S)
+    one.learn(Standing(1000, 0, 750, 137, 2), 750, 0.0)
+    ask = one.returned(500)
+    assert (one.free(0.0), one.left(1000, 0.0)) == (250, 1000)
+    one.heard_back(ask.give)
+    assert (one.free(0.0), one.left(1000, 0.0), one.is_asked) == (750, 1000, False)
 
 
 async def kept(one: Process, want: tuple[Allowance, int]) -> None:

@@ -30,6 +30,7 @@ class HeldSlice(Slice):
         "begin_s",
         "called_for",
         "end_s",
+        "giving",
         "heard",
         "hold",
         "is_asked",
@@ -51,6 +52,8 @@ class HeldSlice(Slice):
         """Who took of it last."""
         self.is_asked = False
         """Whether it is on its way to the table, or waits for that."""
+        self.giving = 0
+        """What is on its way back to the table."""
         self.asked_limit = limit
         self.heard = 0
         """How often the table answered."""
@@ -65,6 +68,15 @@ class HeldSlice(Slice):
         self.waiting = 0
         """What requests that wait want of it."""
 
+    def left(self, limit: int, now_s: float) -> int:
+        """The most that can be left under a limit; what is on its way back is not gone."""
+        return super().left(limit, now_s) + self.giving
+
+    def heard_back(self, kept: int = 0) -> None:
+        """What was on its way has arrived, or could not be returned: `kept`."""
+        self.leased += kept
+        self.giving, self.is_asked = 0, False
+
     def spare(self, now_s: float) -> int:
         """What is free and wanted by nobody here."""
         return max(0, self.free(now_s) - self.waiting)
@@ -72,6 +84,7 @@ class HeldSlice(Slice):
     def returned(self, amount: int, *, answers: bool = False) -> Ask:
         """Takes so much out of the slice, and says so to the table."""
         self.leased -= amount
+        self.giving = amount
         self.is_asked, self.called_for = True, 0
         return Ask(self.part, self.limit, give=amount, grows=False, answers=answers)
 
@@ -80,6 +93,7 @@ class HeldSlice(Slice):
         free = self.free(now_s)
         give = max(0, free) if self.asked_limit < self.limit else 0
         self.leased -= give
+        self.giving = give
         return Ask(self.part, self.asked_limit, give, free - give, self.waiting)
 
     def is_idle(self, now_s: float, utc_s: float, idle_s: float) -> bool:

@@ -336,8 +336,9 @@ class LeasedLedger:
             slice_ = self._flying.pop(ask.part, None)
             if slice_ is None:
                 continue
+            slice_.heard_back()
             self._learn(slice_, answer.standing, answer.more, now_s)
-            slice_.is_asked, slice_.is_final = False, answer.is_final
+            slice_.is_final = answer.is_final
             slice_.rest_until_s = now_s + self._limits.again_s if answer.short and not answer.is_final else -math.inf
             if slice_.called_for and not self._is_closing:
                 spare = min(slice_.spare(now_s), slice_.called_for)
@@ -356,8 +357,7 @@ class LeasedLedger:
         for ask in asks:
             slice_ = self._flying.pop(ask.part, None)
             if slice_ is not None:
-                slice_.leased += ask.give
-                slice_.is_asked = False
+                slice_.heard_back(ask.give)
         self._wake()
 
     def looked(self, parts: Sequence[tuple[Part, int]], standings: Sequence[Standing]) -> None:
