@@ -308,9 +308,9 @@ def test_fifteen_hundred_models_load_within_a_second() -> None:
     provider = {"kind": "openai", "base_url": "http://127.0.0.1:9/v1", "api_key": "k"}
     models = {f"x-{i:016x}": {"provider": "p", "name": f"x-{i:016x}"} for i in range(1500)}
     text = json.dumps({"providers": {"p": provider}, "models": models})
-    started = time.perf_counter()
+    started = time.thread_time()  # a busy machine is not the reader's fault
     assert len(parse(text, "f", {}).config.models) == 1500
-    assert time.perf_counter() - started < 1
+    assert time.thread_time() - started < 1
 
 
 def test_every_written_value_has_a_place_and_others_have_none(example: str, keys: Mapping[str, str]) -> None:
