@@ -170,3 +170,17 @@ def test_a_price_that_changes_with_the_day_is_set_aside_as_of_the_request() -> N
         assert run(gateway.chat(ask("m", max_tokens=300), key=KEY)).status == 200
     assert watched(one).at_once_wanted == watched(usual).at_once_wanted
     assert one.record.charged_picousd == usual.record.charged_picousd == 10 * later.input + 9 * later.output
+
+
+def test_what_an_ended_attempt_counts_in_the_purse_is_what_the_record_says() -> None:
+    later = Price(12_000_000, 60_000_000, 1_200_000, 15_000_000)
+    one = of(
+        target("a/up", price=msgspec.structs.replace(PLAIN, dates=((0, later),))),
+        target("b/up", price=PLAIN),
+        a=ScriptedUpstream(answered(OPENAI, "", Usage(input_tokens=10, output_tokens=900))),
+        b=says(),
+        route=Route("defaults", max_cost_picousd=picousd(0.04)),
+    )
+    run(one.chat(ask("m", max_tokens=900), key=KEY))
+    assert one.record.cost_picousd == 10 * later.input + 900 * later.output
+    assert [attempt.target for attempt in one.record.attempts] == ["a/up"], "the first has used it up"

@@ -28,7 +28,7 @@ from afterbay.engine.routing import priority_of
 from afterbay.policy.allowance import Allowance, per, told
 from afterbay.policy.budget import LADDERS, Candidate, Spend, leaves_alone, spend
 from afterbay.policy.lease import PLENTY_SHARE, PLENTY_TIMES
-from afterbay.policy.spending import Bill, Need, bill_of
+from afterbay.policy.spending import Bill, Need, bill_of, worst_together
 from afterbay.ports import Exceeded, LedgerUnavailable
 
 SHARE = 4
@@ -215,11 +215,8 @@ def _bills(turn: Turn, targets: Sequence[Target], need: Need) -> dict[str, Bill]
 
 def _worst(turn: Turn, bills: Sequence[Bill], left: int | None) -> int:
     """What is set aside of money. `left`: of the tightest budget; None: of none, its operator lets it be overdrawn."""
-    several = turn.route.hedge.width if turn.route.hedge is not None else 1
-    worst = max([bill.worst for bill in bills]) * several
-    worst += 2 * max(
-        [bill.read for bill in bills]
-    )  # twice the input beside: what is given up has been read all the same
+    worst, read = max(bill.worst for bill in bills), max(bill.read for bill in bills)
+    worst = worst_together(worst, read, turn.route.at_once)
     if left is None or worst <= left // SHARE:
         return worst
     usual, least = max(bill.usual for bill in bills), max(bill.least for bill in bills)

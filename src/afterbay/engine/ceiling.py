@@ -15,7 +15,7 @@ from afterbay.core.decision import Target
 from afterbay.core.usage import Price
 from afterbay.engine.context import Turn
 from afterbay.engine.fleet import Fleet
-from afterbay.policy.spending import MEDIA_TOKENS, Need, Rates, rates_of
+from afterbay.policy.spending import MEDIA_TOKENS, Need, Rates, rates_of, worst_together
 
 MEDIA_BYTES = 40
 """What names a medium is longer: `{"type":"image_url","image_url":{"url":"u"}}`."""
@@ -48,8 +48,8 @@ def ceiling_of(turn: Turn, targets: Sequence[Target]) -> Ceiling | None:
         written = longest * rates.each
         worst, read = max(worst, rates.aside + written), max(read, rates.read)
         text = max(text, rates.aside // TOKENS_A_BYTE + written)
-    several = turn.route.hedge.width if turn.route.hedge is not None else 1
-    return Ceiling(worst * several + 2 * read, text * several, len(turn.call.body))
+    several = turn.route.at_once
+    return Ceiling(worst_together(worst, read, several), text * several, len(turn.call.body))
 
 
 def _rates(fleet: Fleet, target: str, price: Price | None, doublings: int) -> Rates | None:

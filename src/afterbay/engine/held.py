@@ -34,9 +34,7 @@ def charge(turn: Turn) -> None:
     if record.cost_picousd is not None:
         record.charged_picousd = record.cost_picousd
     elif record.attempts and held is not None and held.unknown_picousd is not None:
-        record.charged_picousd = (
-            held.unknown_picousd
-        )  # a cost that is not known counts as the most that it may have been
+        record.charged_picousd = held.unknown_picousd  # the most that it may have been
 
 
 def give_back(turn: Turn) -> None:

@@ -213,7 +213,7 @@ class Purse:
             return self._reserved.get(attempt.number) or self._most_of(target, price)
         usage = attempt.usage if spender is None else spender.usage()
         if usage is not None:
-            cost = target.cost_picousd(usage)
+            cost = target.cost_picousd(usage, self._turn.call.received_at)
             return price.cost_picousd(usage) if cost is None else cost
         if attempt.outcome in _UNBILLED:
             return 0

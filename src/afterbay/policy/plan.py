@@ -101,6 +101,11 @@ class Route(msgspec.Struct, frozen=True):
     hedge: Hedging | None = None
     reconnect_s: float = 0.0
 
+    @property
+    def at_once(self) -> int:
+        """How many attempts one request may have at the same time."""
+        return self.hedge.width if self.hedge is not None else 1
+
 
 class Plan(Protocol):
     """What a look-up of names needs to see of a configuration."""

@@ -80,6 +80,14 @@ def rates_of(price: Price, need: Need) -> Rates:
     return Rates(read, _with_margin(read), _output_price(price, need))
 
 
+def worst_together(worst: int, read: int, several: int) -> int:
+    """The most that a request costs whose attempts cost `worst`, `several` of them at once.
+
+    Twice its input is beside: what is given up has been read all the same.
+    """
+    return worst * several + 2 * read
+
+
 def bill_of(price: Price, need: Need, max_output: int | None, context_tokens: int | None) -> Bill:
     """What an attempt may cost; an answer whose length nobody knows has as many tokens as is sure."""
     rates = rates_of(price, need)

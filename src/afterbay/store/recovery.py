@@ -18,7 +18,7 @@ import msgspec
 
 from afterbay.core.decision import Record
 from afterbay.policy.charge import UNKNOWN
-from afterbay.store.database import Database
+from afterbay.store.database import BUSY_S, Database
 from afterbay.store.frames import INTENT, OUTCOME, read_frames
 from afterbay.store.holder import Holder, gone, has_lock
 from afterbay.store.leases import holders, retire
@@ -26,7 +26,6 @@ from afterbay.store.writer import Writer
 
 CHUNK: Final = 500
 """Records read back at once."""
-_BUSY_S: Final = 5.0
 
 Insert: TypeAlias = Callable[[Sequence[Record]], bool]
 """Writes records to the database; False: it takes nothing now."""
@@ -202,7 +201,7 @@ def take_over(database: Database, now_s: float) -> None:
     Raises:
         OSError, sqlite3.Error: something cannot be read or written now; it stays where it is, for whoever looks next.
     """
-    writer = Writer(database, _BUSY_S)
+    writer = Writer(database, BUSY_S)
 
     def insert(records: Sequence[Record]) -> bool:
         writer.insert(records, CHUNK, lambda: None)
