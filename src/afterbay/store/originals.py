@@ -8,11 +8,9 @@ one at a time on one connection; one that finds the database locked for longer t
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
 import sqlite3
-import threading
 import time
 import zlib
 from collections.abc import Callable
@@ -24,6 +22,7 @@ from afterbay.ports import Claim, OriginalsUnavailable, Repeatable, StoredAnswer
 from afterbay.store import statements
 from afterbay.store.database import Database, pepper, transaction
 from afterbay.store.rows import rfc3339
+from afterbay.store.serial import SerialConnection
 
 MOST_BYTES: Final = 1 << 30
 """As much is kept of answers, compressed. Who fills it loses the oldest of its own: their keys stay taken."""
@@ -61,12 +60,11 @@ class SqliteOriginals:
         most_rows: int = MOST_ROWS,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._database, self._lasts_s, self._holder, self._runs = database, lasts_s, holder, runs
+        self._lasts_s, self._holder, self._runs = lasts_s, holder, runs
         self._most_bytes, self._most_rows, self._now = most_bytes, most_rows, now
         self._bytes = 0  # as of the last sweep, and what came since
         self._own: set[str] = set()  # request ids that this process serves
-        self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
+        self._connection = SerialConnection(database, BUSY_S)
         self._pepper = b""
         self._next_sweep_s = 0.0
 
@@ -76,7 +74,7 @@ class SqliteOriginals:
 
     async def find(self, request: Repeatable) -> Claim | None:
         """See `ports.Originals`."""
-        return await self._do(lambda connection: self._find(connection, self._digests(request)))
+        return await self._do(lambda connection: self._find(connection, self._digests(connection, request)))
 
     async def keep(self, request: Repeatable, answer: StoredAnswer | None) -> None:
         """See `ports.Originals`."""
@@ -88,11 +86,13 @@ class SqliteOriginals:
 
     def close(self) -> None:
         """Closes the connection; a later call opens another."""
-        with self._lock:
-            self._forget_connection()
+        self._connection.close()
 
     async def _do(self, act: Callable[[sqlite3.Connection], _Result]) -> _Result:
-        return await asyncio.to_thread(self._act, act)
+        try:
+            return await self._connection.do(act)
+        except sqlite3.Error as trouble:
+            raise OriginalsUnavailable(str(trouble)) from trouble
 
     async def _settle(self, request: Repeatable, act: Callable[[sqlite3.Connection], None]) -> None:
         """What this process does not serve any more, and could not say so, counts as unknown from now on."""
@@ -104,24 +104,8 @@ class SqliteOriginals:
         finally:
             self._own.discard(request.request_id)
 
-    def _act(self, act: Callable[[sqlite3.Connection], _Result]) -> _Result:
-        with self._lock:
-            try:
-                if self._connection is None:
-                    self._connection = self._database.connect(BUSY_S)
-                    self._pepper = pepper(self._connection)
-                return act(self._connection)
-            except sqlite3.Error as trouble:
-                self._forget_connection()
-                raise OriginalsUnavailable(str(trouble)) from trouble
-
-    def _forget_connection(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
     def _claim(self, connection: sqlite3.Connection, request: Repeatable) -> Claim:
-        digests = self._digests(request)
+        digests = self._digests(connection, request)
         found = self._find(connection, digests)  # most repeats come when all is over, and need no lock
         if found is not None:
             return found
@@ -178,8 +162,9 @@ class SqliteOriginals:
         with transaction(connection):
             connection.execute(statements.RELEASE_ORIGINAL, (request.request_id,))
 
-    def _digests(self, request: Repeatable) -> _Digests:
+    def _digests(self, connection: sqlite3.Connection, request: Repeatable) -> _Digests:
         """Keyed, so that they cannot be compared with those of guesses. Each part is preceded by its length."""
+        self._pepper = self._pepper or pepper(connection)
         name = self._digest((request.owner.encode(), request.key.encode()))
         return _Digests(name, self._digest(request.content))
 

@@ -6,9 +6,7 @@ time on one connection. Rows older than the retention go, a few at a time, when 
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
-import threading
 import time
 import zlib
 from collections.abc import Callable
@@ -18,6 +16,7 @@ from afterbay.ports import KeptResponse
 from afterbay.store import statements
 from afterbay.store.database import Database, transaction
 from afterbay.store.rows import rfc3339, utc_seconds
+from afterbay.store.serial import SerialConnection
 
 _SWEEP_S: Final = 600.0
 _SWEEP_ROWS: Final = 200
@@ -39,39 +38,29 @@ class SqliteResponses:
         most_bytes: int = MOST_BYTES,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._database, self._retention_s, self._most_bytes, self._now = database, retention_s, most_bytes, now
+        self._retention_s, self._most_bytes, self._now = retention_s, most_bytes, now
         self._bytes = 0  # as of the last sweep, and what came since
-        self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
+        self._connection = SerialConnection(database)
         self._next_sweep_s = 0.0
 
     async def get(self, response_id: str) -> KeptResponse | None:
         """See `ports.Responses`."""
-        return await asyncio.to_thread(self._get, response_id)
+        return await self._connection.do(lambda connection: self._get(connection, response_id))
 
     async def put(self, response: KeptResponse) -> None:
         """See `ports.Responses`."""
-        await asyncio.to_thread(self._put, response)
+        await self._connection.do(lambda connection: self._put(connection, response))
 
     async def delete(self, response_id: str) -> bool:
         """See `ports.Responses`."""
-        return await asyncio.to_thread(self._delete, response_id)
+        return await self._connection.do(lambda connection: _delete(connection, response_id))
 
     def close(self) -> None:
         """Closes the connection; a later call opens another."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+        self._connection.close()
 
-    def _open(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self._connection = self._database.connect()
-        return self._connection
-
-    def _get(self, response_id: str) -> KeptResponse | None:
-        with self._lock:
-            row = self._open().execute(statements.SELECT_RESPONSE, (response_id,)).fetchone()
+    def _get(self, connection: sqlite3.Connection, response_id: str) -> KeptResponse | None:
+        row = connection.execute(statements.SELECT_RESPONSE, (response_id,)).fetchone()
         if row is None:
             return None
         created_at = utc_seconds(row[2])
@@ -81,7 +70,7 @@ class SqliteResponses:
             row[0], row[1], created_at, row[3], row[4], row[5], zlib.decompress(row[6]), zlib.decompress(row[7])
         )
 
-    def _put(self, response: KeptResponse) -> None:
+    def _put(self, connection: sqlite3.Connection, response: KeptResponse) -> None:
         row = (
             response.id,
             response.key_id,
@@ -92,8 +81,7 @@ class SqliteResponses:
             zlib.compress(response.input, _LEVEL),
             zlib.compress(response.answer, _LEVEL),
         )
-        with self._lock, transaction(self._open()):
-            connection = self._open()
+        with transaction(connection):
             if connection.execute(statements.INSERT_RESPONSE, row).rowcount:
                 self._bytes += len(row[6]) + len(row[7])
             if time.monotonic() >= self._next_sweep_s:
@@ -117,6 +105,7 @@ class SqliteResponses:
                 connection.execute(statements.DELETE_RESPONSE, (response_id,))
                 self._bytes -= size
 
-    def _delete(self, response_id: str) -> bool:
-        with self._lock, transaction(self._open()):
-            return bool(self._open().execute(statements.DELETE_RESPONSE, (response_id,)).rowcount)
+
+def _delete(connection: sqlite3.Connection, response_id: str) -> bool:
+    with transaction(connection):
+        return bool(connection.execute(statements.DELETE_RESPONSE, (response_id,)).rowcount)
