@@ -21,6 +21,7 @@ import msgspec
 from afterbay.ports import Claim, OriginalsUnavailable, Repeatable, StoredAnswer
 from afterbay.store import statements
 from afterbay.store.database import Database, pepper, transaction
+from afterbay.store.room import to_forget
 from afterbay.store.rows import rfc3339
 from afterbay.store.serial import SerialConnection
 
@@ -188,12 +189,10 @@ class SqliteOriginals:
 
     def _make_room(self, connection: sqlite3.Connection, newest: Repeatable) -> None:
         """Forgets the oldest answers, of the one who keeps another first, until there is room again."""
-        for statement, values in (
+        looks = (
             (statements.OLDEST_ORIGINALS_OF_OWNER, (newest.owner, newest.request_id, _SWEEP_ROWS)),
             (statements.OLDEST_ORIGINALS, (newest.request_id, _SWEEP_ROWS)),
-        ):
-            for request_id, size in connection.execute(statement, values).fetchall():
-                if self._bytes <= self._most_bytes:
-                    return
-                connection.execute(statements.SETTLE_ORIGINAL, (_GONE, None, None, None, request_id))
-                self._bytes -= size
+        )
+        for request_id, size in to_forget(connection, looks, self._bytes - self._most_bytes):
+            connection.execute(statements.SETTLE_ORIGINAL, (_GONE, None, None, None, request_id))
+            self._bytes -= size

@@ -15,6 +15,7 @@ from typing import Final
 from afterbay.ports import KeptResponse
 from afterbay.store import statements
 from afterbay.store.database import Database, transaction
+from afterbay.store.room import to_forget
 from afterbay.store.rows import rfc3339, utc_seconds
 from afterbay.store.serial import SerialConnection
 
@@ -94,16 +95,13 @@ class SqliteResponses:
 
     def _make_room(self, connection: sqlite3.Connection, newest: KeptResponse) -> None:
         """Forgets the oldest responses, of the one who keeps another first, until there is room again."""
-        of_key = (newest.key_id, newest.id, _SWEEP_ROWS)
-        for statement, values in (
-            (statements.OLDEST_RESPONSES_OF_KEY, of_key),
+        looks = (
+            (statements.OLDEST_RESPONSES_OF_KEY, (newest.key_id, newest.id, _SWEEP_ROWS)),
             (statements.OLDEST_RESPONSES, (newest.id, _SWEEP_ROWS)),
-        ):
-            for response_id, size in connection.execute(statement, values).fetchall():
-                if self._bytes <= self._most_bytes:
-                    return
-                connection.execute(statements.DELETE_RESPONSE, (response_id,))
-                self._bytes -= size
+        )
+        for response_id, size in to_forget(connection, looks, self._bytes - self._most_bytes):
+            connection.execute(statements.DELETE_RESPONSE, (response_id,))
+            self._bytes -= size
 
 
 def _delete(connection: sqlite3.Connection, response_id: str) -> bool:
