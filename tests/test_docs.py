@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from afterbay.config import schema
+from afterbay.config import schema_route
 from afterbay.emulate import directives
 from afterbay.emulate.profile import Profile
 from afterbay.http import admin, paths
@@ -73,8 +73,8 @@ def test_every_header_that_the_gateway_sends_or_reads_is_documented() -> None:
 
 
 def test_keys_that_are_not_built_exist_in_the_schema() -> None:
-    fields = set(schema.RouteConfig.__struct_fields__)
-    assert set(schema.NOT_BUILT) <= fields
+    fields = set(schema_route.RouteConfig.__struct_fields__)
+    assert set(schema_route.NOT_BUILT) <= fields
 
 
 @pytest.mark.parametrize("page", ["README.md", *(f"docs/{p.name}" for p in sorted((ROOT / "docs").glob("*.md")))])

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from afterbay.config.document import FILE_LIMIT_BYTES, expand, find_config
+from afterbay.config.fields import Seconds
 from afterbay.config.load import Document, load, parse, seconds
 from afterbay.config.problem import ConfigError, child
-from afterbay.config.schema import Config, HedgeConfig, Seconds
+from afterbay.config.schema import Config
+from afterbay.config.schema_route import HedgeConfig
 from afterbay.core.words import nearest
 
 P = "providers: {p: {kind: openai, base_url: 'http://h/v1'}}\n"

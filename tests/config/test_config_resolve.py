@@ -10,13 +10,13 @@ import msgspec
 import pytest
 
 from afterbay.app.snapshots import direct_target
-from afterbay.config import schema
+from afterbay.config import schema_route
 from afterbay.config.catalog import catalog, undated
 from afterbay.config.load import parse
 from afterbay.config.prices import FREE, Prices, Query
 from afterbay.config.problem import ConfigError
 from afterbay.config.resolve import resolve
-from afterbay.config.schema import NOT_BUILT
+from afterbay.config.schema_route import NOT_BUILT
 from afterbay.config.snapshot import Snapshot
 from afterbay.config.targets import ENGINE_CANNOT, LACKING
 from afterbay.config.watch import load_snapshot
@@ -63,7 +63,7 @@ def test_the_example_of_the_interface_resolves(example: str, snapshot_of: Build)
 def test_what_this_release_does_not_honour_is_said_once_each(example: str, snapshot_of: Build) -> None:
     warnings = snapshot_of(example).warnings
     assert len(set(warnings)) == len(warnings)
-    unset = ("slo", "cascade", "overflow", "prompt_cache")
+    unset = ("slo", "shadow", "explore", "min_score", "pin", "escalate", "cascade", "overflow", "prompt_cache")
     paths = [w.removesuffix(" is not honoured by this release.") for w in warnings]
     assert paths == [
         "providers.groq.limits.rpm",
@@ -380,8 +380,8 @@ def test_routes_take_what_they_do_not_say_from_the_defaults(snapshot_of: Build) 
 
 
 def test_the_rules_that_may_be_written_are_the_rules_that_routes_have() -> None:
-    assert set(schema.Rules.__struct_fields__) == set(Rules.__struct_fields__)
-    assert msgspec.structs.asdict(schema.Rules()) == msgspec.structs.asdict(Rules())
+    assert set(schema_route.Rules.__struct_fields__) == set(Rules.__struct_fields__)
+    assert msgspec.structs.asdict(schema_route.Rules()) == msgspec.structs.asdict(Rules())
 
 
 def test_auto_always_exists_and_takes_all_models_if_it_names_none(snapshot_of: Build) -> None:

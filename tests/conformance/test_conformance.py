@@ -7,8 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-
-from afterbay.policy.route import CONTEXT
+from afterbay.policy.filters import CONTEXT
 
 from .cells import ask, encode, judge, unsupported
 from .page import PROBES, needless, page, silent

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 import msgspec
+from afterbay.policy.filters import Ask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +18,7 @@ from afterbay.policy.facts import Facts
 from afterbay.policy.names import look_up
 from afterbay.policy.plan import Alias, Compliance, Route
 from afterbay.policy.rights import Preference, Rights
-from afterbay.policy.route import Ask, World, decide, route_of
+from afterbay.policy.route import World, decide, route_of
 from afterbay.testing.memory_gateway import alias, snapshot, target
 from afterbay.wire.registry import DIALECTS
 

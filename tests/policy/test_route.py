@@ -8,6 +8,7 @@ from typing import Any
 import hypothesis.strategies as st
 import msgspec
 import pytest
+from afterbay.policy.filters import SOFT, Ask, lacks
 from hypothesis import given, settings
 
 from afterbay.core.chance import draw
@@ -19,7 +20,7 @@ from afterbay.policy.facts import Facts, read_facts
 from afterbay.policy.names import Found
 from afterbay.policy.plan import Alias, Compliance, Plan, Route, Rules
 from afterbay.policy.rights import Rights
-from afterbay.policy.route import SOFT, Ask, World, decide, lacks
+from afterbay.policy.route import World, decide
 from afterbay.testing.memory_gateway import alias, snapshot, target
 
 NO_WORLD = World({})

@@ -7,8 +7,10 @@ from itertools import pairwise
 
 import msgspec
 
+from afterbay.config.fields import Seconds
 from afterbay.config.problem import DEFAULT, Origin, child, masked_url, shown
-from afterbay.config.schema import Config, RouteConfig, Seconds
+from afterbay.config.schema import Config
+from afterbay.config.schema_route import RouteConfig
 from afterbay.config.snapshot import Snapshot
 from afterbay.config.watch import Loaded
 from afterbay.policy.compliance import last_day, meets

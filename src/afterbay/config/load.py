@@ -19,8 +19,9 @@ import yaml
 from msgspec import inspect
 
 from afterbay.config.document import Missing, compose, describe_node, expand, read_text
+from afterbay.config.fields import Seconds
 from afterbay.config.problem import ConfigError, Origin, Problem, child, did_you_mean, is_secret, masked_url
-from afterbay.config.schema import Config, Seconds
+from afterbay.config.schema import Config
 
 NODE_LIMIT = 500_000
 DEPTH_LIMIT = 40

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from afterbay.config.schema import Seconds, StateConfig, TelemetryConfig
+from afterbay.config.fields import Seconds
+from afterbay.config.schema import StateConfig, TelemetryConfig
 from afterbay.config.snapshot import Snapshot
 from afterbay.core.secret import Secret
 

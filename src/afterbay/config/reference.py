@@ -14,7 +14,9 @@ from msgspec import inspect
 
 from afterbay.config.catalog import catalog
 from afterbay.config.describe import duration
-from afterbay.config.schema import NOT_BUILT, Config, RouteConfig, Seconds
+from afterbay.config.fields import Seconds
+from afterbay.config.schema import Config
+from afterbay.config.schema_route import NOT_BUILT, RouteConfig
 
 _DURATION = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$"
 _VARIABLE = r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-.*)?\}"

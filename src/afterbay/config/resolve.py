@@ -18,7 +18,8 @@ from afterbay.config.load import Document
 from afterbay.config.prices import Prices, Query, prices_of
 from afterbay.config.problem import ConfigError, Problem, child, did_you_mean
 from afterbay.config.routes import compliance_sets, resolve_route
-from afterbay.config.schema import NOT_BUILT, Config, HealthConfig, ModelConfig, RouteConfig
+from afterbay.config.schema import Config, HealthConfig, ModelConfig
+from afterbay.config.schema_route import NOT_BUILT, RouteConfig
 from afterbay.config.snapshot import Provider, Snapshot
 from afterbay.config.targets import Place, alias_of, by_priority, floating, lacking_nothing, places, price_query
 from afterbay.config.upstreams import Upstream, resolve_upstreams
@@ -187,7 +188,7 @@ def _not_honoured(config: Config) -> list[str]:
     """One warning for each key that is set and that this release does not honour."""
     places_: list[tuple[str, RouteConfig]] = [("defaults", config.defaults)]
     places_ += [(child("routes", name), route) for name, route in config.routes.items()]
-    paths = [f"{path}.{key}" for path, route in places_ for key in NOT_BUILT if getattr(route, key) is not None]
+    paths = [f"{path}.{key}" for path, route in places_ for key in NOT_BUILT if getattr(route, key) not in (None, {})]
     return [f"{path} is not honoured by this release." for path in paths]
 
 

@@ -11,11 +11,11 @@ import msgspec
 
 from afterbay.config.load import Document, seconds
 from afterbay.config.problem import Problem, child, did_you_mean
-from afterbay.config.schema import HedgeConfig, RouteConfig, Timeouts
-from afterbay.config.schema import Rules as RulesConfig
+from afterbay.config.schema_route import ExploreConfig, HedgeConfig, RouteConfig, ShadowConfig, Timeouts
+from afterbay.config.schema_route import Rules as RulesConfig
 from afterbay.core.usage import picousd
 from afterbay.policy.hedge import Hedging
-from afterbay.policy.plan import Compliance, Limits, Route, Rules
+from afterbay.policy.plan import Compliance, Exploring, Limits, Route, Rules, Shadowing
 
 LookUp: TypeAlias = Callable[[str, str, bool], str | None]
 """(name, key path, whether it must be there) -> the alias's name, or None."""
@@ -70,7 +70,30 @@ def resolve_route(
         reconnect_s=_or(merged.reconnect, base.reconnect_s),
         max_cost_picousd=None if merged.max_cost_usd is None else picousd(merged.max_cost_usd),
         tool_order={name: frozenset(needs) for name, needs in merged.tool_order.items()},
+        keep=merged.keep,
+        confidence=_or(merged.confidence, base.confidence),
+        shadow=_shadow(merged.shadow, where("shadow"), look_up),
+        explore=_explore(merged.explore),
+        optimize=merged.optimize,
+        slo_ttft_p95_s=None if merged.slo is None else float(merged.slo.ttft_p95),
+        min_score=merged.min_score,
+        pins=merged.pin is not False,
+        escalates=merged.escalate is not False,
+        cascade=merged.cascade is True,
+        overflow=merged.overflow or base.overflow,
     )
+
+
+def _explore(explore: ExploreConfig | None) -> Exploring | None:
+    return Exploring(explore.share, picousd(explore.max_cost_usd)) if explore is not None and explore.share else None
+
+
+def _shadow(shadow: ShadowConfig | None, path: str, look_up: LookUp) -> Shadowing | None:
+    """How labels are come by; None: they are not."""
+    if shadow is None:
+        return None
+    judge = look_up(shadow.judge, child(path, "judge"), True) if shadow.judge is not None else None
+    return Shadowing(shadow.share, judge or "", picousd(shadow.max_cost_usd))
 
 
 def _check_order(document: Document, path: str, merged: RouteConfig, problems: list[Problem]) -> None:

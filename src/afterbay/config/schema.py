@@ -1,7 +1,7 @@
 """What may stand in `afterbay.yaml`: one struct per section, one field per key.
 
 The description in a field is its documentation: the reference page and `afterbay check --schema` are made from it.
-Keys that a later release will honour are listed in `NOT_BUILT`, and loading one says so.
+What a route may say is in `schema_route`.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Literal, TypeAlias
 
-import msgspec
 from msgspec import Meta as Doc
 
-from afterbay.policy.plan import FallbackOn
+from afterbay.config.fields import Count, Dollars, Factor, Seconds, Section, Share, TokenCount
+from afterbay.config.schema_route import RouteConfig
 
 Protocol: TypeAlias = Literal["openai", "anthropic", "gemini", "llamacpp", "azure", "vertex", "bedrock", "cohere"]
 """How a provider is spoken to; what a resolved provider's `kind` is."""
@@ -40,31 +40,6 @@ ProviderKind: TypeAlias = Literal[
     "cohere",
 ]
 """What a user may write. The catalogue maps it to a protocol and a default base URL."""
-
-Stage: TypeAlias = Literal[
-    "normalize", "classify", "guard_input", "retrieve", "cache", "validate", "guard_output", "rank"
-]
-Task: TypeAlias = Literal["summarize", "code", "translate", "extract", "chat", "reasoning", "creative", "qa"]
-
-
-class Seconds(float):
-    """A duration: `250ms`, `5s`, `2m`, `1h`, `30d`, or a plain number of seconds."""
-
-
-# Bounds stand on the number itself: msgspec refuses them on a union with None.
-Count: TypeAlias = Annotated[int, msgspec.Meta(gt=0)]
-AtMostOnce: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1)]
-Factor: TypeAlias = Annotated[float, msgspec.Meta(gt=0)]
-Share: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Ratio: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
-Several: TypeAlias = Annotated[int, msgspec.Meta(ge=2, le=16)]
-Speed: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
-TokenCount: TypeAlias = Annotated[str, msgspec.Meta(pattern="^[1-9][0-9]{0,8}$")]
-Dollars: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
-
-
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Common ground of all sections: unknown keys are errors."""
 
 
 class FactConfig(Section, frozen=True):
@@ -233,151 +208,6 @@ class ModelConfig(Section, frozen=True):
     price: Annotated[PriceConfig | None, Doc(description="Overrides the price list.")] = None
 
 
-class Timeouts(Section, frozen=True):
-    """One deadline covers all attempts (`total`); the others cover one attempt."""
-
-    connect: Annotated[Seconds | None, Doc(description="Until the upstream's connection stands. Default 5s.")] = None
-    first_token: Annotated[
-        Seconds | None, Doc(description="Until the first output, reasoning included; pings never count. Default 60s.")
-    ] = None
-    between_tokens: Annotated[Seconds | None, Doc(description="Between two outputs of a stream. Default 60s.")] = None
-    min_tokens_per_s: Annotated[
-        Speed | None,
-        Doc(
-            description="A stream that comes slower than this for 10 s counts as stalled; 0: none does. Default: "
-            "learned from each target's streams, a quarter of its slowest ones, over 20 s, and only where another "
-            "target can go on with the answer."
-        ),
-    ] = None
-    total: Annotated[
-        Seconds | None, Doc(description="The whole request, a stream's last byte included. Default 600s.")
-    ] = None
-
-
-class Rules(Section, frozen=True):
-    """Thresholds and words of the simple rules that `auto` routes by. Chinese is counted as characters / 2."""
-
-    short_words: Annotated[
-        int, Doc(description="Below this, a prompt with a word of `extract` goes to the extract task.")
-    ] = 100
-    long_words: Annotated[int, Doc(description="Above this, a prompt goes to the reasoning task.")] = 1000
-    cjk_chars_per_word: Annotated[Factor, Doc(description="How many Chinese characters count as one word.")] = 2.0
-    extract: Annotated[tuple[str, ...], Doc(description="Words that mean extraction.")] = ("extract", "提取")
-    reasoning: Annotated[tuple[str, ...], Doc(description="Words that mean reasoning.")] = ("reasoning", "推理")
-    code: Annotated[tuple[str, ...], Doc(description="Words that mean code.")] = ("code", "代码")
-    summarize: Annotated[tuple[str, ...], Doc(description="Words that mean a summary.")] = (
-        "summarize",
-        "summarise",
-        "summary",
-        "总结",
-        "摘要",
-    )
-    translate: Annotated[tuple[str, ...], Doc(description="Words that mean a translation.")] = (
-        "translate",
-        "translation",
-        "翻译",
-    )
-
-
-class HedgeConfig(Section, frozen=True):
-    """A second attempt on another target while the first is silent. Within caps over the route's last hour."""
-
-    after: Annotated[
-        str,
-        Doc(description="A percentile of the target's own times to first output, such as `p95`, or a duration."),
-    ]
-    width: Annotated[Several, Doc(description="Attempts at once, at most.")] = 2
-    max_extra_cost: Annotated[
-        Ratio, Doc(description="What attempts that lost may cost, as a share of the route's spend. 0: no hedges.")
-    ] = 0.05
-    max_share: Annotated[Ratio, Doc(description="Hedges, as a share of the route's requests. 0: no hedges.")] = 0.05
-
-
-class RouteConfig(Section, frozen=True):
-    """How requests by this name are served. `defaults` takes the same keys and holds for all routes and aliases."""
-
-    tasks: Annotated[dict[Task, str], Doc(description="Which alias serves a task.")] = {}
-    complexity: Annotated[
-        dict[Literal["low", "medium", "high"], str],
-        Doc(description="Which alias serves a level; a missing level uses the next higher."),
-    ] = {}
-    rules: Annotated[Rules | None, Doc(description="Thresholds and words of the simple rules.")] = None
-    fallback: Annotated[tuple[str, ...] | None, Doc(description="Aliases to try, in order, after the pick.")] = None
-    fallback_on: Annotated[
-        tuple[FallbackOn, ...] | None,
-        Doc(
-            description="What sends a request to the next target. Default: error, timeout, rate_limit, invalid, empty."
-        ),
-    ] = None
-    timeouts: Annotated[Timeouts, Doc(description="Time limits.")] = Timeouts()
-    hold: Annotated[Seconds | None, Doc(description="How long response headers are held back. Default 10s.")] = None
-    stages: Annotated[
-        tuple[Stage, ...] | None, Doc(description="Which stages run; the order is fixed. Default: validate.")
-    ] = None
-    unsupported: Annotated[
-        Literal["reject", "drop"] | None,
-        Doc(description="A field that no target can honour: 400, or dropped with a warning. Default: reject."),
-    ] = None
-    usage: Annotated[
-        Literal["estimate", "ask"] | None,
-        Doc(description="Relayed streams without usage: count, or ask the provider. Default: estimate."),
-    ] = None
-    compliance: Annotated[str | None, Doc(description="A set under `policies.compliance` that targets must meet.")] = (
-        None
-    )
-    tool_repair: Annotated[
-        Literal["off", "translated", "all"] | None,
-        Doc(description="Which answers' tool calls are checked and repaired. Default: translated."),
-    ] = None
-    tool_reask: Annotated[
-        AtMostOnce | None,
-        Doc(description="How often (0 or 1) the model is asked again for a call that stays invalid. Default: 0."),
-    ] = None
-    tool_order: Annotated[
-        dict[str, tuple[str, ...]],
-        Doc(description="Tools that need another's result, such as `book: [search]`: never called beside it."),
-    ] = {}
-    max_attempts: Annotated[
-        Count | None, Doc(description="Attempts a request may make, all targets together. Default 5.")
-    ] = None
-    keep: Annotated[Share | None, Doc(description="Share of the strongest model's quality to keep.")] = None
-    confidence: Annotated[Share | None, Doc(description="Confidence of that certificate.")] = None
-    optimize: Annotated[Literal["cost", "latency", "quality"] | None, Doc(description="What decides among equals.")] = (
-        None
-    )
-    slo: Annotated[dict[str, str] | None, Doc(description="Service level to hold, such as `ttft_p95: 200ms`.")] = None
-    hedge: Annotated[
-        HedgeConfig | None,
-        Doc(description="When to race a second attempt. `max_share: 0` switches an inherited one off."),
-    ] = None
-    resume: Annotated[
-        Literal["off", "safe", "on"] | None, Doc(description="Whether a cut stream is continued. Default: safe.")
-    ] = None
-    reconnect: Annotated[
-        Seconds | None,
-        Doc(
-            description="How long a client that lost its connection may be away from its stream, which goes on "
-            "meanwhile. Default 0s: a client that leaves has cancelled its request."
-        ),
-    ] = None
-    cascade: Annotated[bool | None, Doc(description="Try a cheap model first, and judge its answer.")] = None
-    overflow: Annotated[
-        Literal["reject", "trim_oldest", "middle_out", "larger_model"] | None,
-        Doc(description="What to do with a prompt that is too long."),
-    ] = None
-    cache: Annotated[dict[str, object] | None, Doc(description="Answer caches: `exact`, `semantic`, `invalidate`.")] = (
-        None
-    )
-    prompt_cache: Annotated[Literal["off", "insert"] | None, Doc(description="Insert cache marks.")] = None
-    max_cost_usd: Annotated[
-        Dollars | None,
-        Doc(
-            description="Money one request may cost, all attempts together: targets that are too dear are passed over, "
-            "answers are limited in length."
-        ),
-    ] = None
-
-
 class ComplianceConfig(Section, frozen=True):
     """What a target must be certified for, and where it must compute. A target that says nothing meets none."""
 
@@ -538,16 +368,3 @@ class Config(Section, frozen=True):
     unknown_model: Annotated[
         str, Doc(description="What an unknown model name means: `error`, or the model or route to use instead.")
     ] = "error"
-
-
-NOT_BUILT: tuple[str, ...] = (
-    "keep",
-    "confidence",
-    "optimize",
-    "slo",
-    "cascade",
-    "overflow",
-    "cache",
-    "prompt_cache",
-)
-"""Keys of a route that load and are not honoured yet: loading one is a warning."""

@@ -9,7 +9,8 @@ import msgspec
 from afterbay.config.catalog import catalog, embeds
 from afterbay.config.load import Document
 from afterbay.config.problem import Origin, child
-from afterbay.config.schema import Config, ModelConfig, ProviderConfig, RouteConfig
+from afterbay.config.schema import Config, ModelConfig, ProviderConfig
+from afterbay.config.schema_route import RouteConfig
 
 ENGINE = "local"
 """The name of the provider that is the engine inside."""

@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 
 from afterbay.config.document import find_config, read_text
+from afterbay.config.fields import Seconds
 from afterbay.config.load import parse
 from afterbay.config.prices import Prices, Query, prices_of
 from afterbay.config.problem import Origin
 from afterbay.config.resolve import resolve
-from afterbay.config.schema import Config, Seconds, StateConfig
+from afterbay.config.schema import Config, StateConfig
 from afterbay.config.snapshot import Snapshot
 from afterbay.config.unconfigured import unconfigured
 from afterbay.core.usage import Price

@@ -12,9 +12,10 @@ from afterbay.config.snapshot import Snapshot
 from afterbay.core.chance import draw
 from afterbay.core.decision import Target
 from afterbay.policy.facts import read_facts
+from afterbay.policy.filters import Ask
 from afterbay.policy.names import Found, look_up
 from afterbay.policy.plan import Alias
-from afterbay.policy.route import Ask, World, decide, route_of
+from afterbay.policy.route import World, decide, route_of
 from afterbay.wire.registry import DIALECTS
 
 PROMPT = "Tell me what a weir does to a river."

@@ -19,7 +19,7 @@ from afterbay.engine.outbound import query_of
 from afterbay.engine.pipeline import answering
 from afterbay.engine.reconnect import read_response
 from afterbay.engine.responses import owned
-from afterbay.policy.route import provider_gap
+from afterbay.policy.filters import provider_gap
 from afterbay.ports import KeptResponse, Passage, Reply, TransportError, UpstreamResponse
 
 PREFIX = "/v1/responses/"

@@ -10,7 +10,7 @@ import msgspec
 from afterbay.core.decision import Target
 from afterbay.core.request import ChatRequest
 from afterbay.engine.context import Call, Turn
-from afterbay.policy.route import SOFT, lacks
+from afterbay.policy.filters import SOFT, lacks
 from afterbay.wire import openai_chat, openai_responses
 from afterbay.wire.anthropic_messages import count
 from afterbay.wire.anthropic_messages.build import PATH as MESSAGES_PATH

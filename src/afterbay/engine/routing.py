@@ -14,12 +14,13 @@ from afterbay.engine.context import Turn
 from afterbay.engine.failure import not_found
 from afterbay.policy.balance import prefix_of
 from afterbay.policy.facts import prompt_text, read_facts
+from afterbay.policy.filters import CONTEXT, Ask, NoCandidate
 from afterbay.policy.lanes import PRIORITIES, Priority
 from afterbay.policy.names import Found, look_up
 from afterbay.policy.plan import Limits, Route
 from afterbay.policy.pressure import COME_BACK_S as SHED_S
 from afterbay.policy.rights import EVERYTHING
-from afterbay.policy.route import CONTEXT, Ask, NoCandidate, decide, route_of
+from afterbay.policy.route import decide, route_of
 from afterbay.policy.sight import sights
 from afterbay.policy.throttle import COME_BACK_S, attempts_left, narrowed
 from afterbay.wire.registry import DIALECTS, EMBEDS_AS

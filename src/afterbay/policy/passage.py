@@ -11,8 +11,8 @@ from collections.abc import Collection, Mapping
 from urllib.parse import quote, unquote, unquote_plus, urlsplit
 
 from afterbay.core.errors import ClientMistake, PolicyRefusal
+from afterbay.policy.filters import provider_gap
 from afterbay.policy.rights import Preference, Rights
-from afterbay.policy.route import provider_gap
 
 PREFIX = "/passthrough/"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

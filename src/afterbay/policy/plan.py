@@ -15,6 +15,10 @@ ToolRepair: TypeAlias = Literal["off", "translated", "all"]
 FallbackOn: TypeAlias = Literal["error", "timeout", "rate_limit", "invalid", "empty", "refusal"]
 
 
+Optimize: TypeAlias = Literal["cost", "latency", "quality"]
+Overflow: TypeAlias = Literal["reject", "trim_oldest", "middle_out", "larger_model"]
+
+
 class Rules(msgspec.Struct, frozen=True):
     """Thresholds and words of the simple rules that `auto` routes by; all words in lower case."""
 
@@ -72,6 +76,21 @@ class Compliance(msgspec.Struct, frozen=True):
     is_unknown: bool = False
 
 
+class Shadowing(msgspec.Struct, frozen=True):
+    """How labels for a certificate are come by. `judge`: the alias that compares answers; empty: only checks do."""
+
+    share: float = 0.02
+    judge: str = ""
+    max_cost_picousd: int = 10**12
+
+
+class Exploring(msgspec.Struct, frozen=True):
+    """The share of requests that another candidate answers, and what that may cost more in a day."""
+
+    share: float = 0.0
+    max_cost_picousd: int = 10**12
+
+
 class Route(msgspec.Struct, frozen=True):
     """How a request is served: a named route, or the defaults for a request by alias.
 
@@ -79,6 +98,8 @@ class Route(msgspec.Struct, frozen=True):
     `max_cost_picousd`: what one request may cost, all its attempts together (1e-12 USD); None: no limit.
     `resume`: whether a stream that breaks is gone on with; a configuration that says nothing has `safe`.
     `reconnect_s`: how long a client may be away from its stream; 0: a client that leaves has cancelled its request.
+    `keep`: the share of the strongest candidate's quality that must be certified at `confidence` before a cheaper one
+    is taken; None: no certificate is asked for. `min_score`: benchmark -> the least a candidate must have.
     """
 
     name: str
@@ -100,6 +121,17 @@ class Route(msgspec.Struct, frozen=True):
     resume: Mode = "off"
     hedge: Hedging | None = None
     reconnect_s: float = 0.0
+    keep: float | None = None
+    confidence: float = 0.9
+    shadow: Shadowing | None = None
+    explore: Exploring | None = None
+    optimize: Optimize | None = None
+    slo_ttft_p95_s: float | None = None
+    min_score: Mapping[str, float] = {}
+    pins: bool = True
+    escalates: bool = True
+    cascade: bool = False
+    overflow: Overflow = "reject"
 
     @property
     def at_once(self) -> int:

@@ -19,13 +19,14 @@ from afterbay.core.usage import Usage
 from afterbay.engine.health import LOOK_S, Health
 from afterbay.policy.balance import Here
 from afterbay.policy.condition import Condition
+from afterbay.policy.filters import Ask
 from afterbay.policy.hedge import Hedges
 from afterbay.policy.names import look_up
 from afterbay.policy.outlier import Illness
 from afterbay.policy.plan import Route
 from afterbay.policy.resume import Mode
 from afterbay.policy.retry import RetryBudget
-from afterbay.policy.route import Ask, World, route_of
+from afterbay.policy.route import World, route_of
 from afterbay.sim.course import Place
 from afterbay.sim.draws import CLIENT, Draws, normals
 from afterbay.sim.keys import Keys
