@@ -294,7 +294,7 @@ class Attempts:
     def _watch(self, now: float) -> list[Action]:
         """Waits for those that run, with whom else is due beside them."""
         more = self._start_more(now)
-        return [self._next_alarm(), *more]
+        return [self._next_alarm(now), *more]
 
     def _start_more(self, now: float) -> list[Action]:
         """Further attempts beside those that run, as far as they are due and allowed."""
@@ -413,9 +413,9 @@ class Attempts:
             return [Deliver(self._spare)]
         return [Fail(self._last, deadline)]
 
-    def _next_alarm(self) -> SetAlarm:
-        """The alarm for whatever comes first of all that runs."""
-        return self._alarm(min(self._hedge_due_s, *(one.due_s for one in self._open.values())))
+    def _next_alarm(self, now: float) -> SetAlarm:
+        """The alarm for whatever comes first of all that runs; at once, if the word of another came after its time."""
+        return self._alarm(max(now, min(self._hedge_due_s, *(one.due_s for one in self._open.values()))))
 
     def _alarm(self, at_s: float) -> SetAlarm:
         self._due_s = at_s
