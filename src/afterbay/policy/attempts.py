@@ -299,7 +299,7 @@ class Attempts:
     def _start_more(self, now: float) -> list[Action]:
         """Further attempts beside those that run, as far as they are due and allowed."""
         hedge, started = self._hedge, list[Action]()
-        while hedge is not None and self._hedge_due_s <= now:
+        while hedge is not None and self._hedge_due_s <= now < self._deadline_s:
             self._hedge_due_s = _NEVER
             if self._next < len(self._targets) and len(self.attempts) < self._limits.max_attempts:
                 target = self._targets[self._next]  # too dear beside those that run, it may yet be their fallback
