@@ -13,16 +13,92 @@ from typing import Final, NamedTuple
 
 HARD_SHARE: Final = 0.3
 
-_FIRST = ["Ada", "Boris", "Chen", "Dalia", "Emil", "Farah", "Goran", "Hana", "Ivo", "Jana", "Kofi", "Lena", "Marco", "Nadia", "Omar", "Petra", "Quentin", "Rosa", "Sven", "Tara"]
-_LAST = (
-    ["Abbott", "Brandt", "Costa", "Dufour", "Eriksen", "Fontana", "Garcia", "Horvat", "Ito", "Jensen", "Keller", "Lindqvist", "Moreau", "Novak", "Okafor"]
+_FIRST = (
+    "Ada",
+    "Boris",
+    "Chen",
+    "Dalia",
+    "Emil",
+    "Farah",
+    "Goran",
+    "Hana",
+    "Ivo",
+    "Jana",
+    "Kofi",
+    "Lena",
+    "Marco",
+    "Nadia",
+    "Omar",
+    "Petra",
+    "Quentin",
+    "Rosa",
+    "Sven",
+    "Tara",
 )
-_HOSTS = ["acme.com", "example.org", "northwind.net", "contoso.com", "riverside.io", "lakehouse.dev", "bluepeak.co"]
-_ITEMS = ["kettle", "lamp", "backpack", "headset", "printer", "blanket", "bicycle", "drill", "tent", "router", "keyboard", "monitor"]
-_CAPITALS = dict(
-    pair.split("=")
-    for pair in ["France=Paris", "Italy=Rome", "Germany=Berlin", "Spain=Madrid", "Japan=Tokyo", "China=Beijing", "Egypt=Cairo", "Russia=Moscow", "Portugal=Lisbon", "Greece=Athens", "Austria=Vienna", "Poland=Warsaw", "Norway=Oslo", "Sweden=Stockholm", "Ireland=Dublin", "Cuba=Havana", "Peru=Lima", "Kenya=Nairobi", "Thailand=Bangkok", "Iraq=Baghdad", "Iran=Tehran", "Denmark=Copenhagen"]
+_LAST = [
+    "Abbott",
+    "Brandt",
+    "Costa",
+    "Dufour",
+    "Eriksen",
+    "Fontana",
+    "Garcia",
+    "Horvat",
+    "Ito",
+    "Jensen",
+    "Keller",
+    "Lindqvist",
+    "Moreau",
+    "Novak",
+    "Okafor",
+]
+_HOSTS = (
+    "acme.com",
+    "example.org",
+    "northwind.net",
+    "contoso.com",
+    "riverside.io",
+    "lakehouse.dev",
+    "bluepeak.co",
 )
+_ITEMS = (
+    "kettle",
+    "lamp",
+    "backpack",
+    "headset",
+    "printer",
+    "blanket",
+    "bicycle",
+    "drill",
+    "tent",
+    "router",
+    "keyboard",
+    "monitor",
+)
+_CAPITALS = {
+    "France": "Paris",
+    "Italy": "Rome",
+    "Germany": "Berlin",
+    "Spain": "Madrid",
+    "Japan": "Tokyo",
+    "China": "Beijing",
+    "Egypt": "Cairo",
+    "Russia": "Moscow",
+    "Portugal": "Lisbon",
+    "Greece": "Athens",
+    "Austria": "Vienna",
+    "Poland": "Warsaw",
+    "Norway": "Oslo",
+    "Sweden": "Stockholm",
+    "Ireland": "Dublin",
+    "Cuba": "Havana",
+    "Peru": "Lima",
+    "Kenya": "Nairobi",
+    "Thailand": "Bangkok",
+    "Iraq": "Baghdad",
+    "Iran": "Tehran",
+    "Denmark": "Copenhagen",
+}
 _PRAISE = (
     "Arrived a day early and works perfectly.",
     "I love it, best purchase of the year!",
@@ -117,9 +193,9 @@ def _shop(chance: random.Random) -> Question:
         chance.randint(3, 17),
     )
     text = (
-        f"{name} has {boxes} boxes with {each} {item}s each. {sold} are sold for {price} dollars apiece, and a third as "
-        f"much as was earned is spent on shipping two boxes. After that, {name} buys {each // 2} more {item}s. How many "
-        f"{item}s does {name} have now? Answer with the number alone."
+        f"{name} has {boxes} boxes with {each} {item}s each. {sold} are sold for {price} dollars apiece, and a third "
+        f"of what was earned is spent on shipping. After that, {name} buys {each // 2} more {item}s. "
+        f"How many {item}s does {name} have now? Answer with the number alone."
     )
     return Question(text, str(boxes * each - sold + each // 2), "shop", False)
 
