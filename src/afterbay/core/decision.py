@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -31,6 +32,7 @@ class Target(msgspec.Struct, frozen=True):
     with an assistant message that is the last one. `max_output`: tokens that its longest answer has, where known.
     `tells_cost`: the provider's answers say what it bills for them.
     `compliance`: the facts that are stated of it, by name; `facts`: more about some of them.
+    `scores`: what its model reached on benchmarks, as shares of 1, by their names.
     """
 
     id: str
@@ -56,6 +58,7 @@ class Target(msgspec.Struct, frozen=True):
     max_output: int | None = None
     tells_cost: bool = False
     facts: tuple[Fact, ...] = ()
+    scores: Mapping[str, float] = {}
 
     def dialect_for(self, client: str) -> str:
         """The dialect in which it is asked for a client of the dialect `client`."""
@@ -93,10 +96,41 @@ class Rejected(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Scores(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is expected of a candidate for one request. None: not known, which is never taken for nothing.
+
+    `cost_picousd`: with what its provider still has in its cache. `quality`: a share of 1. `ttft_p95_s`: 95 % of its
+    first outputs came sooner. `warm_tokens`: of the prompt, in its provider's cache. `preferred`: its provider is the
+    one that whoever asks wants first.
+    """
+
+    cost_picousd: int | None = None
+    quality: float | None = None
+    ttft_p95_s: float | None = None
+    warm_tokens: int = 0
+    preferred: bool = False
+
+
+class Candidate(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One that a decision had to choose from. `removed`: what spoke against it; `rank`: its place in the order, from 1.
+
+    `window` and `output`: tokens that it can read and write, where known.
+    """
+
+    target: str
+    alias: str
+    removed: str | None = None
+    scores: Scores = Scores()
+    rank: int | None = None
+    window: int | None = None
+    output: int | None = None
+
+
 class Decision(msgspec.Struct, frozen=True):
     """Targets in the order in which they may be tried, and how that order came about.
 
     `route` is the alias or route asked for, `rule` the short reason (`alias`, `task:code`, `complexity:high`, ...).
+    `propensity`: how likely this order was, where chance had a say in it.
     """
 
     targets: tuple[Target, ...]
@@ -104,6 +138,7 @@ class Decision(msgspec.Struct, frozen=True):
     rule: str
     rejected: tuple[Rejected, ...] = ()
     warnings: tuple[str, ...] = ()
+    propensity: float = 1.0
 
 
 Outcome: TypeAlias = Literal[
@@ -197,6 +232,8 @@ class Record(msgspec.Struct):
     is taken from; empty: nobody's.
     These three are the ledger's, and not in the log's table.
 
+    `reasons` has what a route picked by, where one picked: `afterbay.policy.report`.
+
     `compliance` is the proof that the policies held: which ones, then for each target that was let through the facts by
     which it met them. Empty: none asked for anything.
     """
@@ -243,3 +280,4 @@ class Record(msgspec.Struct):
     charged_picousd: int = 0
     charged_by: str = ""
     compliance: list[str] = []
+    reasons: dict[str, Any] | None = None

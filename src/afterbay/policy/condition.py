@@ -103,6 +103,15 @@ class Condition:
         return self._outlier.limit_s
 
     @property
+    def ttft_p95_s(self) -> float | None:
+        """As many seconds 95 % of the first outputs of its streams are expected to stay under; None: not known yet.
+
+        What it did while it was well, or what it usually takes of late where that is more by now.
+        """
+        usual = self._outlier.usual_s
+        return max(usual, self.load.habit()[0] or 0.0) if usual is not None else None
+
+    @property
     def usual_token_s(self) -> float | None:
         """As many seconds a token 95 % of its streams stay under (`policy.speed`); None: not known yet."""
         return self._token_s.p95_s if self._token_s is not None else None

@@ -21,10 +21,17 @@ _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """Length of the prompt in words, and which groups of rule words it holds (`extract`, `code`, ...)."""
+    """Length of the prompt in words, and which groups of rule words it holds (`extract`, `code`, ...).
+
+    `task` and `complexity` (0 to 1): as a classifier has it; None: there was none, or it abstained. `stalled`: an agent
+    that goes round in circles asks.
+    """
 
     words: float
     mentions: frozenset[str] = frozenset()
+    task: str | None = None
+    complexity: float | None = None
+    stalled: bool = False
 
 
 def prompt_text(messages: tuple[Message, ...]) -> str:

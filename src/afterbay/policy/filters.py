@@ -17,8 +17,10 @@ from afterbay.core.request import FEATURES
 from afterbay.policy.compliance import gap
 from afterbay.policy.facts import Facts
 from afterbay.policy.names import Found
+from afterbay.policy.pinning import Pinned
 from afterbay.policy.plan import Alias, Compliance, Plan, Route
 from afterbay.policy.rights import EVERYTHING, NO_WISH, Preference, Rights
+from afterbay.policy.spending import LEAST_OUTPUT
 
 Cannot: TypeAlias = Mapping[str, Mapping[str, str]]
 """What each dialect cannot say: dialect -> feature -> reason."""
@@ -38,6 +40,9 @@ class Ask(msgspec.Struct, frozen=True):
     `unreadable`: why the body can be relayed only. `kept_by`: the one provider that keeps what the request continues.
     `prefix`: the beginning of a long prompt (`policy.balance.prefix_of`). `rights` and `wish` are the key's. `policies`
     hold beside the route's own (`policy.compliance.beside`). `at`: the moment that all are judged at, UTC seconds.
+    `output_tokens`: the longest answer that the client asks for; None: it does not say. `usual_output`: how long an
+    alias's answers usually are, `qualities`: how good they are expected to be (a share of 1), where either is known
+    better than from the catalogue. `pinned`: where the conversation was, and what of it may be in a cache there.
     """
 
     requested: str
@@ -55,6 +60,10 @@ class Ask(msgspec.Struct, frozen=True):
     prefix: bytes = b""
     wish: Preference = NO_WISH
     at: float = 0.0
+    output_tokens: int | None = None
+    usual_output: Mapping[str, int] = {}
+    qualities: Mapping[str, float] = {}
+    pinned: Pinned | None = None
 
 
 class NoCandidate(PolicyRefusal):
@@ -107,8 +116,41 @@ def why_not(ask: Ask, route: Route, target: Target, alias: str, dialect_cannot: 
     lacking = _lacking(ask, target, dialect_cannot)
     if lacking is not None:
         return f"feature: {lacking}"
-    if target.context_tokens is not None and ask.input_tokens is not None and ask.input_tokens > target.context_tokens:
-        return f"context: about {ask.input_tokens} tokens, its window is {target.context_tokens}"
+    if route.min_score:
+        reason = _low(target, route.min_score)
+        if reason is not None:
+            return reason
+    return _too_long(ask, target)
+
+
+def _low(target: Target, wanted: Mapping[str, float]) -> str | None:
+    """The first benchmark on which a target is not known to have what a route demands; None: on none."""
+    for name, least in wanted.items():
+        has = target.scores.get(name)
+        if has is None:
+            return f"score: its {name} is not known, {least:g} is demanded"
+        if has < least:
+            return f"score: its {name} is {has:g}, {least:g} is demanded"
+    return None
+
+
+def _too_long(ask: Ask, target: Target) -> str | None:
+    """Why a request has no room in a target's window; None: it has.
+
+    An answer counts with the length that the client asks for, as far as the model could write it. Of a model whose
+    longest answer nobody knows only a short one is sure to be meant: many clients ask for more than it could have.
+    """
+    window, read = target.context_tokens, ask.input_tokens
+    if window is None or read is None:
+        return None
+    if read > window:
+        return f"context: about {read} tokens, its window is {window}"
+    if ask.output_tokens is None:
+        return None
+    longest = target.max_output if target.max_output is not None else LEAST_OUTPUT
+    written = min(ask.output_tokens, longest)
+    if read + written > window:
+        return f"context: about {read} tokens and {written} of answer, its window is {window}"
     return None
 
 
@@ -212,7 +254,7 @@ def nothing_left(ask: Ask, rejected: list[Rejected]) -> ClientMistake | PolicyRe
             f"The prompt is too long for every model that '{ask.requested}' may use: {too_long[0].reason[9:]}.",
             code="context_length_exceeded",
             param=_PROMPT.get(ask.dialect, "messages"),
-            remedy="Shorten it, or ask for a model with a larger window.",
+            remedy="Shorten it, ask for a shorter answer, or for a model with a larger window.",
         )
     if ask.kept_by and rejected and all(one.reason.startswith(("state: ", *_NO_POLICY)) for one in rejected):
         return ClientMistake(

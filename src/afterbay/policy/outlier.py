@@ -138,6 +138,11 @@ class Outlier:
         learned = self._baseline.p95_s if self._baseline is not None else None
         return max(self.rules.latency_p95_s, LIMIT_FACTOR * learned) if learned is not None else None
 
+    @property
+    def usual_s(self) -> float | None:
+        """95 % of the times to first output stayed under this while it was well; None: not known yet."""
+        return self._baseline.p95_s if self._baseline is not None else None
+
     def error_share(self, now: float) -> float:
         """The share of the window's attempts that failed, either way; 0 if there were few."""
         ok, failed, unreached, _, _ = self._window.sums(now)

@@ -203,19 +203,22 @@ def preferred(own: Preference, above: Preference) -> Preference:
     providers that both allow. An agent's goes before all of them."""
     if above is NO_WISH:
         return own
-    plain = _nearest(own, above)
+    plain = nearest(own, above)
     names = own.agents.keys() | above.agents.keys()
-    agents = {name: _nearest(own.agents.get(name, NO_WISH), above.agents.get(name, NO_WISH)) for name in names}
+    agents = {name: nearest(own.agents.get(name, NO_WISH), above.agents.get(name, NO_WISH)) for name in names}
     return msgspec.structs.replace(plain, agents=agents)
 
 
 def settled(preference: Preference) -> Preference:
     """A preference whose agents' hold by themselves: what they don't say, its own fields do."""
-    agents = {name: _nearest(one, preference) for name, one in preference.agents.items()}
+    agents = {name: nearest(one, preference) for name, one in preference.agents.items()}
     return msgspec.structs.replace(preference, agents=agents) if agents else preference
 
 
-def _nearest(own: Preference, above: Preference) -> Preference:
+def nearest(own: Preference, above: Preference) -> Preference:
+    """Each wish of `own`, or where it has none, of who stands `above`; and only providers that both allow."""
+    if above is NO_WISH:
+        return own
     return Preference(
         preferred_provider=own.preferred_provider or above.preferred_provider,
         allowed_providers=_both(own.allowed_providers, above.allowed_providers),

@@ -1,9 +1,12 @@
-"""Which targets may serve a request, and in which order.
+"""Which targets may serve a request, and in which order: filter, score, pick.
 
 Hard filters come first (`policy.filters`). Only then the order is made: the pick, then the fallbacks. A fallback passes
-the same filters, so no failure leads to a target that policy forbids. The order of `auto` comes from simple rules whose
-every threshold is in the config. Equal deployments are balanced (`policy.balance`); last, health has its say
-(`policy.order`).
+the same filters, so no failure leads to a target that policy forbids.
+
+A route picks by the first of these that has anything to say: an agent that is stuck gets the strongest candidate; the
+task that the client states; the classifier where it runs, else simple rules whose every threshold is in the config; the
+route's aim (`policy.pick`, by the scores of `policy.scores`); the first candidate. Last, a conversation may stay where
+it was (`policy.pinning`). Equal deployments are balanced (`policy.balance`), and health has its say (`policy.order`).
 """
 
 from __future__ import annotations
@@ -18,13 +21,27 @@ import msgspec
 from afterbay.core.decision import Decision, Target
 from afterbay.policy.balance import Here, balanced
 from afterbay.policy.condition import Condition
+from afterbay.policy.facts import Facts
 from afterbay.policy.filters import Ask, Cannot, Filter, nothing_left
 from afterbay.policy.names import Found
 from afterbay.policy.order import PANIC, arrange
+from afterbay.policy.pick import Sorted, has_aim, ranked, rule_of
+from afterbay.policy.pinning import is_worth_staying, value_picousd, warm_tokens
 from afterbay.policy.plan import Alias, Plan, Route
+from afterbay.policy.scores import expected_cost, price_now, qualities, task_of
 
 Draw: TypeAlias = Callable[[str], float]
 """purpose -> a number in [0, 1), the same for the same request and purpose."""
+
+
+LEVELS = ("low", "medium", "high")
+LOW, HIGH = 1 / 3, 2 / 3
+"""Complexity below the first is `low`, above the second `high`, where the classifier runs."""
+
+PINNED = "pin"
+"""The rule of a conversation that stays where it was."""
+STALLED, RAISED = "escalate:stalled", "escalate:held"
+"""The rules of an agent that goes round in circles, and of its later turns: they get the strongest candidate."""
 
 
 class World(msgspec.Struct, frozen=True):
@@ -58,24 +75,116 @@ def decide(ask: Ask, plan: Plan, route: Route, cannot: Cannot, world: World, now
         ClientMistake: 400 `unsupported_field`: no target can honour a field of the request.
         NoCandidate: 403 `policy_no_candidate`: a policy removed every target; it names the filter.
     """
-    passing = Filter(ask, plan, route, cannot, lambda alias: _deployments(alias, world, now, draw, ask))
+    passing = Filter(ask, plan, route, cannot, lambda alias: deployments(alias, world, now, draw, ask))
     found = ask.found
-    chosen: dict[str, Target] = {}
     if found.target is not None:
-        name, rule = "direct", "direct"
-        if passing.passes(found.target, ask.requested):
-            chosen[found.target.id] = found.target
+        choice = Choice("direct", [found.target] if passing.passes(found.target, ask.requested) else [])
+        name = "direct"
+    elif found.alias is not None:
+        name = found.alias.name
+        choice = _led(name, "alias", ask, plan, route, passing, world, draw)
     else:
-        pick, rule = (found.alias.name, "alias") if found.alias is not None else pick_for(ask, plan, route, passing)
-        name = found.alias.name if found.alias is not None else route.name
-        for alias in (pick, *_chain(pick, found, plan, route)):
-            for target in passing.targets(alias):
-                chosen.setdefault(target.id, target)
-    if not chosen:
+        name = route.name
+        choice = _stayed(_routed(ask, plan, route, passing, world, draw), ask, plan, route, passing, world, now)
+    if not choice.targets:
         raise nothing_left(ask, passing.rejected)
-    order = arrange(chosen.values(), world.cooling_until, world.conditions, now)
-    warnings = (*((found.warning,) if found.warning else ()), *((PANIC,) if order.panics else ()))
-    return Decision(order.targets, name, rule, (*passing.rejected, *order.left_out), warnings)
+    order = arrange(choice.targets, world.cooling_until, world.conditions, now)
+    warnings = [one for one in (found.warning, choice.warning, PANIC if order.panics else None) if one]
+    rejected = (*passing.rejected, *order.left_out)
+    return Decision(order.targets, name, choice.rule, rejected, tuple(warnings), choice.propensity)
+
+
+class Choice(msgspec.Struct):
+    """Targets in order, before health has its say, and the rule that they were picked by."""
+
+    rule: str
+    targets: list[Target]
+    warning: str | None = None
+    propensity: float = 1.0
+
+
+def _led(pick: str, rule: str, ask: Ask, plan: Plan, route: Route, passing: Filter, world: World, draw: Draw) -> Choice:
+    """An alias and its fallbacks; the deployments of the alias by the route's aim."""
+    chosen = {target.id: target for target in passing.targets(pick)}
+    aimed = None
+    if has_aim(route) and chosen:
+        aimed = _ranked(list(chosen.values()), ask, plan, route, world, draw)
+        chosen = {target.id: target for target in aimed.targets}
+    for alias in _chain(pick, ask.found, plan, route):
+        for target in passing.targets(alias):
+            chosen.setdefault(target.id, target)
+    choice = Choice(rule, list(chosen.values()))
+    if aimed is not None:
+        choice.warning, choice.propensity = aimed.warning, aimed.propensity
+    return choice
+
+
+def _routed(ask: Ask, plan: Plan, route: Route, passing: Filter, world: World, draw: Draw) -> Choice:
+    """What a route picks, and what follows.
+
+    Raises:
+        ClientMistake, PolicyRefusal: nothing may serve.
+    """
+    for wish, rule in _wishes(ask, plan, route):
+        if wish is not None and passing.targets(wish):
+            return _led(wish, rule, ask, plan, route, passing, world, draw)
+    names = route.candidates or tuple(_by_priority(plan))
+    if has_aim(route):
+        every = {target.id: target for name in names for target in passing.targets(name)}
+        if every:
+            return _by_aim(list(every.values()), ask, plan, route, passing, world, draw)
+    for name in names:
+        if passing.targets(name):
+            return _led(name, "first candidate", ask, plan, route, passing, world, draw)
+    raise nothing_left(ask, passing.rejected)
+
+
+def _by_aim(
+    every: list[Target], ask: Ask, plan: Plan, route: Route, passing: Filter, world: World, draw: Draw
+) -> Choice:
+    """All candidates by the route's aim. Where the route says what to fall back to, that follows the best one."""
+    best = _ranked(every, ask, plan, route, world, draw)
+    lead = best.targets[0].alias
+    chosen = {one.id: one for one in best.targets if route.fallback is None or one.alias == lead}
+    for alias in route.fallback or ():
+        for target in passing.targets(alias):
+            chosen.setdefault(target.id, target)
+    return Choice(rule_of(route), list(chosen.values()), best.warning, best.propensity)
+
+
+def _ranked(targets: list[Target], ask: Ask, plan: Plan, route: Route, world: World, draw: Draw) -> Sorted:
+    home = world.here.region if world.here is not None else None
+    strong = next(iter(strongest(plan, route)), None) if route.optimize == "quality" else None
+    return ranked(ask, route, targets, world.conditions, strong, home, draw)
+
+
+def _stayed(choice: Choice, ask: Ask, plan: Plan, route: Route, passing: Filter, world: World, now: float) -> Choice:
+    """The choice, or the target that the conversation was at, if that is worth it; the choice follows then."""
+    pinned = ask.pinned
+    if not (route.pins and pinned is not None and pinned.tokens and choice.targets):
+        return choice
+    pick = choice.targets[0]
+    if pick.id == pinned.target or choice.rule in (STALLED, RAISED):
+        return choice
+    if route.candidates and pinned.alias not in route.candidates:
+        return choice
+    here = next((one for one in passing.targets(pinned.alias) if one.id == pinned.target), None)
+    if here is None or not world.is_well(here.id, now) or not _is_worth(here, pick, ask):
+        return choice
+    targets = [here, *(one for one in choice.targets if one.id != here.id)]
+    return Choice(PINNED, targets, choice.warning, choice.propensity)
+
+
+def _is_worth(here: Target, pick: Target, ask: Ask) -> bool:
+    """Whether the conversation stays at `here` instead of going to `pick`. See `policy.pinning`."""
+    price, read, pinned = price_now(ask, here), ask.input_tokens, ask.pinned
+    if price is None or read is None or pinned is None:
+        return False
+    task, known = task_of(ask), qualities(ask, (here, pick))
+    own, other = expected_cost(ask, here, 0, task), expected_cost(ask, pick, 0, task)
+    gain = own - other if own is not None and other is not None else None
+    better = known[pick.id] - known[here.id] if pick.id in known and here.id in known else None
+    return is_worth_staying(value_picousd(price, warm_tokens(pinned, read), read), gain, better)
 
 
 def _chain(pick: str, found: Found, plan: Plan, route: Route) -> tuple[str, ...]:
@@ -89,28 +198,52 @@ def _chain(pick: str, found: Found, plan: Plan, route: Route) -> tuple[str, ...]
     return alias.fallback if alias is not None else ()
 
 
-def pick_for(ask: Ask, plan: Plan, route: Route, passing: Filter) -> tuple[str, str]:
-    """The alias that the route's rules pick among those that may serve, and the rule's name. Deterministic.
+def strongest(plan: Plan, route: Route) -> Iterable[str]:
+    """The aliases that a route holds for its strongest, the first one first.
 
-    Raises:
-        ClientMistake, PolicyRefusal: nothing may serve.
+    The one for high complexity, then its fallbacks; of a route that names neither, the candidates by what a token of
+    their answers costs, the dearest first: nothing else is known of them.
     """
-    for name, rule in _wishes(ask, plan, route):
-        if name is not None and passing.targets(name):
-            return name, rule
-    for name in route.candidates or _by_priority(plan):
-        if passing.targets(name):
-            return name, "first candidate"
-    raise nothing_left(ask, passing.rejected)
+    high = route.complexity.get("high")
+    named = (*((high,) if high is not None else ()), *(route.fallback or ()))
+    if named:
+        return dict.fromkeys(named)
+    names = [name for name in route.candidates or _by_priority(plan) if name in plan.aliases]
+    return sorted(names, key=lambda name: -max(map(_output_price, plan.aliases[name].targets), default=0))
+
+
+def _output_price(target: Target) -> int:
+    return target.price.output if target.price is not None else 0
 
 
 def _wishes(ask: Ask, plan: Plan, route: Route) -> Iterable[tuple[str | None, str]]:
     """What each rule would pick, in the order of the rules; None where the config has no entry for it."""
-    facts, rules = ask.facts, route.rules
+    facts, pinned = ask.facts, ask.pinned
+    if route.escalates:
+        rule = STALLED if facts is not None and facts.stalled else RAISED if pinned and pinned.escalated else None
+        if rule is not None:
+            for name in strongest(plan, route):
+                yield name, rule
     if ask.task is not None:
         yield route.tasks.get(ask.task), f"task:{ask.task} (said by the client)"
     if facts is None:
         return
+    if facts.complexity is not None:
+        yield from _classified(facts, facts.complexity, route)
+        return
+    yield from _by_rules(facts, plan, route)
+
+
+def _classified(facts: Facts, complexity: float, route: Route) -> Iterable[tuple[str | None, str]]:
+    """What the classifier's word means: the task where it decides, else the complexity."""
+    if facts.task is not None:
+        yield route.tasks.get(facts.task), f"task:{facts.task}"
+    level = "low" if complexity < LOW else "high" if complexity > HIGH else "medium"
+    yield from _levels(level, route)
+
+
+def _by_rules(facts: Facts, plan: Plan, route: Route) -> Iterable[tuple[str | None, str]]:
+    rules = route.rules
     if "extract" in facts.mentions and facts.words < rules.short_words:
         yield route.tasks.get("extract") or route.complexity.get("low") or _tagged(plan, "fast"), "rule:extract"
     if "reasoning" in facts.mentions or facts.words > rules.long_words:
@@ -121,9 +254,14 @@ def _wishes(ask: Ask, plan: Plan, route: Route) -> Iterable[tuple[str | None, st
     for task in ("summarize", "translate"):
         if task in facts.mentions:
             yield route.tasks.get(task), f"task:{task}"
-    level = "low" if facts.words < rules.short_words else "high" if facts.words > rules.long_words else "medium"
     yield route.tasks.get("chat"), "task:chat"
-    for higher in ("low", "medium", "high")[("low", "medium", "high").index(level) :]:
+    level = "low" if facts.words < rules.short_words else "high" if facts.words > rules.long_words else "medium"
+    yield from _levels(level, route)
+
+
+def _levels(level: str, route: Route) -> Iterable[tuple[str | None, str]]:
+    """The entry of a level of complexity; of a missing one that of the next higher."""
+    for higher in LEVELS[LEVELS.index(level) :]:
         yield route.complexity.get(higher), f"complexity:{level}"
 
 
@@ -140,7 +278,7 @@ def _rank(target: Target) -> float:
     return target.priority if target.priority is not None else math.inf
 
 
-def _deployments(alias: Alias, world: World, now: float, draw: Draw, ask: Ask) -> list[Target]:
+def deployments(alias: Alias, world: World, now: float, draw: Draw, ask: Ask) -> list[Target]:
     """Deployments of an alias: those at the provider that the key prefers, then by priority, equals balanced."""
     if len(alias.targets) < 2:
         return list(alias.targets)

@@ -1,0 +1,56 @@
+"""What a client states of its request beside the request itself: the task, and who asks. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from afterbay.core.errors import ClientMistake
+from afterbay.policy.rights import NO_WISH, Preference, nearest
+
+HEADER: Final = "x-afterbay-task"
+TASKS: Final = ("summarize", "code", "translate", "extract", "chat", "reasoning", "creative", "qa")
+"""What a request may be about, as the configuration names it, too."""
+
+
+def task_named(name: str, where: str) -> str:
+    """The task of this name. `where`: the header or field that has it.
+
+    Raises:
+        ClientMistake: 400 `invalid_value`: there is none.
+    """
+    found = name.strip().lower()
+    if found not in TASKS:
+        raise ClientMistake(
+            f"There is no task called '{name[:40]}'.",
+            code="invalid_value",
+            param=where,
+            remedy=f"Give one of {', '.join(TASKS)}; or none, and the gateway finds out.",
+        )
+    return found
+
+
+class Preferences(msgspec.Struct, frozen=True):
+    """What the configuration wishes for users and agents, by the names that clients state."""
+
+    users: Mapping[str, Preference] = {}
+    agents: Mapping[str, Preference] = {}
+
+
+NO_PREFERENCES: Final = Preferences()
+
+
+def wish_of(own: Preference, preferences: Preferences, user: str | None, agent: str | None) -> Preference:
+    """What holds for a request: of each wish the nearest one, but only providers that all of them allow.
+
+    The nearest is the key's for this agent, then the key's own (both in `own`), then that for the user, then that for
+    the agent. What a client states can so narrow what its key may use, and never widen it.
+    """
+    found = own
+    if user is not None:
+        found = nearest(found, preferences.users.get(user, NO_WISH))
+    if agent is not None:
+        found = nearest(found, preferences.agents.get(agent, NO_WISH))
+    return found
