@@ -15,6 +15,7 @@ from afterbay.config.budgets import budget_rules
 from afterbay.config.catalog import catalog, undated
 from afterbay.config.facts import check_agreement
 from afterbay.config.load import Document
+from afterbay.config.preferences import preferences_of
 from afterbay.config.prices import Prices, Query, prices_of
 from afterbay.config.problem import ConfigError, Problem, child, did_you_mean
 from afterbay.config.routes import compliance_sets, resolve_route
@@ -66,6 +67,7 @@ def resolve(
     defaults = resolve_route(document, DEFAULTS, RouteConfig(), (), names.alias, problems, is_defaults=True)
     _check_unknown_model(document, aliases, routes, problems)
     budgets = budget_rules(document, problems)
+    preferences = preferences_of(document, upstreams, {*aliases, *routes}, problems)
     if problems:
         raise ConfigError(problems)
     warnings += _not_honoured(document.config) + _unanswered(aliases) + lacking_nothing(found)
@@ -73,6 +75,7 @@ def resolve(
         warnings += floating(found)
     providers = {name: one.served for name, one in upstreams.items() if one.served is not None}
     snapshot = _snapshot(document, providers, aliases, routes, defaults, by_name, budgets)
+    snapshot = msgspec.structs.replace(snapshot, preferences=preferences)
     return msgspec.structs.replace(
         snapshot, hash=fingerprint(snapshot), warnings=tuple(dict.fromkeys(warnings)), source=document.file or None
     )

@@ -261,6 +261,27 @@ class BudgetConfig(Section, frozen=True):
     ] = "refuse"
 
 
+class PreferenceConfig(Section, frozen=True):
+    """What is wanted of routing for somebody, within the rights of the key that asks."""
+
+    preferred_provider: Annotated[str | None, Doc(description="A provider that is tried first.")] = None
+    allowed_providers: Annotated[tuple[str, ...] | None, Doc(description="The only providers that are asked.")] = None
+    bound_model: Annotated[
+        str | None, Doc(description="An alias, a route or provider/model that answers, whatever is asked for.")
+    ] = None
+
+
+class PreferencesConfig(Section, frozen=True):
+    """Preferences of those whom a request names. Those of its key go first, then the user's, then the agent's."""
+
+    users: Annotated[
+        dict[str, PreferenceConfig], Doc(description="By the `user` of a request, or `metadata.user_id`.")
+    ] = {}
+    agents: Annotated[
+        dict[str, PreferenceConfig], Doc(description="By the agent of a request, such as x-afterbay-agent.")
+    ] = {}
+
+
 class PoliciesConfig(Section, frozen=True):
     """Rules that hold across routes."""
 
@@ -269,6 +290,9 @@ class PoliciesConfig(Section, frozen=True):
         dict[str, ComplianceConfig], Doc(description="Named sets; one called `default` holds for every request.")
     ] = {}
     budgets: Annotated[dict[str, BudgetConfig], Doc(description="Named budgets.")] = {}
+    preferences: Annotated[
+        PreferencesConfig, Doc(description="What is wanted for users and agents that clients name.")
+    ] = PreferencesConfig()
 
 
 class StateConfig(Section, frozen=True):

@@ -14,6 +14,7 @@ from afterbay.core.secret import Secret
 from afterbay.policy.allowance import Rule
 from afterbay.policy.compliance import common
 from afterbay.policy.plan import Alias, Compliance, HealthRules, Route
+from afterbay.policy.statement import Preferences
 
 _MAKERS: Mapping[str, str] = MappingProxyType(
     {"anthropic": "anthropic", "bedrock": "anthropic", "gemini": "google", "vertex": "google"}
@@ -97,7 +98,7 @@ class Snapshot(msgspec.Struct, frozen=True):
 
     `by_upstream_name` maps the upstream names of deployments, with and without their date, to aliases. `compliance` has
     the named sets, for keys that ask for one; those of routes are in the routes. `budgets`: what each account may
-    use. `region`: where the gateway itself is.
+    use. `region`: where the gateway itself is. `preferences`: of users and agents that clients state; None: nobody's.
     """
 
     hash: str
@@ -116,6 +117,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     source: str | None = None
     region: str | None = None
+    preferences: Preferences | None = None
 
 
 def anywhere_at(snapshot: Snapshot, provider: Provider) -> Target:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING
 
-from afterbay.core.decision import Attempt
+from afterbay.core.decision import Attempt, Target
 from afterbay.core.usage import Usage
 from afterbay.engine.circumstances import circumstances_of
 from afterbay.engine.clearance import prove
 from afterbay.engine.context import Turn
+from afterbay.engine.conversation import remember
 from afterbay.engine.hedging import assumed_usage
 from afterbay.engine.held import charge, give_back
+from afterbay.engine.reasons import reasons
 
 if TYPE_CHECKING:
     from afterbay.engine.attempt import Driver
@@ -27,6 +29,9 @@ def close(turn: Turn, driver: Driver | None) -> None:
     went_well = record.outcome == "ok" and len(record.attempts) < 2
     if not went_well or turn.sights:
         record.circumstances = circumstances_of(turn, with_shape=not went_well)
+    if turn.ask is not None and driver is not None and driver.exchanges and record.outcome == "ok":
+        target, usage = _winner(driver)
+        remember(turn, target, usage)
     turn.context.open_streams -= turn.streams
     turn.context.log.put(record)
     turn.fleet.leave()
@@ -44,6 +49,8 @@ def fill(turn: Turn, driver: Driver | None) -> None:
         if record.task is None and record.rule.startswith("task:"):
             record.task = record.rule.removeprefix("task:")
     told = _settle(turn, driver) if driver is not None else []
+    if turn.ask is not None and turn.decision is not None:
+        record.reasons = reasons(turn, turn.ask, turn.decision)
     charge(turn)
     prove(turn)
     decided = turn.decision.warnings if turn.decision is not None else ()
@@ -65,14 +72,24 @@ def _settle(turn: Turn, driver: Driver) -> list[str]:
             ttft_s = attempt.first_token_s
     if not driver.exchanges:
         return []
-    last = driver.machine.current.number
-    winner = driver.exchanges[last if driver.delivered is None else driver.delivered]
+    winner = driver.exchanges[_winning(driver)]
     target = winner.target
     record.model, record.provider, record.upstream_model = target.alias, target.provider, target.name
     record.finish = winner.finish()
     record.usage, record.cost_picousd = _sums(attempts, driver.exchanges)
     record.ttft_s = ttft_s
     return turn.purse.told(record.cost_picousd) if turn.purse is not None else []
+
+
+def _winning(driver: Driver) -> int:
+    """The number of the attempt whose answer was given, or of the last one."""
+    return driver.machine.current.number if driver.delivered is None else driver.delivered
+
+
+def _winner(driver: Driver) -> tuple[Target, Usage | None]:
+    """Who gave the answer, and what that used."""
+    number = _winning(driver)
+    return driver.exchanges[number].target, driver.machine.attempts[number].usage
 
 
 def _sums(attempts: Sequence[Attempt], sent: Container[int]) -> tuple[Usage | None, int | None]:

@@ -10,7 +10,7 @@ import msgspec
 
 from afterbay.config.snapshot import Snapshot
 from afterbay.core.chance import draw
-from afterbay.core.decision import Decision, Record, Sight, Target
+from afterbay.core.decision import Candidate, Decision, Record, Sight, Target
 from afterbay.core.errors import ClientMistake
 from afterbay.core.ids import request_id
 from afterbay.core.message import Text, ToolResult, ToolUse
@@ -21,14 +21,18 @@ from afterbay.engine.drain import Drain
 from afterbay.engine.fleet import Fleet
 from afterbay.engine.lasting_streams import LastingStreams
 from afterbay.engine.shared import SharedAnswer, SharedAnswers
+from afterbay.engine.statement import wish_stated
 from afterbay.engine.tags import read_tags
+from afterbay.policy.filters import Ask
 from afterbay.policy.hedge import Hedges
 from afterbay.policy.lanes import Priority
+from afterbay.policy.pinning import Conversations
 from afterbay.policy.plan import Compliance, Route
 from afterbay.policy.pressure import Pressure
 from afterbay.policy.quantity import estimate_text
 from afterbay.policy.retry import RetryBudget
 from afterbay.policy.rights import NO_WISH
+from afterbay.policy.scores import Lengths
 from afterbay.policy.spending import Need
 from afterbay.ports import Clock, Entropy, Guard, Key, Ledger, Originals, RequestLog, Responses
 from afterbay.wire.agent import agent_of
@@ -90,6 +94,18 @@ class Context:
         """Where requests with idempotency keys are kept; None: the header means nothing."""
         self.answers = SharedAnswers()
         """What is being answered to requests with idempotency keys."""
+        self.conversations = Conversations()
+        """Where conversations were that a route picked for."""
+        self.lengths = Lengths()
+        """How long the answers of each alias are that a route picked."""
+        self._secret = b""
+
+    @property
+    def secret(self) -> bytes:
+        """What names that are made of clients' words are keyed with. It ends with the process."""
+        if not self._secret:
+            self._secret = self.entropy.bits(128).to_bytes(16, "big")
+        return self._secret
 
     def new_id(self, now: float) -> str:
         """The id of a request that comes now (UTC seconds)."""
@@ -190,6 +206,12 @@ class Turn:
         self.warnings: list[str] = []
         self.input_tokens = len(call.body) // 4
         self.response_bytes = 0
+        self.ask: Ask | None = None
+        """What its targets were judged by, where a route picked; None: none did."""
+        self.considered: tuple[Candidate, ...] | None = None
+        """What was said of each candidate, for the record; None: nobody asked yet."""
+        self.conversation = b""
+        """The name of the conversation that it belongs to, where that is remembered."""
         self.sights: tuple[Sight, ...] = ()
         """Targets that were not well, or asked to be left alone, as the decision saw them."""
         self._request: ChatRequest | None = None
@@ -205,7 +227,9 @@ class Turn:
         serving.set(call.id)
         self.fleet.enter()
         self.wish = call.key.preference.of(self.record.agent) if call.key is not None else NO_WISH
-        """What its key, or the agent that it names, wants of routing."""
+        """What its key wants of routing, or the user or agent that it names."""
+        if self.snapshot.preferences is not None:
+            self.wish = wish_stated(self.wish, self.snapshot.preferences, call.body, self.record.agent)
 
     @property
     def request(self) -> ChatRequest:

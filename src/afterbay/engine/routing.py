@@ -11,7 +11,9 @@ from afterbay.core.decision import Decision
 from afterbay.core.errors import Capacity, ClientMistake
 from afterbay.engine.clearance import hold, policies_beside
 from afterbay.engine.context import Turn
+from afterbay.engine.conversation import recall
 from afterbay.engine.failure import not_found
+from afterbay.engine.statement import task_of
 from afterbay.policy.balance import prefix_of
 from afterbay.policy.facts import prompt_text, read_facts
 from afterbay.policy.filters import CONTEXT, Ask, NoCandidate
@@ -44,6 +46,8 @@ def choose(turn: Turn) -> Decision:
     turn.deadline_s = turn.call.received_s + turn.route.limits.total_s
     hold(turn, turn.route)
     ask = _ASK.get(turn.record.operation, _ask)(turn, found, turn.route)
+    if found.route is not None:
+        turn.ask = ask
     world = turn.fleet.world()
     try:
         decision = decide(ask, snapshot, turn.route, _CANNOT, world, now, turn.draw)
@@ -122,8 +126,9 @@ def let_in(turn: Turn) -> None:
 def _ask(turn: Turn, found: Found, route: Route) -> Ask:
     call = turn.call
     needs_features = _needs_features(turn, found, route)
-    needs_facts = found.route is not None
-    unreadable = turn.unreadable() if needs_features or needs_facts else None
+    unreadable = turn.unreadable() if needs_features else None
+    if found.route is not None:
+        return _routed(turn, found, route, unreadable)
     readable = unreadable is None
     return Ask(
         requested=_sought(turn),
@@ -132,14 +137,39 @@ def _ask(turn: Turn, found: Found, route: Route) -> Ask:
         features=turn.features if needs_features and readable else None,
         unreadable=unreadable,
         input_tokens=turn.measure() if needs_features and readable else None,
-        facts=read_facts(prompt_text(turn.request.messages), route.rules) if needs_facts and readable else None,
-        task=call.headers.get("x-afterbay-task"),
         rights=call.key.rights if call.key is not None else EVERYTHING,
         policies=policies_beside(turn),
         kept_by=turn.kept_by,
         prefix=prefix_of(call.body),
         wish=turn.wish,
         at=turn.context.clock.utc(),
+    )
+
+
+def _routed(turn: Turn, found: Found, route: Route, unreadable: ClientMistake | None) -> Ask:
+    """What a route picks by: all that can be told of a request."""
+    call = turn.call
+    request = turn.request if unreadable is None else None
+    task = task_of(call.headers, call.body)
+    turn.record.task = task
+    return Ask(
+        requested=_sought(turn),
+        found=found,
+        dialect=call.dialect.name,
+        features=turn.features if request is not None else None,
+        unreadable=unreadable,
+        input_tokens=turn.measure() if request is not None else None,
+        facts=read_facts(prompt_text(request.messages), route.rules) if request is not None else None,
+        task=task,
+        rights=call.key.rights if call.key is not None else EVERYTHING,
+        policies=policies_beside(turn),
+        kept_by=turn.kept_by,
+        prefix=prefix_of(call.body),
+        wish=turn.wish,
+        at=turn.context.clock.utc(),
+        output_tokens=request.sampling.max_output_tokens if request is not None else None,
+        usual_output=turn.context.lengths.known,
+        pinned=recall(turn, request) if request is not None else None,
     )
 
 
