@@ -168,6 +168,40 @@ def check(
     run_check(config, schema, production, as_json)
 
 
+@app.command(
+    epilog=examples(
+        "afterbay route 'Write a function that sorts a list'",
+        "afterbay route --file contract.txt --task summarize --json",
+        "afterbay route 'Hello' --key ada -m auto -c afterbay.yaml",
+        "afterbay route --file book.txt --all",
+    )
+)
+def route(
+    prompt: Annotated[str, typer.Argument(help="The question; `-` reads it from standard input.")] = "",
+    file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A text that goes with it, such as a long document.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(metavar="ID", help="As this key, by id or name: with its rights and preference.")
+    ] = None,
+    model: Annotated[str, typer.Option("-m", "--model", help="Alias, route or provider/model.")] = "auto",
+    config: Config = None,
+    task: Annotated[str | None, typer.Option(help="The task, as by x-afterbay-task.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every model of the catalogue beside, with its price for this text.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show how a question would be routed, and ask nobody. Facts, every candidate, its cost, what removed it, the pick.
+
+    Targets count as well, and budgets as full. Exit code 1: nothing may serve it.
+    """
+    from afterbay.cli.route import run_route
+
+    text = sys.stdin.read() if prompt == "-" else prompt
+    run_route(text, file, key, model, config, task, everything, as_json)
+
+
 @app.command(epilog=examples("afterbay models", "afterbay models --json"))
 def models(config: Config = None, as_json: AsJson = False) -> None:
     """List what a client may ask for. With capabilities, window, prices, compliance and how it did lately."""

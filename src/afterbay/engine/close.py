@@ -29,7 +29,7 @@ def close(turn: Turn, driver: Driver | None) -> None:
     went_well = record.outcome == "ok" and len(record.attempts) < 2
     if not went_well or turn.sights:
         record.circumstances = circumstances_of(turn, with_shape=not went_well)
-    if turn.ask is not None and driver is not None and driver.exchanges and record.outcome == "ok":
+    if turn.is_picked and driver is not None and driver.exchanges and record.outcome == "ok":
         target, usage = _winner(driver)
         remember(turn, target, usage)
     turn.context.open_streams -= turn.streams
@@ -49,7 +49,7 @@ def fill(turn: Turn, driver: Driver | None) -> None:
         if record.task is None and record.rule.startswith("task:"):
             record.task = record.rule.removeprefix("task:")
     told = _settle(turn, driver) if driver is not None else []
-    if turn.ask is not None and turn.decision is not None:
+    if turn.is_picked and turn.ask is not None and turn.decision is not None:
         record.reasons = reasons(turn, turn.ask, turn.decision)
     charge(turn)
     prove(turn)

@@ -207,7 +207,7 @@ class Turn:
         self.input_tokens = len(call.body) // 4
         self.response_bytes = 0
         self.ask: Ask | None = None
-        """What its targets were judged by, where a route picked; None: none did."""
+        """What its targets were judged by; None: it did not come to that."""
         self.considered: tuple[Candidate, ...] | None = None
         """What was said of each candidate, for the record; None: nobody asked yet."""
         self.conversation = b""
@@ -230,6 +230,11 @@ class Turn:
         """What its key wants of routing, or the user or agent that it names."""
         if self.snapshot.preferences is not None:
             self.wish = wish_stated(self.wish, self.snapshot.preferences, call.body, self.record.agent)
+
+    @property
+    def is_picked(self) -> bool:
+        """Whether a route had the choice, not a model by its name."""
+        return self.ask is not None and self.ask.found.route is not None
 
     @property
     def request(self) -> ChatRequest:

@@ -56,7 +56,7 @@ def _cached(target: Target, usage: Usage) -> int:
 
 
 def _name(turn: Turn, request: ChatRequest) -> bytes:
-    """A keyed hash of whose conversation it is and how it began: up to the first thing that its user said, and tools."""
+    """A keyed hash of whose conversation it is and how it began: its tools, and all up to the user's first words."""
     key = turn.call.key
     digest = blake2b(key=turn.context.secret, digest_size=16)
     for text in (key.id if key is not None else "", turn.route.name, *_beginning(request)):

@@ -46,8 +46,7 @@ def choose(turn: Turn) -> Decision:
     turn.deadline_s = turn.call.received_s + turn.route.limits.total_s
     hold(turn, turn.route)
     ask = _ASK.get(turn.record.operation, _ask)(turn, found, turn.route)
-    if found.route is not None:
-        turn.ask = ask
+    turn.ask = ask
     world = turn.fleet.world()
     try:
         decision = decide(ask, snapshot, turn.route, _CANNOT, world, now, turn.draw)

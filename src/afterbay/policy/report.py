@@ -1,4 +1,4 @@
-"""What a decision was made of: every candidate, what removed it, what was expected of it, and what the dearest way costs.
+"""What a decision was made of: every candidate, what removed it, what was expected of it, what the strongest costs.
 
 It is made on demand. Only what the log keeps of a request that a route picked for is made of each (`reasons_of`).
 """
