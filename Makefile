@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 CLIENTS := .venv-clients
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-clients conformance faults cuts budgets costs kills tenants rights compliance availability demo bench coverage lock lock-clients clean
+.PHONY: help setup check format test test-clients conformance faults cuts budgets costs kills tenants rights compliance decisions availability demo bench coverage lock lock-clients clean
 
 help:           ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -64,6 +64,9 @@ tenants: setup  ## 250 tenants in bursts against a real gateway, killed and with
 
 compliance: setup ## a million random requests under random policies, and whether one went where it might not (AFTERBAY_COMPLIANCE requests)
 	PYTHONPATH=src:. $(BIN)/python -m tests.compliance
+
+decisions: setup ## ten million random decisions, and whether one could lead where it might not (AFTERBAY_DECISIONS decisions)
+	PYTHONPATH=src:. $(BIN)/python -m tests.decisions
 
 availability: setup ## ten million simulated requests and what each mechanism contributes; writes docs/availability.md
 	$(BIN)/python benchmarks/availability.py

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from afterbay.cli.figures import UNKNOWN, dollars, printable, seconds
+from collections.abc import Mapping
+from typing import Any
+
+from afterbay.cli.figures import UNKNOWN, dollars, printable, seconds, shown
 from afterbay.core.decision import Attempt, Record
 from afterbay.core.usage import Usage
 
@@ -11,6 +14,8 @@ def explain(record: Record) -> list[str]:
     """The lines to print: decision, attempts, tokens, cost, times."""
     asked = record.requested_model or "-"
     lines = [("request", record.id), ("asked for", asked), ("route", _route(record)), ("outcome", _outcome(record))]
+    if record.reasons is not None:
+        lines += _reasons(record.reasons)
     lines += _many("rejected", [f"{one.target}: {one.reason}" for one in record.rejected], "nothing")
     lines += _many("policies", record.compliance, "none held")
     lines += _many("attempts", [_attempt(one) for one in record.attempts], "none")
@@ -18,6 +23,28 @@ def explain(record: Record) -> list[str]:
     lines += [("stages", ", ".join(f"{name} {seconds(took)}" for name, took in record.stages_s.items()) or "-")]
     lines += _many("warnings", record.warnings, "none")
     return [f"  {name:<10} {printable(text)}" for name, text in lines]
+
+
+def _reasons(reasons: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Of a request that a route picked for: its facts, the candidates with their scores, and what the strongest costs."""
+    facts = [f"{name} {shown(value)}" for name, value in reasons.get("facts", {}).items() if value not in (None, [])]
+    lines = [("facts", ", ".join(facts) or "-")]
+    lines += _many("candidates", [_candidate(one) for one in reasons.get("candidates", ())], "none")
+    if "strongest" in reasons:
+        lines.append(("instead", f"{reasons['strongest']} would cost {dollars(reasons.get('counterfactual_picousd'))}"))
+    return lines
+
+
+def _candidate(one: Mapping[str, Any]) -> str:
+    place = f"{one['rank']}. " if one.get("rank") is not None else "-  "
+    parts = [f"{place}{one.get('target')}: expected cost {dollars(one.get('cost_picousd'))}"]
+    if one.get("quality") is not None:
+        parts.append(f"quality {one['quality']:.3f}")
+    if one.get("ttft_p95_s") is not None:
+        parts.append(f"ttft p95 {seconds(one['ttft_p95_s'])}")
+    if one.get("warm_tokens"):
+        parts.append(f"{one['warm_tokens']} tokens in its cache")
+    return ", ".join(parts)
 
 
 def _many(name: str, texts: list[str], none: str) -> list[tuple[str, str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from afterbay.core.usage import Usage, microusd
 
 UNKNOWN = "unknown"
@@ -51,6 +53,13 @@ def short_usage(usage: Usage | None) -> str:
         usage.reasoning_tokens,
     )
     return ("~" if usage.estimated else "") + "/".join(map(str, numbers))
+
+
+def shown(value: object) -> str:
+    """A fact of a request: a list joined by `+`, a mapping as `name=value`."""
+    if isinstance(value, Mapping):
+        return " ".join(f"{name}={one}" for name, one in value.items())
+    return "+".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def printable(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import msgspec
 import typer
 
 from afterbay.cli.decision import DryRun, dry_run
-from afterbay.cli.figures import UNKNOWN, dollars, printable, seconds
+from afterbay.cli.figures import UNKNOWN, dollars, printable, seconds, shown
 from afterbay.cli.speech import Misuse, Speech, print_json, print_table
 from afterbay.cli.state import existing_database
 from afterbay.config.catalog import catalog
@@ -81,7 +81,7 @@ def rows_of(candidates: Sequence[Candidate]) -> list[tuple[str, ...]]:
 
 def told(found: DryRun) -> list[str]:
     """The decision in sentences."""
-    facts = ", ".join(f"{name} {_shown(value)}" for name, value in found.facts.items() if value not in (None, [], ""))
+    facts = ", ".join(f"{name} {shown(value)}" for name, value in found.facts.items() if value not in (None, [], ""))
     lines = [f"facts: {facts}"]
     if found.decision is None:
         return [*lines, f"nobody would be asked. {found.error.text() if found.error is not None else ''}".rstrip()]
@@ -155,12 +155,6 @@ def _candidate(one: Candidate) -> dict[str, Any]:
 
 def _usd(amount: int | None) -> float | None:
     return amount / 1e12 if amount is not None else None
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, Mapping):
-        return " ".join(f"{name}={one}" for name, one in value.items())
-    return "+".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _read(file: Path | None) -> str:

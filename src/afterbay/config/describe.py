@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import msgspec
 
+from afterbay.config.aims import idle_aims
 from afterbay.config.fields import Seconds
 from afterbay.config.problem import DEFAULT, Origin, child, masked_url, shown
 from afterbay.config.schema import Config
@@ -130,6 +131,7 @@ def never_matching(loaded: Loaded, at: float = 0.0) -> list[str]:
     for name, route in snapshot.routes.items():
         found += _route_dead_ends(snapshot, child("routes", name), route, at)
         found += _hardly_meant(child("routes", name), route)
+        found += idle_aims(snapshot, child("routes", name), route)
         found += _unfollowed(snapshot, f"{child('routes', name)}.fallback", route)
     found += _hardly_meant("defaults", snapshot.defaults)
     found += _repeats(config)
