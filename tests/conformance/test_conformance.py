@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from afterbay.policy.filters import CONTEXT
 
 from .cells import ask, encode, judge, unsupported

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Iterator
 
 import msgspec
-from afterbay.policy.filters import Ask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from afterbay.core.decision import Decision, Target
 from afterbay.core.errors import ClientMistake, PolicyRefusal
 from afterbay.policy.compliance import beside
 from afterbay.policy.facts import Facts
+from afterbay.policy.filters import Ask
 from afterbay.policy.names import look_up
 from afterbay.policy.plan import Alias, Compliance, Route
 from afterbay.policy.rights import Preference, Rights

@@ -8,7 +8,6 @@ from typing import Any
 import hypothesis.strategies as st
 import msgspec
 import pytest
-from afterbay.policy.filters import SOFT, Ask, lacks
 from hypothesis import given, settings
 
 from afterbay.core.chance import draw
@@ -17,6 +16,7 @@ from afterbay.core.errors import ClientMistake, PolicyRefusal
 from afterbay.core.request import FEATURES
 from afterbay.policy.compliance import beside
 from afterbay.policy.facts import Facts, read_facts
+from afterbay.policy.filters import SOFT, Ask, lacks
 from afterbay.policy.names import Found
 from afterbay.policy.plan import Alias, Compliance, Plan, Route, Rules
 from afterbay.policy.rights import Rights

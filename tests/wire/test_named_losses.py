@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from afterbay.policy.filters import is_foreign
 
 from afterbay.core.event import Event, Extra, Finished, Started, TextDelta
 from afterbay.core.message import Document, Message, Text, ToolResult
 from afterbay.core.request import ChatRequest, ResponseFormat, Sampling
+from afterbay.policy.filters import is_foreign
 from afterbay.wire.dialect import Head
 from afterbay.wire.features import features
 from afterbay.wire.registry import DIALECTS

@@ -26,7 +26,7 @@ def explain(record: Record) -> list[str]:
 
 
 def _reasons(reasons: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Of a request that a route picked for: its facts, the candidates with their scores, and what the strongest costs."""
+    """Of a request that a route picked for: its facts, its candidates with their scores, what the strongest costs."""
     facts = [f"{name} {shown(value)}" for name, value in reasons.get("facts", {}).items() if value not in (None, [])]
     lines = [("facts", ", ".join(facts) or "-")]
     lines += _many("candidates", [_candidate(one) for one in reasons.get("candidates", ())], "none")
