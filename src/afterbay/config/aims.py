@@ -48,6 +48,8 @@ def _optimize(path: str, route: Route, targets: list[Target]) -> list[str]:
         return [f"{where}: there is one deployment ({targets[0].id}), so there is nothing to choose."]
     if route.optimize == "cost" and targets and all(one.price is None for one in targets):
         return [f"{where}: no candidate's price is known, so the order stays as it is."]
+    if route.keep is not None:
+        return []  # what is certified goes before the tables
     if "classify" not in route.stages and "chat" in route.tasks:
         chat = route.tasks["chat"]
         return [f"{where}: chooses among the deployments of an alias alone: tasks.chat sends the rest to `{chat}`."]
