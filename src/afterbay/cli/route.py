@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from afterbay.cli.figures import UNKNOWN, dollars, printable, seconds, shown
 from afterbay.cli.speech import Misuse, Speech, print_json, print_table
 from afterbay.cli.state import existing_database
 from afterbay.config.catalog import catalog
-from afterbay.config.prices import Query, prices_of
+from afterbay.config.prices import Prices, Query, prices_of
 from afterbay.config.watch import Loaded, load_snapshot
 from afterbay.core.decision import Candidate, Target
 from afterbay.policy.statement import HEADER
@@ -114,12 +114,12 @@ def plain(found: DryRun) -> dict[str, Any]:
     }
 
 
-def catalogue_targets() -> tuple[Target, ...]:
+def catalogue_targets(look_up: Callable[[Iterable[Query]], Prices] = prices_of) -> tuple[Target, ...]:
     """Every model of the catalogue as if its provider were configured: for prices and windows, not for asking."""
     hosts = {row.name: row for row in catalog().provider}
     models = [(one, hosts.get(one.provider)) for one in catalog().model]
     queries = {(one.provider, one.name): Query(one.name, row.prices) for one, row in models if row and row.prices}
-    prices = prices_of(queries.values())
+    prices = look_up(queries.values())
     found: list[Target] = []
     for one, _ in models:
         query = queries.get((one.provider, one.name))

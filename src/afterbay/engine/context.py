@@ -31,9 +31,10 @@ from afterbay.policy.plan import Compliance, Route
 from afterbay.policy.pressure import Pressure
 from afterbay.policy.quantity import estimate_text
 from afterbay.policy.retry import RetryBudget
-from afterbay.policy.rights import NO_WISH
+from afterbay.policy.rights import NO_WISH, Preference
 from afterbay.policy.scores import Lengths
 from afterbay.policy.spending import Need
+from afterbay.policy.statement import Preferences
 from afterbay.ports import Clock, Entropy, Guard, Key, Ledger, Originals, RequestLog, Responses
 from afterbay.wire.agent import agent_of
 from afterbay.wire.decoding import not_json
@@ -159,8 +160,21 @@ def _record_of(call: Call, operation: str, config_hash: str, seed: int) -> Recor
     return record
 
 
+def _wish_of(call: Call, agent: str | None, stated: Preferences | None) -> Preference:
+    """What its key wants of a request, and what the configuration wants for the user or agent that it names."""
+    own = call.key.preference.of(agent) if call.key is not None else NO_WISH
+    return own if stated is None else wish_stated(own, stated, call.body, agent)
+
+
 class Turn:
     """The state of one chat request on its way through the stages."""
+
+    ask: Ask | None = None
+    """What its targets were judged by; None: it did not come to that."""
+    considered: tuple[Candidate, ...] | None = None
+    """What was said of each candidate, for the record; None: nobody asked yet."""
+    conversation = b""
+    """The name of the conversation that it belongs to, where that is remembered."""
 
     def __init__(self, context: Context, call: Call, operation: str) -> None:
         self.context = context
@@ -206,12 +220,6 @@ class Turn:
         self.warnings: list[str] = []
         self.input_tokens = len(call.body) // 4
         self.response_bytes = 0
-        self.ask: Ask | None = None
-        """What its targets were judged by; None: it did not come to that."""
-        self.considered: tuple[Candidate, ...] | None = None
-        """What was said of each candidate, for the record; None: nobody asked yet."""
-        self.conversation = b""
-        """The name of the conversation that it belongs to, where that is remembered."""
         self.sights: tuple[Sight, ...] = ()
         """Targets that were not well, or asked to be left alone, as the decision saw them."""
         self._request: ChatRequest | None = None
@@ -226,10 +234,8 @@ class Turn:
             self.record.tags, self.warnings = read_tags(tags)
         serving.set(call.id)
         self.fleet.enter()
-        self.wish = call.key.preference.of(self.record.agent) if call.key is not None else NO_WISH
+        self.wish = _wish_of(call, self.record.agent, self.snapshot.preferences)
         """What its key wants of routing, or the user or agent that it names."""
-        if self.snapshot.preferences is not None:
-            self.wish = wish_stated(self.wish, self.snapshot.preferences, call.body, self.record.agent)
 
     @property
     def is_picked(self) -> bool:
