@@ -13,7 +13,7 @@ from afterbay.engine.context import Turn
 from afterbay.engine.conversation import remember
 from afterbay.engine.hedging import assumed_usage
 from afterbay.engine.held import charge, give_back
-from afterbay.engine.reasons import reasons
+from afterbay.engine.reasons import note_reasons
 
 if TYPE_CHECKING:
     from afterbay.engine.attempt import Driver
@@ -50,7 +50,7 @@ def fill(turn: Turn, driver: Driver | None) -> None:
             record.task = record.rule.removeprefix("task:")
     told = _settle(turn, driver) if driver is not None else []
     if turn.is_picked and turn.ask is not None and turn.decision is not None:
-        record.reasons = reasons(turn, turn.ask, turn.decision)
+        note_reasons(turn, turn.ask, turn.decision)
     charge(turn)
     prove(turn)
     decided = turn.decision.warnings if turn.decision is not None else ()

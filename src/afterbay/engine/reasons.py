@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from afterbay.core.decision import Decision
 from afterbay.core.usage import Usage
 from afterbay.engine.context import Turn
@@ -14,31 +12,30 @@ from afterbay.wire.registry import DIALECTS
 _CANNOT = {name: dialect.cannot for name, dialect in DIALECTS.items()}
 
 
-def reasons(turn: Turn, ask: Ask, decision: Decision) -> dict[str, Any] | None:
-    """See `afterbay.policy.report.reasons_of`; None: there was nothing to choose from.
+def note_reasons(turn: Turn, ask: Ask, decision: Decision) -> None:
+    """Puts into the record what `afterbay.policy.report.reasons_of` says, once; nothing where there was no choice.
 
-    What the strongest candidate would have cost is told for what was used in the end, as soon as that is known.
+    What the strongest candidate would have cost is told anew each time: of what was used in the end.
     """
+    record = turn.record
     if turn.considered is None:
         targets = in_reach(ask, turn.snapshot, turn.route)
-        world = turn.fleet.world()
-        turn.considered = tuple(consider(ask, turn.route, targets, _CANNOT, world, decision))
-    if len(turn.considered) < 2:
-        return None
-    found = reasons_of(ask, decision, turn.considered)
-    strong = counterfactual(ask, turn.snapshot, turn.route, turn.considered)
-    if strong is not None:
-        found["strongest"] = strong.target
-        found["counterfactual_picousd"] = _cost(turn, strong.target, strong.scores.cost_picousd)
-    return found
+        found = turn.considered = tuple(consider(ask, turn.route, targets, _CANNOT, turn.fleet.world(), decision))
+        if len(found) < 2:
+            return
+        record.reasons = reasons_of(ask, decision, found)
+        strong = counterfactual(ask, turn.snapshot, turn.route, found)
+        if strong is not None:
+            record.reasons["strongest"] = strong.target
+            record.reasons["counterfactual_picousd"] = strong.scores.cost_picousd
+    if record.reasons is not None and record.usage is not None and len(record.attempts) == 1:
+        cost = _cost(turn, record.usage, record.reasons.get("strongest"))
+        if cost is not None:
+            record.reasons["counterfactual_picousd"] = cost
 
 
-def _cost(turn: Turn, strongest: str, expected: int | None) -> int | None:
-    """What the same use would have cost at the strongest; before it is known, what was expected."""
-    usage = turn.record.usage
-    if usage is None or len(turn.record.attempts) != 1:
-        return expected
+def _cost(turn: Turn, usage: Usage, strongest: str | None) -> int | None:
+    """What the same use would have cost at the strongest; None: nobody knows."""
     targets = (one for alias in turn.snapshot.aliases.values() for one in alias.targets if one.id == strongest)
     target = next(targets, None)
-    plain = Usage(*usage.buckets)
-    return target.cost_picousd(plain, turn.call.received_at) if target is not None else expected
+    return target.cost_picousd(Usage(*usage.buckets), turn.call.received_at) if target is not None else None
