@@ -84,6 +84,12 @@ def test_a_target_that_is_ill_or_left_alone_or_no_candidate_any_more_keeps_nothi
     assert decided(at(), route=msgspec.structs.replace(ROUTE, candidates=("cheap",))).rule == "complexity:low"
 
 
+def test_no_cache_is_worth_a_missed_slo() -> None:
+    slo = msgspec.structs.replace(ROUTE, slo_ttft_p95_s=0.5)
+    assert decided(at(), route=slo, world=World({}, {"strong/x": timed(0.1)})).rule == "pin"
+    assert decided(at(), route=slo, world=World({}, {"strong/x": timed(2.0)})).rule == "complexity:low"
+
+
 def test_an_escalation_holds_for_the_later_turns() -> None:
     decision = decided(at(tokens=0, escalated=True))
     assert (ids(decision)[0], decision.rule) == ("strong/x", "escalate:held")

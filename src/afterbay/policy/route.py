@@ -171,8 +171,16 @@ def _stayed(choice: Choice, ask: Ask, plan: Plan, route: Route, passing: Filter,
     here = next((one for one in passing.targets(pinned.alias) if one.id == pinned.target), None)
     if here is None or not world.is_well(here.id, now) or not _is_worth(here, pick, ask):
         return choice
+    if route.slo_ttft_p95_s is not None and _misses(here, route.slo_ttft_p95_s, world):
+        return choice
     targets = [here, *(one for one in choice.targets if one.id != here.id)]
     return Choice(PINNED, targets, choice.warning, choice.propensity)
+
+
+def _misses(target: Target, slo_s: float, world: World) -> bool:
+    condition = world.conditions.get(target.id)
+    known = condition.ttft_p95_s if condition is not None else None
+    return known is not None and known > slo_s
 
 
 def _is_worth(here: Target, pick: Target, ask: Ask) -> bool:
