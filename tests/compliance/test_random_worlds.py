@@ -12,7 +12,7 @@ from tests.compliance.world import Told, World
 
 import afterbay.engine.clearance
 import afterbay.policy.compliance
-import afterbay.policy.route
+import afterbay.policy.filters
 
 REQUESTS = 150
 
@@ -56,7 +56,7 @@ def _without_region(check: Callable[..., Any]) -> Callable[..., Any]:
 def test_a_hole_in_the_filter_is_found(monkeypatch: pytest.MonkeyPatch, hole: Any) -> None:
     check = afterbay.policy.compliance.gap
     broken = hole if hole is _blind else hole(check)
-    for module in (afterbay.engine.clearance, afterbay.policy.route):
+    for module in (afterbay.engine.clearance, afterbay.policy.filters):
         monkeypatch.setattr(module, "gap", broken)
     assert worlds(range(6)).wrong
 
