@@ -11,9 +11,11 @@ import pytest
 from tests.cli.conftest import Run
 
 from afterbay.cli.decision import NOT_HERE, DryRun, dry_run
+from afterbay.cli.explain import explain
 from afterbay.cli.route import catalogue_targets, plain, rows_of, told
 from afterbay.config.load import parse
 from afterbay.config.resolve import resolve
+from afterbay.core.decision import Record
 from afterbay.core.errors import GatewayError
 from afterbay.core.usage import Price
 from afterbay.policy.rights import Preference, Rights
@@ -148,3 +150,23 @@ def test_the_catalogue_is_priced_beside() -> None:
     rest = [one for one in found.candidates if one.rank is None]
     assert len(rest) > 30
     assert {one.scores.cost_picousd for one in rest if one.removed == NOT_HERE} >= {found.facts["input_tokens"] * 10**6}
+
+
+def test_an_answer_explains_its_pick_by_the_same_facts_and_candidates() -> None:
+    record = Record("req_1", 0.0, "chat", "openai.chat", route="auto", rule="pin", provider="near", model="cheap")
+    plain_lines = explain(record)
+    assert not [line for line in plain_lines if line.startswith("  candidates")]
+    record.reasons = {
+        "facts": {"words": 5, "mentions": ["code"], "pinned": {"target": "near/c", "tokens": 5000}, "task_said": None},
+        "candidates": [
+            {"target": "near/c", "rank": 1, "cost_picousd": 2_000_000_000, "warm_tokens": 5000},
+            {"target": "far/s", "rank": None, "cost_picousd": None, "quality": 0.91, "ttft_p95_s": 0.25},
+        ],
+        "strongest": "far/s",
+        "counterfactual_picousd": 10_000_000_000,
+    }
+    told_lines = explain(record)
+    assert "  facts      words 5, mentions code, pinned target=near/c tokens=5000" in told_lines
+    assert "  candidates 1. near/c: expected cost $0.002, 5000 tokens in its cache" in told_lines
+    assert "             -  far/s: expected cost unknown, quality 0.910, ttft p95 250 ms" in told_lines
+    assert "  instead    far/s would cost $0.01" in told_lines

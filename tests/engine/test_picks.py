@@ -9,6 +9,7 @@ import pytest
 from tests.engine.cases import ANTHROPIC, OPENAI
 
 from afterbay.core.usage import Price, Usage
+from afterbay.policy.facts import Facts
 from afterbay.policy.pinning import LONGEST_S
 from afterbay.policy.plan import Route
 from afterbay.policy.rights import Preference, Rights
@@ -189,6 +190,29 @@ def test_the_name_of_a_conversation_is_another_one_in_every_process() -> None:
         go(one, HELLO)
         names |= set(one.context.conversations._entries)
     assert len(names) == 2
+
+
+def test_what_a_client_marked_for_the_cache_keeps_a_conversation(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = gateway(spoken=ANTHROPIC, usage=Usage(10, 8000, 1000, 50))
+    go(one, HELLO, AGAIN)
+    assert picks(one)[1] == ("strong", "pin")
+
+
+def test_an_agent_that_was_stuck_keeps_the_strongest(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = iter([True, False, False])
+    monkeypatch.setattr(
+        "afterbay.engine.routing.read_facts", lambda text, rules: Facts(5.0, frozenset(), stalled=next(seen))
+    )
+    one = gateway(usage=Usage(100, 0, 0, 50))
+    go(one, HELLO, AGAIN, turns("Hello", "hi", "thanks"))
+    assert picks(one) == [("strong", "escalate:stalled"), ("strong", "escalate:held"), ("cheap", "complexity:low")]
+
+
+def test_a_provider_that_says_nonsense_of_its_usage_is_not_believed() -> None:
+    one = gateway(usage=Usage(10**13, 0, 0, 10**13))
+    go(one, HELLO)
+    assert len(one.context.conversations) == 0
+    assert dict(one.context.lengths.known) == {"strong": 1}, "what was counted here counts"
 
 
 # --- the log

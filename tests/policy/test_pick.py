@@ -19,6 +19,7 @@ from afterbay.policy.facts import Facts
 from afterbay.policy.filters import Ask
 from afterbay.policy.names import Found
 from afterbay.policy.pick import MEASURED, ranked
+from afterbay.policy.pinning import Pinned
 from afterbay.policy.plan import HealthRules, Plan, Route
 from afterbay.policy.report import consider, counterfactual, in_reach, reasons_of
 from afterbay.policy.rights import Preference
@@ -312,6 +313,42 @@ def test_every_candidate_is_in_the_report_with_what_removed_it() -> None:
     assert [one["target"] for one in kept["candidates"]] == ["cheap/x", "dear/x"]
     assert (kept["pick"], kept["rule"], kept["facts"]["task_said"]) == ("cheap/x", "optimize:cost", "qa")
     assert len(msgspec.json.encode(kept)) < 400
+
+
+def test_the_log_keeps_facts_as_numbers_and_no_more_than_sixteen_candidates() -> None:
+    many = [alias(f"m{at}", target(f"p{at}/x", price=price(at + 1))) for at in range(20)]
+    plan = snapshot(*many)
+    cost = Route("auto", candidates=tuple(one.name for one in many), optimize="cost")
+    facts = Facts(12.4, frozenset({"code"}), task="code", complexity=0.31234, stalled=True)
+    asked = ask(cost, facts=facts, output_tokens=9, pinned=Pinned("p3/x", "m3", 61.7, 2000))
+    decision = decide(asked, plan, cost, {}, World({}, {"p0/x": timed(0.1)}), NOW, lambda _: 0.5)
+    found = consider(asked, cost, in_reach(asked, plan, cost), {}, World({}, {"p3/x": timed(0.1)}), decision)
+    kept = reasons_of(asked, decision, found)
+    assert (len(kept["candidates"]), kept["more_candidates"]) == (16, 4)
+    assert kept["facts"] == {
+        "input_tokens": 1000,
+        "output_tokens": 9,
+        "words": 12,
+        "mentions": ["code"],
+        "task": "code",
+        "complexity": 0.312,
+        "stalled": True,
+        "pinned": {"target": "p3/x", "tokens": 2000, "age_s": 62},
+    }
+    pinned = next(one for one in kept["candidates"] if one["target"] == "p3/x")
+    assert pinned["warm_tokens"] == 1000
+    assert pinned["ttft_p95_s"] == pytest.approx(0.1, rel=0.25)
+
+
+def test_by_an_alias_the_alias_itself_is_the_strongest() -> None:
+    plan = snapshot(alias("dear", DEAR, fallback=("cheap", "gone")), alias("cheap", CHEAP))
+    asked = Ask("dear", Found(alias=plan.aliases["dear"]), "openai.chat", input_tokens=10)
+    assert [one.id for one in in_reach(asked, plan, plan.defaults)] == ["dear/x", "cheap/x"]
+    found = consider(asked, plan.defaults, in_reach(asked, plan, plan.defaults), {}, World({}), None)
+    strong = counterfactual(asked, plan, plan.defaults, found)
+    assert strong is not None
+    assert strong.target == "dear/x"
+    assert counterfactual(asked, plan, plan.defaults, []) is None
 
 
 PRICES = st.sampled_from([None, 0.0, 1.0, 3.0])

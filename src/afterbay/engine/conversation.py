@@ -38,7 +38,7 @@ def recall(turn: Turn, request: ChatRequest) -> Pinned | None:
 def remember(turn: Turn, target: Target, usage: Usage | None) -> None:
     """Notes who answered well, and how long the answer was."""
     decision, context = turn.decision, turn.context
-    if decision is None or usage is None or not usage.is_plausible:
+    if decision is None or usage is None:
         return
     context.lengths.note(target.alias, usage.total_output)
     escalated = decision.rule in (STALLED, RAISED)
