@@ -27,7 +27,7 @@ def recall(turn: Turn, request: ChatRequest) -> Pinned | None:
     Notes its name, for when the answer is there.
     """
     route = turn.route
-    if not (route.pins or route.escalates) or turn.record.operation != "chat":
+    if not (route.pins or route.escalates):
         return None
     turn.conversation = _name(turn, request)
     if not any(message.role == "assistant" for message in request.messages):
