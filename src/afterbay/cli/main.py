@@ -13,6 +13,7 @@ from afterbay import __version__
 from afterbay.cli.keys_app import app as keys
 from afterbay.cli.options import AsJson, Config, examples
 from afterbay.cli.report_app import app as report
+from afterbay.cli.router_app import app as router
 from afterbay.cli.speech import Misuse, Speech
 from afterbay.core.errors import GatewayError
 
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.add_typer(keys, name="keys")
 app.add_typer(report, name="report")
+app.add_typer(router, name="router")
 
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 Port = Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)]

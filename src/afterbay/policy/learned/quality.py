@@ -27,7 +27,7 @@ from afterbay.policy.learned.surface import FEATURES, surface
 
 STRENGTH: Final = 16.0
 """What ridge adds to the diagonal. Flat between 8 and 32 for 700 to 6,000 labels of three sets."""
-LANDMARKS: Final = 192
+LANDMARKS: Final = 384
 FEWEST_LABELS: Final = 20
 """With fewer there is nothing to learn from."""
 _CUE_SHARE: Final = 0.7
