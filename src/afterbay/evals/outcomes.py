@@ -1,8 +1,8 @@
 """Rows that say how models did on prompts: JSONL, a prompt and an outcome of each model a line.
 
-Three forms are read, told by their columns: `prompt` with `strong_correct` and `weak_correct`; `prompt` with `outcomes`,
-an object from model to outcome; `question` with `models`, an object from model to an object with `score`. An outcome is
-true, false, or a share from 0 to 1; null, or a model that is not named, is not known.
+Three forms are read, told by their columns: `prompt` with `strong_correct` and `weak_correct`; `prompt` with
+`outcomes`, an object from model to outcome; `question` with `models`, an object from model to an object with `score`.
+An outcome is true, false, or a share from 0 to 1; null, or a model that is not named, is not known.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ _FORMS = "Each line is an object with `prompt`, and `strong_correct` and `weak_c
 
 
 class Outcomes(msgspec.Struct, frozen=True):
-    """`found` is (prompts, models), NaN where not known; `groups` are subjects or the like, None where a row has none."""
+    """`found` is (prompts, models), NaN where not known; `groups` are subjects or the like, None where a row has
+    none."""
 
     prompts: tuple[str, ...]
     groups: tuple[str | None, ...]

@@ -1,7 +1,7 @@
 """What an order of rows is worth to a router between a weak and a strong model, by RouteLLM's measures, for resampling.
 
-The strong model is asked for the first k rows of the order, for every k. The order is found once; a resample of the rows
-only changes how often each counts. Source: RouteLLM, arXiv 2406.18665, section 3; the code is ours.
+The strong model is asked for the first k rows of the order, for every k. The order is found once; a resample of the
+rows only changes how often each counts. Source: RouteLLM, arXiv 2406.18665, section 3; the code is ours.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ Column = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 MEASURES: Final = ("apgr", "cpt50", "cpt80", "saved_at_95", "saved_at_98")
-"""Area between the weak model's level and the curve, as a share (chance: 0.5); percent of calls to the strong model that
-recover 50 and 80 % of the gap; share of all-strong's cost saved at 95 and 98 % of its quality."""
+"""Area between the weak model's level and the curve, as a share (chance: 0.5); percent of calls to the strong model
+that recover 50 and 80 % of the gap; share of all-strong's cost saved at 95 and 98 % of its quality."""
 _CLOSE: Final = 1e-9
 
 

@@ -1,11 +1,12 @@
-"""How much of a strong model's advantage a router keeps for how much of its price: RouteLLM's protocol on rows of one's own.
+"""How much of a strong model's advantage a router keeps for how much of its price: RouteLLM's protocol on rows of
+one's own.
 
-A predictor is trained on some rows and orders others by predicted gain. Which rows: `folds` of the file in turn; or, with
-`labels`, a random draw of so many, the rest tested, five times; or a file of their own. A prompt that occurs twice is on
-one side only. Small files are split into folds several times over, as one split's luck would show.
+A predictor is trained on some rows and orders others by predicted gain. Which rows: `folds` of the file in turn; or,
+with `labels`, a random draw of so many, the rest tested, five times; or a file of their own. A prompt that occurs
+twice is on one side only. Small files are split into folds several times over, as one split's luck would show.
 
-Beside the router always stand chance, the length of the prompt, and, where rows name a subject, an oracle that knows each
-subject's average gain. Intervals are bootstrapped over rows; a margin's is of the paired difference.
+Beside the router always stand chance, the length of the prompt, and, where rows name a subject, an oracle that knows
+each subject's average gain. Intervals are bootstrapped over rows; a margin's is of the paired difference.
 """
 
 from __future__ import annotations
@@ -93,6 +94,7 @@ class Report(msgspec.Struct, frozen=True):
 class _Round(msgspec.Struct, frozen=True):
     """Rows tested, each once, with the router's score and those of the baselines."""
 
+    trained_on: int
     tested: Index
     router: Scores
     baselines: Mapping[str, Scores]
@@ -106,10 +108,7 @@ def evaluate(rows: Outcomes, protocol: Protocol, trained: Outcomes | None, progr
     """
     strong, weak = _pair(rows)
     data = _Data(rows, strong, weak)
-    if trained is None:
-        rounds = list(_rounds(data, protocol, progress))
-    else:
-        rounds = [_transfer(data, trained, progress)]
+    rounds = list(_rounds(data, protocol, progress)) if trained is None else [_transfer(data, trained, progress)]
     return _report(data, rounds, protocol)
 
 
@@ -159,8 +158,8 @@ def _pair(rows: Outcomes) -> tuple[Column, Column]:
         strong, weak = rows.found[:, best], rows.found[:, 1 - best]
     if strong.mean() <= weak.mean():
         raise ClientMistake(
-            f"The strong model is right on {strong.mean():.1%} of the rows, the weak one on {weak.mean():.1%}: there is no "
-            "advantage to keep.",
+            f"The strong model is right on {strong.mean():.1%} of the rows, the weak one on {weak.mean():.1%}: "
+            "there is no advantage to keep.",
             remedy="Route everything to the weak model, or check which column is which.",
         )
     return strong, weak
@@ -178,7 +177,10 @@ def _rounds(data: _Data, protocol: Protocol, progress: Progress) -> Iterator[_Ro
             progress(done, total)
         asked = np.concatenate([part[0] for part in parts])
         beside = {name: np.concatenate([part[2][name] for part in parts]) for name in parts[0][2]}
-        yield _Round(asked, np.concatenate([part[1] for part in parts]), {"length": data.length[asked], **beside})
+        taught_on = len(splits[0][0])
+        yield _Round(
+            taught_on, asked, np.concatenate([part[1] for part in parts]), {"length": data.length[asked], **beside}
+        )
 
 
 def _draws(data: _Data, protocol: Protocol) -> Iterator[list[tuple[Index, Index]]]:
@@ -224,7 +226,7 @@ def _transfer(data: _Data, trained: Outcomes, progress: Progress) -> _Round:
     asked = np.arange(len(data.rows))
     scores = predicted(taught, np.stack([strong, weak], axis=1), data.prompts)
     progress(1, 1)
-    return _Round(asked, scores, {"length": data.length})
+    return _Round(len(others), asked, scores, {"length": data.length})
 
 
 def _report(data: _Data, rounds: list[_Round], protocol: Protocol) -> Report:
@@ -243,7 +245,7 @@ def _report(data: _Data, rounds: list[_Round], protocol: Protocol) -> Report:
     low, high = np.nanquantile(spread, [0.025, 0.975], axis=0)
     return Report(
         n=len(data.rows),
-        trained_on=0,
+        trained_on=rounds[0].trained_on,
         tested=len(rounds[0].tested),
         rounds=len(rounds),
         figures=_mean_figures(router, costs),

@@ -2,12 +2,12 @@
 
 One head a model over two views of a prompt: its hashed n-grams (what it is about) and its surface (what it looks like).
 The surface counts through a radial basis: how near the prompt lies to a few hundred typical ones, which are centres of
-clusters, so that no single prompt can be read from a predictor. Both views are shrunk alike (ridge), so a prediction far
-from everything that was labelled is the model's average. What decides a route is the difference of two heads; as all is
-linear in the outcomes, that is the ridge regression of the gain itself.
+clusters, so that no single prompt can be read from a predictor. Both views are shrunk alike (ridge), so a prediction
+far from everything that was labelled is the model's average. What decides a route is the difference of two heads; as
+all is linear in the outcomes, that is the ridge regression of the gain itself.
 
-Where a request has labels of some models only, all labels train a common head first and each model learns how it differs:
-a model with few labels is its average plus what is hard for all.
+Where a request has labels of some models only, all labels train a common head first and each model learns how it
+differs: a model with few labels is its average plus what is hard for all.
 """
 
 from __future__ import annotations
@@ -27,14 +27,18 @@ from afterbay.policy.learned.surface import FEATURES, surface
 
 STRENGTH: Final = 16.0
 """What ridge adds to the diagonal. Flat between 8 and 32 for 700 to 6,000 labels of three sets."""
-LANDMARKS: Final = 384
+LANDMARKS: Final = 512
 FEWEST_LABELS: Final = 20
 """With fewer there is nothing to learn from."""
 _CUE_SHARE: Final = 0.7
 """Cue words count so much less than the other features: there are many, and each is rare."""
+_NARROWNESS: Final = 1.0
+"""Two typical surfaces lie a squared distance of about twice the number of features apart: their nearness is e **
+-2."""
 _FARTHEST: Final = 4.0
 """A feature counts at most so many standard deviations."""
 _STEP: Final = _FARTHEST / 127
+_ROUNDS: Final = 10
 _MAGIC: Final = b"afterbay-quality-1\n"
 
 
@@ -53,12 +57,13 @@ class Predictor(Protocol):
 
 
 class Radial(msgspec.Struct, frozen=True):
-    """Typical surfaces: `centre` and `scale` (features,) standardise one, `landmarks` (landmarks, features) are in steps
-    of 4 / 127 standard deviations."""
+    """Typical surfaces: `centre` and `scale` (features,) standardise one, `landmarks` (landmarks, features) are
+    standardised, in whole steps of 4 / 127 standard deviations, and `squares` (landmarks,) their squared lengths."""
 
     centre: Values
     scale: Values
-    landmarks: Bytes
+    landmarks: Values
+    squares: Values
 
 
 class Quality(msgspec.Struct, frozen=True):
@@ -80,7 +85,7 @@ class Quality(msgspec.Struct, frozen=True):
 
     def predict(self, prompt: Prompt) -> Mapping[str, float]:
         """P(good answer) of each model."""
-        held = np.clip(self.raw(prompt), 0, 1).tolist()
+        held: list[float] = np.clip(self.raw(prompt), 0, 1).tolist()
         return dict(zip(self.models, held, strict=True))
 
     def gain(self, prompt: Prompt, strong: str, weak: str) -> float:
@@ -97,18 +102,18 @@ def read_prompt(text: str, spec: Spec | None = None) -> Prompt:
 
 def nearness(radial: Radial, surfaces: Matrix) -> Matrix:
     """How near each surface lies to each landmark: (rows, landmarks), 1 where they are the same."""
-    points = _standard(surfaces, radial.centre, radial.scale)
-    marks = radial.landmarks.astype(np.float32) * np.float32(_STEP)
-    return _kernel(points, marks, int((radial.scale > 0).sum()))
+    return _near(_standard(surfaces, radial.centre, radial.scale), radial)
 
 
 def _standard(surfaces: Matrix, centre: Values, scale: Values) -> Matrix:
-    return np.clip((surfaces - centre) * scale, -_FARTHEST, _FARTHEST).astype(np.float32)
+    points: Matrix = np.clip((surfaces - centre) * scale, -_FARTHEST, _FARTHEST).astype(np.float32)
+    return points
 
 
-def _kernel(points: Matrix, marks: Matrix, features: int) -> Matrix:
-    apart = (points**2).sum(axis=1)[:, None] + (marks**2).sum(axis=1)[None] - 2 * points @ marks.T
-    near: Matrix = np.exp(np.maximum(apart, 0) * np.float32(-0.5 / max(features, 1)))
+def _near(points: Matrix, radial: Radial) -> Matrix:
+    apart = (points**2).sum(axis=1)[:, None] + radial.squares - 2 * points @ radial.landmarks.T
+    features = max(int((radial.scale > 0).sum()), 1)
+    near: Matrix = np.exp(np.maximum(apart, 0) * np.float32(-_NARROWNESS / features))
     return near
 
 
@@ -138,8 +143,7 @@ def train(
         )
     idf = rarities([prompt.grams for prompt in prompts], how.spec.bits)
     radial = _radial(np.stack([prompt.surface for prompt in prompts]), how)
-    marks = radial.landmarks.astype(np.float32) * np.float32(_STEP)
-    whitener = _whitener(_kernel(marks, marks, int((radial.scale > 0).sum())))
+    whitener = _whitener(_near(radial.landmarks, radial))
     near = nearness(radial, np.stack([prompt.surface for prompt in prompts])) @ whitener
     rows = table([prompt.grams for prompt in prompts], idf, near)
     weights, bias = _weights(rows, outcomes.astype(np.float32), how.strength)
@@ -191,16 +195,19 @@ def _radial(surfaces: Matrix, how: Settings) -> Radial:
         total = np.zeros_like(marks)
         np.add.at(total, nearest, points)
         marks = np.where(count[:, None] > 0, total / np.maximum(count, 1)[:, None], marks)
-    return Radial(centre.astype(np.float32), scale, np.rint(marks / _STEP).astype(np.int8))
+    return _marked(centre.astype(np.float32), scale, np.rint(marks / _STEP).astype(np.int8))
 
 
-_ROUNDS: Final = 10
+def _marked(centre: Values, scale: Values, steps: Bytes) -> Radial:
+    landmarks = steps.astype(np.float32) * np.float32(_STEP)
+    return Radial(centre, scale, landmarks, (landmarks**2).sum(axis=1))
 
 
 def _whitener(kernel: Matrix) -> Matrix:
     """What turns nearness to landmarks into coordinates whose products are the kernel (Nyström)."""
     values, vectors = np.linalg.eigh(kernel.astype(np.float64))
-    return (vectors / np.sqrt(np.maximum(values, 0) + 1e-4)).astype(np.float32)
+    whitener: Matrix = (vectors / np.sqrt(np.maximum(values, 0) + 1e-4)).astype(np.float32)
+    return whitener
 
 
 class _Packed(msgspec.Struct, array_like=True, frozen=True):
@@ -220,7 +227,7 @@ def to_bytes(quality: Quality) -> bytes:
         len(radial.centre),
         radial.centre.astype("<f4").tobytes(),
         radial.scale.astype("<f4").tobytes(),
-        radial.landmarks.tobytes(),
+        np.rint(radial.landmarks / _STEP).astype(np.int8).tobytes(),
         quality.labels,
     )
     return _MAGIC + msgspec.msgpack.encode(body)
@@ -238,7 +245,7 @@ def from_bytes(data: bytes) -> Quality:
         body = msgspec.msgpack.decode(data[len(_MAGIC) :], type=_Packed)
         if body.features != len(FEATURES):
             raise ValueError(f"it was trained on {body.features} features, this version reads {len(FEATURES)}")
-        radial = Radial(
+        radial = _marked(
             np.frombuffer(body.centre, "<f4").reshape(body.features),
             np.frombuffer(body.scale, "<f4").reshape(body.features),
             np.frombuffer(body.landmarks, np.int8).reshape(-1, body.features),

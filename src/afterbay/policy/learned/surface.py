@@ -1,8 +1,8 @@
 """What a prompt looks like, as numbers: length, shape of its words and sentences, numbers and marks, the form of the
 question, the options of a choice, and counted cue words in English and Chinese. Pure.
 
-These say how hard a prompt is where n-grams say what it is about: with 1,500 labels the two together are worth more than
-either (docs/router.md). Counts are taken as ln(1 + count), shares as they are, so that no feature runs away.
+These say how hard a prompt is where n-grams say what it is about: with 1,500 labels the two together are worth more
+than either (docs/router.md). Counts are taken as ln(1 + count), shares as they are, so that no feature runs away.
 """
 
 from __future__ import annotations
@@ -18,19 +18,47 @@ from numpy.typing import NDArray
 from afterbay.policy.learned.cues import CUES, KINDS, OPENERS, OPENINGS
 from afterbay.policy.learned.ngrams import Values
 
-_MARKS: Final = ("?", ".!", ",", ";:", "()", "\"'“”‘’", "=", "+-*/×÷−", "^", "<>≤≥", "%", "$€£¥", "\\", "_", "{}[]", "`#|")
+_MARKS: Final = (
+    "?",
+    ".!",
+    ",",
+    ";:",
+    "()",
+    "\"'“”‘’",
+    "=",
+    "+-*/×÷−",
+    "^",
+    "<>≤≥",
+    "%",
+    "$€£¥",
+    "\\",
+    "_",
+    "{}[]",
+    "`#|",
+)
 """Marks that are counted together. Full-width forms count as their plain ones."""
-_WIDE: Final = {"？": "?", "。": ".", "！": "!", "，": ",", "、": ",", "；": ";", "：": ":", "（": "(", "）": ")", "％": "%"}
+_WIDE: Final = {
+    "？": "?",
+    "。": ".",
+    "！": "!",
+    "，": ",",
+    "、": ",",
+    "；": ";",
+    "：": ":",
+    "（": "(",
+    "）": ")",
+    "％": "%",
+}
 _OTHER, _LOWER, _UPPER, _DIGIT, _SPACE, _LINE, _CJK, _FOREIGN, _FIRST_MARK = range(9)
 _CLASSES: Final = _FIRST_MARK + len(_MARKS)
 
-_WORD: Final = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
+_WORD: Final = re.compile(r"[^\W\d_]+")
+_LETTERS: Final = bytes(code if chr(code).isalpha() else 32 for code in range(128)) + bytes(128)
 _CHINESE_CUE: Final = re.compile("|".join(sorted((cue for cue in CUES if not cue.isascii()), key=len, reverse=True)))
 _TOKEN: Final = re.compile(r"\w+")
-_NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)*")
-_OPTION: Final = re.compile(r"^[ \t]*\(?(?:[A-Ha-h]|[1-9])[.):、．]\)?[ \t]+(\S.*)$", re.MULTILINE)
-_SENTENCE: Final = re.compile(r"[.!?](?:\s|$)|[。！？]")
-_BLANK: Final = re.compile(r"__|_ |\.\.\.|…")
+_NUMBER: Final = re.compile(r"[0-9]+(?:[.,][0-9]+)*")
+_OPTION: Final = re.compile(r"[ \t]*\(?(?:[A-Ha-h]|[1-9])[.):、．]\)?[ \t]+(\S.*)$")
+_ENDINGS: Final = tuple(mark + after for mark in ".!?" for after in " \n")
 _MOST_OPTIONS: Final = 12
 
 _LENGTHS = ("characters", "root of characters", "words", "lines", "sentences", "words a sentence", "blank lines")
@@ -59,23 +87,54 @@ def surface(text: str) -> Values:
     codes = np.frombuffer(text.encode("utf-32-le", "replace"), np.uint32)
     kinds = _kinds()[np.minimum(codes, np.uint32(0xFFFF))]
     counts = np.bincount(kinds, minlength=_CLASSES)
-    words = _WORD.findall(text.lower())
-    options = list(_OPTION.finditer(text))[:_MOST_OPTIONS]
-    stem = (text[: options[0].start()] if len(options) > 1 else text).rstrip()
+    words = _split(text, bool(counts[_FOREIGN] or counts[_CJK]))
+    stem, options = _parts(text, int(counts[_LINE]))
     found = [
         *_lengths(text, stem, counts, len(words)),
         *_words(words, kinds, counts),
         *_numbers(text, counts),
-        *_options(stem, [option[1].rstrip() for option in options] if len(options) > 1 else [], len(text)),
+        *_options(stem, options, len(text)),
         *_forms(text, stem),
     ]
     marks = np.log1p(counts[_FIRST_MARK:])
     return np.concatenate([found, marks, _opening(words, stem), _cues(words, text, counts)]).astype(np.float32)
 
 
+def _split(text: str, is_foreign: bool) -> list[str]:
+    """The words in lower case, apostrophes left out."""
+    lower = text.lower().replace("'", "").replace("’", "")
+    if is_foreign:
+        return _WORD.findall(lower)
+    return lower.encode("ascii", "replace").translate(_LETTERS).decode("ascii").split()
+
+
+def _parts(text: str, breaks: int) -> tuple[str, list[str]]:
+    """What is asked, and the options to choose from: lines that begin with a letter or number as of a list, two or
+    more."""
+    if not breaks:
+        return text.rstrip(), []
+    start, at = 0, 0
+    options: list[str] = []
+    for line in text.split("\n"):
+        found = _OPTION.match(line)
+        if found is not None:
+            start = start if options else at
+            options.append(found[1].rstrip())
+            if len(options) == _MOST_OPTIONS:
+                break
+        at += len(line) + 1
+    return (text[:start].rstrip(), options) if len(options) > 1 else (text.rstrip(), [])
+
+
+def _sentences(stem: str, counts: NDArray[np.intp]) -> int:
+    """Ends of sentences, at least one."""
+    ends = sum(map(stem.count, _ENDINGS)) + stem.endswith((".", "!", "?"))
+    return max(ends + (sum(map(stem.count, "。！？")) if counts[_CJK] else 0), 1)
+
+
 def _lengths(text: str, stem: str, counts: NDArray[np.intp], words: int) -> list[float]:
     said = words + int(counts[_CJK])
-    sentences = max(len(_SENTENCE.findall(stem)), 1)
+    sentences = _sentences(stem, counts)
     lines = int(counts[_LINE])
     numbers = np.log1p([len(text), said, lines, sentences, said / sentences, text.count("\n\n")]).tolist()
     return [numbers[0], len(text) ** 0.5 / 10, *numbers[1:]]
@@ -135,7 +194,7 @@ def _forms(text: str, stem: str) -> list[float]:
         float(last in "?？"),
         float(last in ":："),
         float(last.isalnum() or last in ",，-"),
-        float(_BLANK.search(stem) is not None),
+        float("__" in stem or "_ " in stem or "..." in stem or "…" in stem),
         float("\n  " in text or "\n\t" in text),
     ]
 
