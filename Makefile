@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 CLIENTS := .venv-clients
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-clients conformance faults cuts budgets costs kills tenants rights compliance decisions availability demo bench coverage lock lock-clients clean
+.PHONY: help setup check format test test-clients conformance faults cuts budgets costs kills tenants rights compliance decisions availability weights demo bench coverage lock lock-clients clean
 
 help:           ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -70,6 +70,9 @@ decisions: setup ## ten million random decisions, and whether one could lead whe
 
 availability: setup ## ten million simulated requests and what each mechanism contributes; writes docs/availability.md
 	$(BIN)/python benchmarks/availability.py
+
+weights: setup  ## the weights that ship, trained anew (needs the shared data)
+	PYTHONPATH=src $(BIN)/python -m training.quality
 
 lock:           ## write requirements.lock anew from pyproject.toml
 	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv

@@ -9,8 +9,8 @@ from typing import Final
 
 _BY_KIND: Final = {
     "negation": (
-        "not no never none neither nor cannot cant dont doesnt didnt isnt arent wasnt wont without unless "
-        "except false incorrect wrong untrue least 不 没 无 非 除了 错误 不是"
+        "not no never none neither nor cannot cant dont doesnt didnt isnt arent wasnt wont without unless except "
+        "false incorrect wrong untrue least 不 没 无 非 除了 错误 不是"
     ),
     "question": "what which who whom whose where when 什么 哪 谁 何时 哪里 多少 几",
     "explanation": (

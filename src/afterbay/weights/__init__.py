@@ -1,0 +1,1 @@
+"""Weights that ship with the package: made by `make weights`, described in docs/router.md."""
