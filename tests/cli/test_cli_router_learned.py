@@ -44,7 +44,7 @@ def test_people_get_a_table_and_sentences(run: Run, pairs: Path) -> None:
         "router", "learned", "random", "length", "subject oracle",
     ]  # fmt: skip
     assert "60 rows" in done.stderr
-    assert "Against length: +" in done.stderr
+    assert "Against length: " in done.stderr
 
 
 def test_a_predictor_is_trained_and_kept(run: Run, pairs: Path, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_without_a_gap_there_is_nothing_to_measure() -> None:
 
 
 def test_a_router_that_can_learn_beats_chance_and_length() -> None:
-    report = evaluate(rows(), Protocol(), None, silent)
+    report = evaluate(rows(), Protocol(folds=2), None, silent)
     assert report.n == 120
     assert report.rounds > 1
     assert report.figures.apgr > 0.65 > report.baselines["random"].apgr

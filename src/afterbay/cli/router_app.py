@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,14 @@ app = typer.Typer(
     ),
     no_args_is_help=True,
 )
+
+
+@app.callback()
+def prepare() -> None:
+    """Before a command: numpy, not loaded yet, gets one thread. Matrices are small here, and on a busy machine threads
+    that wait for each other take ten times as long."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 
 Outcomes = Annotated[
     Path,

@@ -111,7 +111,9 @@ def _standard(surfaces: Matrix, centre: Values, scale: Values) -> Matrix:
 
 
 def _near(points: Matrix, radial: Radial) -> Matrix:
-    apart = (points**2).sum(axis=1)[:, None] + radial.squares - 2 * points @ radial.landmarks.T
+    # One point is not worth the threads that a matrix product of this size wakes; einsum has none.
+    along = np.einsum("ij,j->i", radial.landmarks, points[0])[None] if len(points) == 1 else points @ radial.landmarks.T
+    apart = (points**2).sum(axis=1)[:, None] + radial.squares - 2 * along
     features = max(int((radial.scale > 0).sum()), 1)
     near: Matrix = np.exp(np.maximum(apart, 0) * np.float32(-_NARROWNESS / features))
     return near
