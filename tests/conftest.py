@@ -1,4 +1,4 @@
-"""Numpy gets one thread in tests: matrices are small, and threads that wait for each other on a busy machine are slow."""
+"""Numpy gets one thread in tests: matrices are small, and threads that wait for each other are slow."""
 
 from __future__ import annotations
 

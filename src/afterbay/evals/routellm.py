@@ -28,7 +28,7 @@ Scores: TypeAlias = NDArray[np.float64]
 
 DRAWS: Final = 5
 RESAMPLES: Final = 400
-_ROWS_SCORED: Final = 5000
+_ROWS_SCORED: Final = 10_000
 _MOST_ROUNDS: Final = 10
 _FEWEST_IN_GROUP: Final = 30
 _RANDOM_ORDERS: Final = 20

@@ -28,6 +28,7 @@ from afterbay.policy.learned.surface import FEATURES, surface
 STRENGTH: Final = 16.0
 """What ridge adds to the diagonal. Flat between 8 and 32 for 700 to 6,000 labels of three sets."""
 LANDMARKS: Final = 512
+"""At most; one for every three prompts."""
 FEWEST_LABELS: Final = 20
 """With fewer there is nothing to learn from."""
 _CUE_SHARE: Final = 0.7
@@ -39,6 +40,7 @@ _FARTHEST: Final = 4.0
 """A feature counts at most so many standard deviations."""
 _STEP: Final = _FARTHEST / 127
 _ROUNDS: Final = 10
+_ROWS_A_LANDMARK: Final = 3
 _MAGIC: Final = b"afterbay-quality-1\n"
 
 
@@ -190,7 +192,7 @@ def _radial(surfaces: Matrix, how: Settings) -> Radial:
     scale = np.where(deviation > 1e-6, share / np.maximum(deviation, 1e-6), 0).astype(np.float32)
     points = _standard(surfaces, centre, scale)
     order = np.random.default_rng(how.seed).permutation(len(points))
-    marks = points[order[: min(how.landmarks, len(points))]]
+    marks = points[order[: max(min(how.landmarks, len(points) // _ROWS_A_LANDMARK), 1)]]
     for _ in range(_ROUNDS):
         nearest = ((marks**2).sum(axis=1)[None] - 2 * points @ marks.T).argmin(axis=1)
         count = np.bincount(nearest, minlength=len(marks))
