@@ -72,7 +72,7 @@ availability: setup ## ten million simulated requests and what each mechanism co
 	$(BIN)/python benchmarks/availability.py
 
 weights: setup  ## the weights that ship, trained anew (needs the shared data)
-	PYTHONPATH=src $(BIN)/python -m training.quality
+	PYTHONPATH=src OPENBLAS_NUM_THREADS=1 $(BIN)/python -m training.quality
 
 lock:           ## write requirements.lock anew from pyproject.toml
 	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv
