@@ -1,0 +1,82 @@
+"""Money against a hypothesis: how sure it is, after any number of observations, that a mean is above zero.
+
+Somebody who bets in a game that cannot favour them multiplies their money by m with probability at most 1/m, however
+long they play and whenever they stop (Ville's inequality). The game here: for an observation x the money is multiplied
+by 1 + bet * x, the bet chosen before x is seen. If the mean of x is at most zero the game cannot favour anybody; if the
+money ever reaches 10, the mean is above zero with confidence 0.9. Nothing is assumed of x but a lower bound.
+
+Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting", Journal of the Royal Statistical
+Society B 86 (2024). The size of a bet that wins most by observation n is sqrt(2 ln(1/error) / (n variance)) (their
+predictable plug-in). n is not known where labels come in one by one: the money is split over several n and each part
+bets for its own; the sum is a game of the same kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats: TypeAlias = NDArray[np.float64]
+
+STAKE: Final = 0.8
+"""The most that a single observation may take of the money. Below 1: a rare catastrophe must not end the game."""
+BLOCK: Final = 256
+"""Observations that are worked on at once: bounds the memory, changes nothing else."""
+_FIRST_VARIANCE: Final = 0.25
+"""Stands for the variance before there are observations, with the weight of one."""
+
+
+class Bets:
+    """Many games at once, one for each hypothesis "the mean of x is at most 0"; arrays of that length.
+
+    `least`: x is never below minus this. `horizons`: after how many observations the parts of the money want to have
+    won. `error`: for which money, 1/error, the bets are made; they are fair for any.
+    """
+
+    __slots__ = ("_caps", "_logs", "_sizes", "_squares", "_total", "best", "count")
+
+    def __init__(self, least: Floats, horizons: Sequence[float], error: float) -> None:
+        self._caps = STAKE / least[:, None]
+        self._sizes = 2.0 * np.log(1.0 / error) / np.asarray(horizons, np.float64)
+        self._logs = np.full((len(least), len(horizons)), -np.log(len(horizons)))
+        self._total = np.zeros(len(least))
+        self._squares = np.full(len(least), _FIRST_VARIANCE)
+        self.best = np.zeros(len(least))
+        """The logarithm of the most money that there has been."""
+        self.count = 0
+
+    @property
+    def now(self) -> Floats:
+        """The logarithm of the money that there is."""
+        found: Floats = np.logaddexp.reduce(self._logs, axis=1)
+        return found
+
+    @property
+    def state(self) -> tuple[int, Floats, Floats, Floats, Floats]:
+        """All that a game has to remember."""
+        return self.count, self._total, self._squares, self.best, self._logs
+
+    def restore(self, count: int, total: Floats, squares: Floats, best: Floats, logs: Floats) -> None:
+        """Go on where `state` was read. ValueError: it was read from other games."""
+        if logs.shape != self._logs.shape or not (total.shape == squares.shape == best.shape == self.best.shape):
+            raise ValueError("this state belongs to bets of another shape")
+        self.count, self._total, self._squares, self.best, self._logs = count, total, squares, best, logs
+
+    def play(self, x: Floats) -> None:
+        """Observations in their order: one row each, one column for each hypothesis."""
+        for start in range(0, len(x), BLOCK):
+            self._play(x[start : start + BLOCK])
+
+    def _play(self, x: Floats) -> None:
+        seen = self.count + np.arange(1, len(x) + 1, dtype=np.float64)[:, None]
+        totals = self._total + np.cumsum(x, axis=0)
+        squares = self._squares + np.cumsum((x - totals / (seen + 1.0)) ** 2, axis=0)
+        before = np.concatenate((self._squares[None], squares[:-1])) / seen
+        bets = np.minimum(np.sqrt(self._sizes / np.maximum(before, 1e-12)[:, :, None]), self._caps)
+        logs = self._logs + np.cumsum(np.log1p(bets * x[:, :, None]), axis=0)
+        self.best = np.maximum(self.best, np.logaddexp.reduce(logs, axis=2).max(axis=0))
+        self.count += len(x)
+        self._total, self._squares, self._logs = totals[-1], squares[-1], logs[-1]
