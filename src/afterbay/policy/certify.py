@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 NEVER: Final = -math.inf
 """The threshold of a certificate that sends nothing to the cheap model."""
-HORIZONS: Final = (125.0, 500.0, 2000.0, 8000.0)
+HORIZONS: Final = (64.0, 192.0, 576.0, 1728.0, 5184.0)
 """For which numbers of labels the money of a stream is split: it wants to know soon, and also in the long run."""
 STEPS: Final = 64
 """Thresholds of a stream."""
@@ -239,20 +239,17 @@ class Stream:
         """The highest threshold that kept enough on these very pairs: what would be chosen without a certificate, and
         breaks its promise about every second time. For comparison. -inf: none did."""
         column = bisect_left(self.terms.keeps, keep - 1e-12)
-        totals = self._bets.state[1].reshape(len(self._thresholds), -1)[:, column]
-        good = np.flatnonzero(totals >= 0.0)
+        good = np.flatnonzero(self._bets.means.reshape(len(self._thresholds), -1)[:, column] >= 0.0)
         return float(self._thresholds[good[-1]]) if len(good) and len(self) else NEVER
 
     def _needed(self, column: int, confidence: float) -> int | None:
         """About how many labels the lowest threshold takes if the next are like these; None: none would do."""
-        _, totals, squares, _, _ = self._bets.state
-        if not len(self):
-            return None
-        mean, variance = float(totals[column]) / len(self), float(squares[column]) / len(self)
+        mean, variance = float(self._bets.means[column]), float(self._bets.variances[column])
         if mean <= 0.0:
             return None
-        bet = min(mean / max(variance + mean * mean, _ENOUGH_VARIANCE), STAKE / float(self._keeps[column]))
-        won = bet * mean - bet * bet * (variance + mean * mean) / 2.0
+        power = variance + mean * mean
+        bet = min(mean / max(power, _ENOUGH_VARIANCE), STAKE / float(self._keeps[column] * self.terms.most_weight))
+        won = bet * mean - bet * bet * power / 2.0
         split = math.log(len(self.terms.horizons))
         return max(len(self) + 1, math.ceil((split - math.log1p(-confidence)) / won))
 
@@ -300,13 +297,18 @@ def certify(
     come from the pairs: trying all of them is trying every number there is, since nothing changes between two scores.
     ValueError as `Stream`.
     """
-    tried = tuple(float(g) for g in (np.unique(pairs.gains) if thresholds is None else thresholds))
-    if not len(pairs):
-        return Certificate(NEVER, 1.0, 0.0, 0, keep, confidence, at, _why_nothing(0, None, keep, confidence))
-    terms = Terms(tried, (keep,), scorer, confidence, (float(len(pairs)),), most_weight)
-    stream = Stream(terms)
-    stream.extend(pairs)
-    found = stream.certificate(keep, confidence, costs, at)
+    found = Certificate(NEVER, 1.0, 0.0, len(pairs), keep, confidence, at, _why_nothing(0, None, keep, confidence))
+    tried = np.unique(pairs.gains if thresholds is None else np.asarray(thresholds, np.float64))
+    terms = Terms((0.0,), (keep,), scorer, confidence, (max(float(len(pairs)), 1.0),), most_weight)
+    for start in range(0, len(tried) if len(pairs) else 0, STEPS):
+        some = tuple(float(one) for one in tried[start : start + STEPS])
+        stream = Stream(msgspec.structs.replace(terms, thresholds=some))
+        stream.extend(pairs)
+        next_found = stream.certificate(keep, confidence, costs, at)
+        if next_found.threshold > found.threshold or not start:
+            found = next_found
+        if found.threshold != some[-1]:
+            break
     if found.threshold == NEVER:
         return found
     floors = tuple(float(one) for one in np.linspace(keep, 1.0, _FLOORS + 1)[:-1])
