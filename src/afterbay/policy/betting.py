@@ -25,7 +25,7 @@ STAKE: Final = 0.65
 """The most that a single observation may take of the money. Below 1: a rare catastrophe must not end the game. Higher
 wins earlier with 100 labels, lower wins more with 300."""
 BLOCK: Final = 256
-"""Observations that are worked on at once: bounds the memory, changes nothing else."""
+"""Observations that are best handed over at once: bounds the memory, changes nothing else."""
 _FIRST_VARIANCE: Final = 0.25
 _FIRST_WEIGHT: Final = 5.0
 """The variance before there are observations, and how many of them it counts for."""
@@ -72,11 +72,7 @@ class Bets:
         self.count, self._total, self._squares, self.best, self._logs = count, total, squares, best, logs
 
     def play(self, x: Floats) -> None:
-        """Observations in their order: one row each, one column for each hypothesis."""
-        for start in range(0, len(x), BLOCK):
-            self._play(x[start : start + BLOCK])
-
-    def _play(self, x: Floats) -> None:
+        """Observations in their order: one row each, at least one, and one column for each hypothesis."""
         weights = self.count + _FIRST_WEIGHT + np.arange(len(x), dtype=np.float64)[:, None]
         totals = self._total + np.cumsum(x, axis=0)
         squares = self._squares + np.cumsum((x - totals / (weights + 1.0)) ** 2, axis=0)
