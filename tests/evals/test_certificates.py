@@ -131,7 +131,8 @@ def test_rows_are_read_once_each_prompt(tmp_path: Path) -> None:
     ("line", "words"),
     [
         ("{", "line 2"),
-        ('{"prompt": "a"}', "strong_correct"),
+        ('{"prompt": "a"}', "line 2"),
+        ('{"prompt": "b", "strong_correct": true}', "too few"),
         ('{"prompt": "a", "strong_correct": 2, "weak_correct": 0}', "between 0 and 1"),
         ("", "too few"),
     ],
@@ -140,6 +141,13 @@ def test_rows_that_are_wrong_are_told_by_their_place(tmp_path: Path, line: str, 
     path = tmp_path / "rows.jsonl"
     path.write_text('{"prompt": "a", "strong_correct": true, "weak_correct": false}\n' + line)
     with pytest.raises(ClientMistake, match=words):
+        read_pairs(path)
+
+
+def test_rows_of_other_models_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"prompt": "a", "outcomes": {"small": 1, "large": 1}}')
+    with pytest.raises(ClientMistake, match="a strong and a weak model"):
         read_pairs(path)
 
 

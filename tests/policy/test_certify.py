@@ -169,6 +169,16 @@ def test_too_few_labels_are_told_with_about_how_many_it_takes() -> None:
     assert best(traffic(rng, 2 * few.needed)).threshold > 0.0
 
 
+def test_a_threshold_below_all_requests_is_no_certificate() -> None:
+    """It is kept, but of nobody; what counts is how far the next one is."""
+    held = traffic(np.random.default_rng(8), 200, loss=1.0)
+    found = best(held, thresholds=(-1.0, 0.45))
+    assert (found.threshold, found.routed) == (NEVER, 0.0)
+    assert found.needed is not None
+    assert found.needed > 200
+    assert best(held, thresholds=(-1.0,)).needed is None
+
+
 def test_a_cheap_model_that_fails_everywhere_is_not_promised_anything_with_more_labels() -> None:
     found = best(pairs(np.linspace(0, 1, 400), np.zeros(400), np.ones(400)), thresholds=GRID)
     assert (found.threshold, found.needed) == (NEVER, None)

@@ -1,35 +1,30 @@
-"""The scorer that protocols train where they are given none: the gain, strong minus weak, regressed on a prompt's
-n-grams and its length."""
+"""The scorer that the protocol of certificates trains: the router's own predictor, for the gain alone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from afterbay.evals.pairs import Pairs
-from afterbay.policy.learned.fit import chosen, rarities, ridge, table
-from afterbay.policy.learned.ngrams import Spec, folded, sparse, trimmed
-
-STRENGTH_A_ROOT: Final = 0.18
-"""The penalty of the n-grams, as a multiple of the root of the number of examples."""
-_SPEC: Final = Spec()
+from afterbay.policy.learned.heads import scores
+from afterbay.policy.learned.quality import nearness, read_prompt, train
 
 
 def gain_learner(pairs: Pairs) -> Callable[[NDArray[np.int64]], NDArray[np.float64]]:
-    """Trains on some of these rows and scores all of them. Rarity of n-grams is counted over all prompts: it needs no
-    outcome."""
-    texts = [sparse(folded(trimmed(prompt)), _SPEC) for prompt in pairs.prompts]
-    lengths = np.log1p(np.array([[len(prompt)] for prompt in pairs.prompts], np.float64))
-    dense = (lengths - lengths.mean()) / max(float(lengths.std()), 1e-9)
-    rows = table(texts, rarities(texts, _SPEC.bits), dense.astype(np.float32))
-    gains = (pairs.strong - pairs.weak).astype(np.float32)[:, None]
+    """Trains on some of these rows and scores all of them; those that trained it get what it says of them too.
 
-    def learn(train: NDArray[np.int64]) -> NDArray[np.float64]:
-        strength = STRENGTH_A_ROOT * float(np.sqrt(len(train)))
-        fitted = ridge(chosen(rows, train), gains[train], strength, strength / 10)
-        return fitted.of(rows)[:, 0].astype(np.float64)
+    One head for the gain: the difference of two heads would be the same (`policy.learned.quality`), in twice the time.
+    """
+    prompts = [read_prompt(prompt) for prompt in pairs.prompts]
+    surfaces = np.stack([prompt.surface for prompt in prompts])
+    gains = (pairs.strong - pairs.weak)[:, None]
+
+    def learn(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        quality = train([prompts[row] for row in rows], gains[rows], ("gain",))
+        near = nearness(quality.radial, surfaces)
+        said = [scores(quality.heads, prompt.grams, near[row])[0] for row, prompt in enumerate(prompts)]
+        return np.array(said, np.float64)
 
     return learn

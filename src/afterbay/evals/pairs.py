@@ -1,4 +1,4 @@
-"""Rows that say how two models did on the same prompts."""
+"""Prompts with the outcomes of two models, as a certificate needs them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afterbay.core.errors import ClientMistake
+from afterbay.evals.outcomes import STRONG, WEAK, read_outcomes
 
 LEAST_ROWS: Final = 60
 """Fewer cannot be split into a part to learn from, one to certify with and one to look at."""
 
 
-class _Row(msgspec.Struct):
-    prompt: str
-    strong_correct: float | bool
-    weak_correct: float | bool
-
-
 class Pairs(msgspec.Struct, frozen=True):
-    """Prompts with the quality, 0 to 1, of a strong and a weak model's answers: arrays of one length."""
+    """Prompts, each once, with the quality, 0 to 1, of a strong and a weak model's answers: arrays of one length."""
 
     prompts: tuple[str, ...]
     weak: NDArray[np.float64]
@@ -46,33 +41,24 @@ class Pairs(msgspec.Struct, frozen=True):
 
 
 def read_pairs(path: Path) -> Pairs:
-    """The rows of a JSONL file with `prompt`, `strong_correct`, `weak_correct` (true, false, or 0 to 1); the first of
-    each prompt. ClientMistake: it cannot be read, a row is not like that, or there are too few."""
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise ClientMistake(f"{path} cannot be read: {error.strerror}.", remedy="Name a JSONL file.") from None
-    found: dict[str, tuple[float, float]] = {}
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            row = _row(line, f"{path}, line {number}")
-            found.setdefault(row.prompt, (float(row.weak_correct), float(row.strong_correct)))
-    if len(found) < LEAST_ROWS:
+    """The rows of a file that name both models, the first of each prompt; other models do not matter.
+
+    Raises:
+        ClientMistake: it cannot be read, a row is wrong, or there are too few.
+    """
+    rows = read_outcomes(path)
+    if STRONG not in rows.models or WEAK not in rows.models:
         raise ClientMistake(
-            f"{path} has {len(found)} different prompts; that is too few to split.",
+            f"{path} does not tell a strong and a weak model apart.", remedy="Rows need strong_correct, weak_correct."
+        )
+    weak, strong = rows.found[:, rows.models.index(WEAK)], rows.found[:, rows.models.index(STRONG)]
+    places: dict[str, int] = {}
+    for place in np.flatnonzero(~np.isnan(weak) & ~np.isnan(strong)).tolist():
+        places.setdefault(rows.prompts[place], place)
+    if len(places) < LEAST_ROWS:
+        raise ClientMistake(
+            f"{path} has {len(places)} different prompts with both outcomes; that is too few to split.",
             remedy=f"It takes {LEAST_ROWS} or more, and some hundreds before anything can be certified.",
         )
-    both = np.array(list(found.values()), np.float64)
-    return Pairs(tuple(found), both[:, 0], both[:, 1])
-
-
-def _row(line: bytes, where: str) -> _Row:
-    try:
-        row = msgspec.json.decode(line, type=_Row)
-    except msgspec.MsgspecError as error:
-        raise ClientMistake(
-            f"{where}: {error}.", remedy="Each line is an object with prompt, strong_correct and weak_correct."
-        ) from None
-    if not (0.0 <= float(row.weak_correct) <= 1.0 and 0.0 <= float(row.strong_correct) <= 1.0):
-        raise ClientMistake(f"{where}: a quality is not between 0 and 1.", remedy="Use true, false, or a share.")
-    return row
+    kept = np.array(list(places.values()), np.int64)
+    return Pairs(tuple(places), weak[kept], strong[kept])

@@ -218,8 +218,8 @@ class Stream:
             raise ValueError(f"this stream was made for keep up to {self.terms.keeps[-1]:g}, not {keep:g}")
         refuted = self._bets.best.reshape(len(self._thresholds), -1) >= -math.log1p(-confidence)
         passed = _leading(refuted[:, column])
-        if not passed:
-            needed = self._needed(column, confidence)
+        if not passed or not self._routed[passed - 1]:  # nothing, or only what nobody asks for
+            needed = self._needed(passed, column, confidence)
             reason = _why_nothing(len(self), needed, keep, confidence)
             return Certificate(
                 NEVER, 1.0, 0.0, len(self), keep, confidence, at, reason, needed=needed, scorer=self.terms.scorer
@@ -247,9 +247,12 @@ class Stream:
         good = np.flatnonzero(self._bets.means.reshape(len(self._thresholds), -1)[:, column] >= 0.0)
         return float(self._thresholds[good[-1]]) if len(good) and len(self) else NEVER
 
-    def _needed(self, column: int, confidence: float) -> int | None:
-        """About how many labels the lowest threshold takes if the next are like these; None: none would do."""
-        mean, variance = float(self._bets.means[column]), float(self._bets.variances[column])
+    def _needed(self, failed: int, column: int, confidence: float) -> int | None:
+        """About how many labels the threshold that failed takes if the next are like these; None: none would do."""
+        if failed == len(self._thresholds):
+            return None
+        place = failed * len(self._keeps) + column
+        mean, variance = float(self._bets.means[place]), float(self._bets.variances[place])
         if mean <= 0.0:
             return None
         power = variance + mean * mean
@@ -333,8 +336,8 @@ def _why_nothing(labels: int, needed: int | None, keep: float, confidence: float
         return f"no labels yet, so nothing can be promised ({promise}): the strong model serves all"
     if needed is None:
         return (
-            f"{labels} labels: even where the cheap model is needed least to be good it falls behind more than "
-            f"{promise} allows, so the strong model serves all"
+            f"{labels} labels: even where the scores are lowest the cheap model falls behind more than the promise "
+            f"allows ({promise}), so the strong model serves all"
         )
     return f"{labels} labels, about {needed} needed before anything may go to the cheap model ({promise})"
 
