@@ -226,7 +226,6 @@ NOT_BUILT: tuple[str, ...] = (
     "shadow",
     "explore",
     "cascade",
-    "overflow",
     "cache",
     "prompt_cache",
 )

@@ -116,6 +116,7 @@ class Driver:
             delivery.resumption.can if delivery.resumption is not None else lambda _: False,
             self.hedge,
             turn.purse.affords if turn.purse is not None else lambda _: True,
+            _is_too_long if turn.fitting is not None else lambda _: False,
         )
         if turn.purse is not None:
             turn.purse.follow(self.machine.attempts, self.exchanges)
@@ -300,6 +301,11 @@ class Driver:
             self.turn.fleet.cool(start.target.id, now + judged.cools_s)
         self.turn.context.alerts.failed(start.target, error, now)
         return self.machine.failed(now, judged.error, another_key=judged.another_key, number=start.number)
+
+
+def _is_too_long(error: ProviderError) -> bool:
+    """Whether a target's window was too small, though it was thought to be wide enough: the next one is asked."""
+    return error.code == "context_length_exceeded"
 
 
 def _broken(broken: TransportError, is_reading: bool) -> ProviderError:

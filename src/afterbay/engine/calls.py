@@ -19,7 +19,7 @@ from afterbay.core.event import Event, fold
 from afterbay.core.message import Message, Text, ToolResult, ToolUse
 from afterbay.core.request import ChatRequest
 from afterbay.engine.clearance import upstream_of
-from afterbay.engine.context import Turn
+from afterbay.engine.context import Turn, measured
 from afterbay.engine.credential import judge, place_of
 from afterbay.engine.meter import Meter
 from afterbay.engine.outbound import rebuild
@@ -165,7 +165,9 @@ class Calls:
         attempt.first_token_s = clock.monotonic() - received_s
         meter = Meter()
         meter.see(events)
-        attempt.usage = self._target.marked(meter.usage or meter.estimate(self._turn.input_tokens))
+        attempt.usage = self._target.marked(
+            meter.usage or meter.estimate(measured(self._turn.request_for(self._target)))
+        )
         attempt.cost_picousd = self._target.cost_picousd(attempt.usage, self._turn.call.received_at)
         return self._better(events, names)
 
@@ -187,8 +189,9 @@ class Calls:
         bad = self._filter.wants
         asked = Message("assistant", tuple(_as_asked(call) for call in bad))
         told = Message("tool", tuple(_told(call) for call in bad))
-        messages = (*self._turn.request.messages, asked, told)
-        return msgspec.structs.replace(self._turn.request, messages=messages, stream=False, include_usage=False)
+        request = self._turn.request_for(self._target)
+        messages = (*request.messages, asked, told)
+        return msgspec.structs.replace(request, messages=messages, stream=False, include_usage=False)
 
 
 def _as_asked(call: Call) -> ToolUse:

@@ -32,6 +32,7 @@ from afterbay.policy.pressure import Pressure
 from afterbay.policy.quantity import estimate_text
 from afterbay.policy.retry import RetryBudget
 from afterbay.policy.rights import NO_WISH, Preference
+from afterbay.policy.room import Fitting
 from afterbay.policy.scores import Lengths
 from afterbay.policy.spending import Need
 from afterbay.policy.statement import Preferences
@@ -209,6 +210,8 @@ class Turn:
         self.drops = False
         self.keep: Keep | None = None
         """What is done with a good answer before its end is sent."""
+        self.fitting: Fitting | None = None
+        """What becomes of it where a window is too small; None: nothing is done about that."""
         self.kept_by = ""
         """The provider that keeps what this request continues: no other one can go on."""
         self.shown_id = ""
@@ -256,6 +259,15 @@ class Turn:
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 raise not_json(error) from None
         return self._request
+
+    def request_for(self, target: Target) -> ChatRequest:
+        """The canonical request as this target gets it: without what its window has no room for.
+
+        Raises:
+            ClientMistake: the body is not right.
+        """
+        shrunk = self.fitting.of(target) if self.fitting is not None else None
+        return self.request if shrunk is None else shrunk.request
 
     @property
     def embed_request(self) -> EmbedRequest:

@@ -88,6 +88,7 @@ class Exchange:
         self._relays = self._dialect.name == turn.call.dialect.name
         self._pump: Pump | None = None
         self._whole = b""
+        self._input_tokens = turn.input_tokens
         self._events: list[Event] = []
         self._calls: Calls | None = None
         self._leg: Leg | None = None
@@ -107,6 +108,7 @@ class Exchange:
         self._delivery = delivery
         outbound = self._prepare(delivery)
         self._relays = self._relays and outbound.relays
+        self._input_tokens = outbound.input_tokens or self._input_tokens
         relays = self._relays and self._leg is None
         rules = rules_for(self.turn, self.target, outbound.names, relays=relays)
         if rules is not None:
@@ -195,7 +197,7 @@ class Exchange:
 
     def _believed(self, counted: UsageSeen) -> UsageSeen:
         """The count, or an estimate where it cannot be right."""
-        return counted if counted.usage.is_plausible else UsageSeen(self.meter.estimate(self.turn.input_tokens))
+        return counted if counted.usage.is_plausible else UsageSeen(self.meter.estimate(self._input_tokens))
 
     async def complete_late(self, delivery: Delivery) -> bool:
         """Ends a stream whose answer is complete but whose connection stays open; False if there is no such stream."""
@@ -297,7 +299,7 @@ class Exchange:
             return counted
         if self.meter.doubts and IMPLAUSIBLE not in self.turn.warnings:
             self.turn.warnings.append(IMPLAUSIBLE)
-        return self.meter.estimate(self.turn.input_tokens) if self.meter.has_output else None
+        return self.meter.estimate(self._input_tokens) if self.meter.has_output else None
 
     def _uncounted(self) -> list[Event]:
         """The estimate as the client's usage, and the warning of it, where the provider told no usage that can be."""

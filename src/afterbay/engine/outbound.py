@@ -11,6 +11,7 @@ from afterbay.core.decision import Target
 from afterbay.core.request import ChatRequest
 from afterbay.engine.context import Call, Turn
 from afterbay.policy.filters import SOFT, lacks
+from afterbay.policy.room import Shrunk
 from afterbay.wire import openai_chat, openai_responses
 from afterbay.wire.anthropic_messages import count
 from afterbay.wire.anthropic_messages.build import PATH as MESSAGES_PATH
@@ -39,7 +40,7 @@ class Outbound(msgspec.Struct, frozen=True):
 
     `hides_usage`: the stream will tell its usage, and the client did not ask for it. `names`: tools that were renamed
     for the target, as sent -> the client's name. `losses` names what was left out or set. `relays`: the answer may
-    pass as it comes, if the dialects match.
+    pass as it comes, if the dialects match. `input_tokens`: an estimate, where it is not what the client sent.
     """
 
     path: str
@@ -49,11 +50,18 @@ class Outbound(msgspec.Struct, frozen=True):
     names: Mapping[str, str] = {}
     losses: tuple[str, ...] = ()
     relays: bool = True
+    input_tokens: int | None = None
 
 
 def prepare(turn: Turn, target: Target) -> Outbound:
-    """The request for this target. Hints that are dropped on the way become warnings."""
+    """The request for this target. Hints that are dropped on the way become warnings.
+
+    One that is too long for its window is built anew where the route allows it, and is no relay then.
+    """
     call = turn.call
+    shrunk = turn.fitting.of(target) if turn.fitting is not None else None
+    if shrunk is not None:
+        return _shrunk(turn, target, shrunk)
     lacking = _lacking(turn, target)
     spoken = target.dialect_for(call.dialect.name)
     if spoken == call.dialect.name and not lacking:
@@ -69,8 +77,22 @@ def prepare(turn: Turn, target: Target) -> Outbound:
         path, body = addressed(turn, target, path, _within_means(turn, target, asking or body))
         return Outbound(path, body, forwarded(call, spoken), asking is not None)
     outbound = rebuild(turn, target, turn.request)
-    turn.warnings += [f"dropped: {name}" if name in lacking else _warning(name) for name in outbound.losses]
+    _name_losses(turn, outbound, lacking)
     return outbound
+
+
+def _shrunk(turn: Turn, target: Target, shrunk: Shrunk) -> Outbound:
+    call, spoken = turn.call, target.dialect_for(turn.call.dialect.name)
+    outbound = rebuild(turn, target, shrunk.request)
+    turn.warnings.append(f"too long for {target.id}: {shrunk.told}")
+    _name_losses(turn, outbound, _lacking(turn, target))
+    hides_usage = turn.stream and spoken == openai_chat.DIALECT.name and not shrunk.request.include_usage
+    headers = outbound.headers | (forwarded(call, spoken) if spoken == call.dialect.name else {})
+    return msgspec.structs.replace(outbound, headers=headers, hides_usage=hides_usage, input_tokens=shrunk.tokens)
+
+
+def _name_losses(turn: Turn, outbound: Outbound, lacking: frozenset[str]) -> None:
+    turn.warnings += [f"dropped: {name}" if name in lacking else _warning(name) for name in outbound.losses]
 
 
 def rebuild(turn: Turn, target: Target, request: ChatRequest) -> Outbound:

@@ -151,7 +151,7 @@ class Resumption:
         turn = self._turn
         if form in ("again", "replay"):
             return msgspec.structs.replace(prepare(turn, target), hides_usage=False)
-        built = rebuild(turn, target, continued(turn.request, text, form))
+        built = rebuild(turn, target, continued(turn.request_for(target), text, form))
         if form == "prefill" and target.dialect_for(turn.call.dialect.name) == "openai.chat":
             return msgspec.structs.replace(built, body=as_prefill(built.body, target.vendor))
         return built

@@ -22,6 +22,7 @@ from afterbay.policy.names import Found, look_up
 from afterbay.policy.plan import Limits, Route
 from afterbay.policy.pressure import COME_BACK_S as SHED_S
 from afterbay.policy.rights import EVERYTHING
+from afterbay.policy.room import Fitting
 from afterbay.policy.route import decide, route_of
 from afterbay.policy.sight import sights
 from afterbay.policy.throttle import COME_BACK_S, attempts_left, narrowed
@@ -125,7 +126,11 @@ def let_in(turn: Turn) -> None:
 def _ask(turn: Turn, found: Found, route: Route) -> Ask:
     call = turn.call
     needs_features = _needs_features(turn, found, route)
-    unreadable = turn.unreadable() if needs_features else None
+    needs_room = route.overflow != "reject" and turn.record.operation == "chat"
+    unreadable = turn.unreadable() if needs_features or needs_room else None
+    if needs_room and unreadable is None:
+        turn.measure()
+        turn.fitting = _fitting(turn, route)
     if found.route is not None:
         return _routed(turn, found, route, unreadable)
     readable = unreadable is None
@@ -142,6 +147,7 @@ def _ask(turn: Turn, found: Found, route: Route) -> Ask:
         prefix=prefix_of(call.body),
         wish=turn.wish,
         at=turn.context.clock.utc(),
+        fitting=turn.fitting,
     )
 
 
@@ -169,7 +175,17 @@ def _routed(turn: Turn, found: Found, route: Route, unreadable: ClientMistake | 
         output_tokens=request.sampling.max_output_tokens if request is not None else None,
         usual_output=turn.context.lengths.known,
         pinned=recall(turn, request) if request is not None else None,
+        fitting=turn.fitting,
     )
+
+
+def _fitting(turn: Turn, route: Route) -> Fitting:
+    """What becomes of the request where a window is too small for it. A field that only the client's own bytes can say
+    forbids leaving anything out, unless it may be dropped itself."""
+    unsaid = tuple(turn.request.foreign)
+    if route.drop_unsupported and CONTEXT.isdisjoint(unsaid):
+        unsaid = ()
+    return Fitting(turn.request, route.overflow, unsaid)
 
 
 def _sought(turn: Turn) -> str:

@@ -114,7 +114,8 @@ class Attempts:
     """One request's attempts. `attempts` is the log that goes into the record.
 
     `chance(purpose)` gives a number in [0, 1); `share` is the request's part in the retry budget, `hedge` its part in
-    hedging; `affords` says before each start whether the request's money is enough for a target. Signals name an
+    hedging; `affords` says before each start whether the request's money is enough for a target; `passes_on` whether an
+    error that is the client's to mend elsewhere may be another target's to answer here. Signals name an
     attempt by its `number`; None: the one that runs, or was started last. Signals of one that was called off change
     nothing.
     """
@@ -132,6 +133,7 @@ class Attempts:
         resumes: Callable[[Target], bool] = lambda _: False,
         hedge: Hedge | None = None,
         affords: Callable[[Target], bool] = lambda _: True,
+        passes_on: Callable[[ProviderError], bool] = lambda _: False,
     ) -> None:
         self.state: State = "new"
         self.attempts: list[Attempt] = []
@@ -149,6 +151,7 @@ class Attempts:
         self._hedge = hedge
         self._hedge_due_s = _NEVER
         self._affords = affords
+        self._passes_on = passes_on
         self._next = self._at = 0
         self._lost: list[int] = []
         self._due_s = 0.0
@@ -208,7 +211,7 @@ class Attempts:
         if self.state in ("committed", "resuming"):
             return self._resume(now, error)
         reason = fallback_class(error.kind)
-        falls_back = reason is not None and reason in self._fallback_on
+        falls_back = (reason is not None and reason in self._fallback_on) or self._passes_on(error)
         if self._open:
             return self._watch(now) if falls_back or another_key else self._end_race(now)
         untried = len(self._targets) - self._next

@@ -20,6 +20,7 @@ from afterbay.policy.names import Found
 from afterbay.policy.pinning import Pinned
 from afterbay.policy.plan import Alias, Compliance, Plan, Route
 from afterbay.policy.rights import EVERYTHING, NO_WISH, Preference, Rights
+from afterbay.policy.room import Fitting
 from afterbay.policy.spending import LEAST_OUTPUT
 
 Cannot: TypeAlias = Mapping[str, Mapping[str, str]]
@@ -43,6 +44,7 @@ class Ask(msgspec.Struct, frozen=True):
     `output_tokens`: the longest answer that the client asks for; None: it does not say. `usual_output`: how long an
     alias's answers usually are, `qualities`: how good they are expected to be (a share of 1), where either is known
     better than from the catalogue. `pinned`: where the conversation was, and what of it may be in a cache there.
+    `fitting`: what the route does about a history that fits no window; None: it refuses it.
     """
 
     requested: str
@@ -64,6 +66,7 @@ class Ask(msgspec.Struct, frozen=True):
     usual_output: Mapping[str, int] = {}
     qualities: Mapping[str, float] = {}
     pinned: Pinned | None = None
+    fitting: Fitting | None = None
 
 
 class NoCandidate(PolicyRefusal):
@@ -89,6 +92,11 @@ class Filter:
             passed = [one for one in self._order(alias) if self.passes(one, name)] if alias else []
             self._seen[name] = passed
         return self._seen[name]
+
+    @property
+    def too_small(self) -> list[str]:
+        """Targets whose windows are too small for the request, and that nothing else removed."""
+        return list(dict.fromkeys(one.target for one in self.rejected if one.reason.startswith("context: ")))
 
     def passes(self, target: Target, name: str) -> bool:
         """Whether a target may serve."""
@@ -120,7 +128,7 @@ def why_not(ask: Ask, route: Route, target: Target, alias: str, dialect_cannot: 
         reason = _low(target, route.min_score)
         if reason is not None:
             return reason
-    return _too_long(ask, target)
+    return ask.fitting.gap(target) if ask.fitting is not None else _too_long(ask, target)
 
 
 def _low(target: Target, wanted: Mapping[str, float]) -> str | None:

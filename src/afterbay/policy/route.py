@@ -86,6 +86,8 @@ def decide(ask: Ask, plan: Plan, route: Route, cannot: Cannot, world: World, now
     else:
         name = route.name
         choice = _stayed(_routed(ask, plan, route, passing, world, draw), ask, plan, route, passing, world, now)
+    if route.overflow == "larger_model":
+        _enlarge(choice, ask, plan, route, passing)
     if not choice.targets:
         raise nothing_left(ask, passing.rejected)
     order = arrange(choice.targets, world.cooling_until, world.conditions, now)
@@ -136,6 +138,10 @@ def _routed(ask: Ask, plan: Plan, route: Route, passing: Filter, world: World, d
     for name in names:
         if passing.targets(name):
             return _led(name, "first candidate", ask, plan, route, passing, world, draw)
+    if route.overflow == "larger_model":
+        for name in _further(plan, names):
+            if passing.targets(name):
+                return _led(name, "larger window", ask, plan, route, passing, world, draw)
     raise nothing_left(ask, passing.rejected)
 
 
@@ -204,6 +210,31 @@ def _chain(pick: str, found: Found, plan: Plan, route: Route) -> tuple[str, ...]
         return route.fallback
     alias = plan.aliases.get(pick)
     return alias.fallback if alias is not None else ()
+
+
+def _enlarge(choice: Choice, ask: Ask, plan: Plan, route: Route, passing: Filter) -> None:
+    """Where something was too small: the other candidates that are not, and their fallbacks; the cheapest first.
+
+    They come after those that were to be asked in any case, and are there for a provider that counts more tokens.
+    """
+    if not passing.too_small:
+        return
+    names = route.candidates if ask.found.route is not None else ()
+    every = {one.id: one for name in (*names, *_further(plan, names)) for one in passing.targets(name)}
+    known = {one.id for one in choice.targets}
+    choice.targets += sorted((one for one in every.values() if one.id not in known), key=_dearness)
+    told = f"too long for {', '.join(passing.too_small[:3])}: a model with a larger window is asked"
+    choice.warning = f"{choice.warning}; {told}" if choice.warning else told
+
+
+def _further(plan: Plan, names: Iterable[str]) -> list[str]:
+    """The fallbacks of candidates, which the route itself does not name."""
+    return [further for name in names if name in plan.aliases for further in plan.aliases[name].fallback]
+
+
+def _dearness(target: Target) -> float:
+    """The price of reading: of what is too long for others, that is what costs."""
+    return target.price.input if target.price is not None else math.inf
 
 
 def strongest(plan: Plan, route: Route) -> Iterable[str]:

@@ -48,6 +48,14 @@ _STATUS_HERE: Mapping[int, ErrorKind] = MappingProxyType({498: "overloaded"})
 _FILTER_CODES = frozenset({"content_filter", "ResponsibleAIPolicyViolation"})
 """400s of Azure's filter on prompts. Source: learn.microsoft.com, Azure OpenAI content filtering, November 2026."""
 
+TOO_LONG = "context_length_exceeded"
+_SAYS_TOO_LONG = re.compile(
+    r"maximum (?:context|prompt) length|exceeds the available context size|prompt is too long", re.IGNORECASE
+)
+_TYPES_TOO_LONG = frozenset({"exceed_context_size_error", "too_many_prompt_tokens"})
+"""How hosts say it that have no code for it: DeepSeek, OpenRouter, vLLM, Mistral, xAI; by a type of their own llama.cpp
+and Perplexity. Sources: recordings; llama.cpp tools/server, November 2026."""
+
 _TYPE_KIND: dict[str, ErrorKind] = {
     "invalid_request_error": "invalid_request",
     "authentication_error": "authentication",
@@ -148,6 +156,8 @@ def _error(
 ) -> ProviderError:
     """The canonical error. `named` is OpenAI's `type`. A wait that only the text tells is taken from there."""
     kind = _kind(status, code, named)
+    if kind == "invalid_request" and (named in _TYPES_TOO_LONG or _SAYS_TOO_LONG.search(message)):
+        code = TOO_LONG
     if (status is None or status in _QUOTA_STATUS) and _QUOTA_SAID.search(message):
         kind = "quota"
     if kind == "rate_limit":
