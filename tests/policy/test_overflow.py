@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -80,7 +82,9 @@ def squeezed(draw: st.DrawFn) -> tuple[tuple[Message, ...], int, Overflow]:
 
 def plain(message: Message) -> Message:
     """A message without what may be shortened in it: who spoke, and the parts that are no texts."""
-    return Message(message.role, tuple(one for one in message.parts if not isinstance(one, Text | Document | ToolResult)))
+    return Message(
+        message.role, tuple(one for one in message.parts if not isinstance(one, Text | Document | ToolResult))
+    )
 
 
 def results(messages: tuple[Message, ...]) -> list[str]:
@@ -159,10 +163,10 @@ def test_roles_follow_one_another_as_they_did_in_some_place_before(
     def order(of: tuple[Message, ...]) -> list[str]:
         return [one.role for one in of if one.role not in ("system", "developer")]
 
-    pairs = set(zip(order(messages), order(messages)[1:], strict=False))
+    pairs = set(pairwise(order(messages)))
     after = order(fitted.messages)
     allowed = pairs | {("user", "assistant"), ("assistant", "user"), ("tool", "user"), ("tool", "assistant")}
-    assert set(zip(after, after[1:], strict=False)) <= allowed
+    assert set(pairwise(after)) <= allowed
     assert after[0] == "user" or after[0] == order(messages)[0]
     assert any(one.parts for one in fitted.messages)
 
@@ -215,7 +219,7 @@ def test_no_more_goes_than_a_stride_and_a_turn_beyond_what_must(sizes: list[int]
 def test_the_cut_stays_where_it_is_for_some_turns() -> None:
     room = History(talk(30)).tokens
     firsts = [numbers(fit(talk(turns), room, "trim_oldest"))[0] for turns in range(31, 60)]
-    changes = sum(one != other for one, other in zip(firsts, firsts[1:], strict=False))
+    changes = sum(one != other for one, other in pairwise(firsts))
     assert firsts == sorted(firsts)
     assert changes <= 29 / (30 / STRIDES) + 1, "the beginning is new with every turn"
 

@@ -85,7 +85,7 @@ def _shrunk(turn: Turn, target: Target, shrunk: Shrunk) -> Outbound:
     call, spoken = turn.call, target.dialect_for(turn.call.dialect.name)
     outbound = rebuild(turn, target, shrunk.request)
     turn.warnings.append(f"too long for {target.id}: {shrunk.told}")
-    _name_losses(turn, outbound, _lacking(turn, target))
+    _name_losses(turn, outbound, _lacking(turn, target) | {*shrunk.request.foreign})
     hides_usage = turn.stream and spoken == openai_chat.DIALECT.name and not shrunk.request.include_usage
     headers = outbound.headers | (forwarded(call, spoken) if spoken == call.dialect.name else {})
     return msgspec.structs.replace(outbound, headers=headers, hides_usage=hides_usage, input_tokens=shrunk.tokens)

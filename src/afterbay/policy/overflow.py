@@ -241,7 +241,7 @@ def _texts(message: Message) -> Iterator[str]:
         return
     for part in message.parts:
         for one in part.parts if isinstance(part, ToolResult) else (part,):
-            if isinstance(one, Text) or (isinstance(one, Document) and one.text is not None):
+            if isinstance(one, Text | Document) and one.text is not None:
                 yield one.text
 
 
