@@ -176,6 +176,8 @@ class Turn:
     """What was said of each candidate, for the record; None: nobody asked yet."""
     conversation = b""
     """The name of the conversation that it belongs to, where that is remembered."""
+    fitting: Fitting | None = None
+    """What becomes of it where a window is too small; None: nothing is done about that."""
 
     def __init__(self, context: Context, call: Call, operation: str) -> None:
         self.context = context
@@ -210,8 +212,6 @@ class Turn:
         self.drops = False
         self.keep: Keep | None = None
         """What is done with a good answer before its end is sent."""
-        self.fitting: Fitting | None = None
-        """What becomes of it where a window is too small; None: nothing is done about that."""
         self.kept_by = ""
         """The provider that keeps what this request continues: no other one can go on."""
         self.shown_id = ""
