@@ -42,13 +42,18 @@ Outcomes = Annotated[
         "afterbay router eval pairs.jsonl",
         "afterbay router eval pairs.jsonl --labels 1500 --json",
         "afterbay router eval new.jsonl --train old.jsonl --strong-cost 10",
+        "afterbay router eval pool.jsonl --protocol pool",
     ),
 )
 def evaluate(
     file: Outcomes,
-    protocol: Annotated[str, typer.Option(help="routellm: two models, the share of a gap kept for its price.")] = (
-        "routellm"
-    ),
+    protocol: Annotated[
+        str,
+        typer.Option(
+            help="routellm: two models, the share of a gap kept for its price; pool: any number of models, rows of "
+            "question and models with score and inference_cost."
+        ),
+    ] = "routellm",
     train: Annotated[
         Path | None, typer.Option(metavar="FILE2", help="Rows to learn from, in place of a part of FILE.")
     ] = None,
@@ -62,6 +67,11 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score the learned router on rows that it did not see, beside chance, prompt length and a subject oracle."""
+    if protocol == "pool":
+        from afterbay.cli.router_pool import run_pool
+
+        run_pool(file, folds, seed, as_json)
+        return
     from afterbay.cli.router_eval import Wanted, run_eval
 
     run_eval(file, train, Wanted(protocol, labels, folds, strong_cost, weak_cost, seed), as_json)

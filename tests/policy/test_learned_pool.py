@@ -1,0 +1,123 @@
+"""Predictors of many models' quality: what they find, that few labels are not trusted, and that nothing is by chance."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from afterbay.policy.learned import pool
+from afterbay.policy.learned.pool import Pool, Prompts, Quality, read, train
+
+TOPICS = {
+    "law": "court appeal statute contract liability plaintiff",
+    "chess": "bishop knight castle pawn gambit rook",
+    "code": "function array pointer recursion compile loop",
+}
+SKILL = {"lawyer": (0.9, 0.3, 0.3), "player": (0.3, 0.9, 0.3), "coder": (0.3, 0.3, 0.9), "all": (0.7, 0.7, 0.7)}
+
+
+def drawn(count: int, seed: int) -> tuple[list[str], list[int], Quality]:
+    """Texts, their topics, and whether each model got them right."""
+    draws = np.random.default_rng(seed)
+    topics = draws.integers(len(TOPICS), size=count)
+    texts = [" ".join(map(str, draws.choice(list(TOPICS.values())[topic].split(), 8))) for topic in topics]
+    chances = np.array([[SKILL[name][topic] for name in SKILL] for topic in topics])
+    return texts, topics.tolist(), (draws.random(chances.shape) < chances).astype(np.float32)
+
+
+TEXTS, TOPIC_OF, RIGHT = drawn(240, 1)
+PROMPTS = read(TEXTS)
+NEW_TEXTS, NEW_TOPIC_OF, _ = drawn(60, 2)
+NEW = read(NEW_TEXTS)
+CHANCES = np.array([[SKILL[name][topic] for name in SKILL] for topic in NEW_TOPIC_OF])
+
+
+@pytest.fixture(scope="module")
+def trained() -> Pool:
+    return train(PROMPTS, RIGHT, tuple(SKILL))
+
+
+def error(said: Quality) -> float:
+    return float(np.sqrt(((said - CHANCES) ** 2).mean()))
+
+
+def test_each_predictor_knows_who_is_good_at_what_and_their_mean_knows_it_better(trained: Pool) -> None:
+    parts = trained.parts(NEW)
+    constant = error(np.tile(RIGHT.mean(axis=0), (len(NEW_TEXTS), 1)))
+    each = [error(one) for one in (parts.ridge, parts.clusters, parts.nearest)]
+    assert max(each) < constant / 2
+    assert error(parts.mean) < sum(each) / 3
+    best = np.argmax(parts.mean, axis=1)
+    assert float((best == NEW_TOPIC_OF).mean()) > 0.95
+    assert all(((one >= 0) & (one <= 1)).all() for one in (parts.ridge, parts.clusters, parts.nearest))
+
+
+def test_a_text_is_judged_alone_as_among_others(trained: Pool) -> None:
+    alone = trained.predict(NEW_TEXTS[0])
+    assert tuple(alone) == tuple(SKILL)
+    assert list(alone.values()) == pytest.approx(trained.parts(NEW).mean[0].tolist(), abs=1e-5)
+
+
+def test_the_same_labels_make_the_same_predictor(trained: Pool) -> None:
+    again = train(PROMPTS, RIGHT, tuple(SKILL))
+    assert np.array_equal(again.parts(NEW).mean, trained.parts(NEW).mean)
+
+
+def with_labels(count: int, model: int = 3) -> Quality:
+    """The labels, but for one model only the first few."""
+    quality = RIGHT.copy()
+    quality[count:, model] = np.nan
+    return quality
+
+
+def test_a_model_with_few_labels_is_believed_to_do_as_all_do_on_such_prompts() -> None:
+    bad = RIGHT.copy()
+    bad[:, 3] = 0
+    bad[2:, 3] = np.nan
+    few = train(PROMPTS, bad, tuple(SKILL)).parts(NEW).mean[:, 3]
+    bad[2:80, 3] = 0
+    many = train(PROMPTS, bad, tuple(SKILL)).parts(NEW).mean[:, 3]
+    every = RIGHT[:, :3].mean()
+    assert 0.5 * every < few.mean() < every, "two failures are a doubt"
+    assert many.mean() < 0.4 * few.mean(), "eighty are none"
+
+
+def test_predictions_come_nearer_with_every_label() -> None:
+    errors = []
+    for count in (3, 40, 240):
+        said = train(PROMPTS, with_labels(count, 0), tuple(SKILL)).parts(NEW).mean
+        errors.append(float(np.sqrt(((said[:, 0] - CHANCES[:, 0]) ** 2).mean())))
+    assert errors[0] > errors[1] > errors[2]
+
+
+def test_who_was_only_asked_easy_prompts_is_not_better_for_it() -> None:
+    hard = np.array([topic == 0 for topic in TOPIC_OF])
+    quality = np.where(hard[:, None], 0.2, 0.9).astype(np.float32).repeat(3, axis=1)
+    quality[hard, 2] = np.nan
+    said = train(PROMPTS, quality, ("a", "b", "c")).parts(NEW).mean
+    on_hard = said[[topic == 0 for topic in NEW_TOPIC_OF]]
+    assert on_hard[:, 2].mean() < 0.45, "it is believed to fail where all do"
+    assert abs(on_hard[:, 2].mean() - on_hard[:, 0].mean()) < 0.2
+
+
+def test_a_handful_of_prompts_and_the_empty_one_are_taken() -> None:
+    few = train(PROMPTS.at(np.arange(3)), RIGHT[:3], tuple(SKILL))
+    said = few.parts(read(["", "court", "全新的题目"])).mean
+    assert said.shape == (3, 4)
+    assert np.isfinite(said).all()
+
+
+def test_prompts_may_be_picked_by_their_places() -> None:
+    picked = PROMPTS.at(np.array([2, 0]))
+    assert isinstance(picked, Prompts)
+    assert picked.count == 2
+    assert np.array_equal(picked.sparse[1].ids, PROMPTS.sparse[0].ids)
+    assert np.array_equal(picked.dense[0], PROMPTS.dense[2])
+
+
+def test_the_small_space_is_the_same_by_rows_and_by_columns() -> None:
+    draws = np.random.default_rng(0)
+    wide = (draws.normal(size=(70, 3)) @ draws.normal(size=(3, pool.SKETCH))).astype(np.float32)
+    axes = pool._axes(wide)[:, :3]
+    back = (wide @ axes) @ axes.T
+    assert np.allclose(back, wide, atol=0.05 * float(np.abs(wide).max()))
