@@ -35,7 +35,8 @@ from numpy.typing import NDArray
 
 from afterbay.core.errors import ClientMistake
 from afterbay.policy.learned.fit import Index, folds
-from afterbay.policy.learned.pool import PRIOR_LABELS, Prompts, read, train
+from afterbay.policy.learned.pool import PRIOR_LABELS, train
+from afterbay.policy.learned.quality import Prompt, read_prompt
 
 Numbers: TypeAlias = NDArray[np.float64]
 
@@ -71,7 +72,7 @@ class Pool(msgspec.Struct, frozen=True):
     """Rows as numbers: `scores` and `costs` are (rows, models)."""
 
     names: tuple[str, ...]
-    prompts: Prompts
+    prompts: tuple[Prompt, ...]
     lengths: Numbers
     scores: Numbers
     costs: Numbers
@@ -129,7 +130,7 @@ def pool_of(rows: Sequence[Row]) -> Pool:
     outcomes = [[row.models[name] for name in names] for row in rows]
     return Pool(
         tuple(names),
-        read([row.question for row in rows]),
+        tuple(read_prompt(row.question) for row in rows),
         np.array([len(row.question) for row in rows], np.float64),
         np.array([[one.score for one in of] for of in outcomes]),
         np.array([[one.inference_cost for one in of] for of in outcomes]),
@@ -236,7 +237,8 @@ def _out_of_fold(pool: Pool, trained: Index, seed: int) -> Guess:
 def _guess(pool: Pool, trained: Index, tested: Index, seed: int) -> Guess:
     """What predictors of all kinds, trained on some rows, say of others."""
     labels = np.clip(pool.scores[trained], 0, 1).astype(np.float32)
-    parts = train(pool.prompts.at(trained), labels, pool.names, seed).parts(pool.prompts.at(tested))
+    predictor = train([pool.prompts[row] for row in trained], labels, pool.names, seed)
+    parts = predictor.parts([pool.prompts[row] for row in tested])
     quality: dict[str, Numbers] = {
         "mean": np.asarray(parts.mean, np.float64),
         "ridge": np.asarray(parts.ridge, np.float64),
