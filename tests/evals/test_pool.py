@@ -26,25 +26,25 @@ def nine() -> dict[str, Any]:
 
 
 def test_nine_models_are_routed_better_than_by_what_needs_no_router(nine: dict[str, Any]) -> None:
-    mean, against = nine["routers"]["mean"], nine["baselines"]
+    blend, against = nine["routers"]["blend"], nine["baselines"]
     assert (nine["n"], len(nine["models"]), nine["folds"]) == (280, 9, 2)
-    assert nine["saved_at_98"] == mean["98"]["saved"] > 0.3
-    assert mean["arena"]["arena_score"] > against["best_single"]["arena_score"] > against["random"]["arena_score"]
-    assert against["oracle"]["accuracy"] >= mean["accuracy"]["accuracy"] > against["random"]["accuracy"]
-    assert mean["95"]["cost_per_1k"] <= mean["98"]["cost_per_1k"] <= mean["100"]["cost_per_1k"]
+    assert nine["saved_at_98"] == blend["98"]["saved"] > 0.1
+    assert blend["arena"]["arena_score"] > against["best_single"]["arena_score"] > against["random"]["arena_score"]
+    assert against["oracle"]["accuracy"] >= blend["accuracy"]["accuracy"] > against["random"]["accuracy"]
+    assert blend["95"]["cost_per_1k"] <= blend["98"]["cost_per_1k"] <= blend["100"]["cost_per_1k"]
     assert against["cheapest"]["share"]["tiny"] == 1
     assert against["dearest"]["share"]["dear"] == 1
-    assert sum(mean["98"]["share"].values()) == pytest.approx(1, abs=0.001)
+    assert sum(blend["98"]["share"].values()) == pytest.approx(1, abs=0.001)
 
 
 def test_every_figure_that_it_is_to_be_held_against_is_there(nine: dict[str, Any]) -> None:
-    assert set(nine["routers"]) == {"mean", "ridge", "clusters", "nearest", "length", "dataset"}
+    assert set(nine["routers"]) == {"blend", "mean", "ridge", "clusters", "nearest", "length", "dataset"}
     assert all(tuple(of) == AIMS for of in nine["routers"].values())
     single = {"best_single", "best_in_hindsight", "cheapest", "dearest", "random", "oracle"}
     assert set(nine["baselines"]) == single
     assert nine["baselines"]["best_single"]["ahead"] == 0
     assert nine["worst_group"]["n"] >= 20
-    assert nine["unseen"]["98"]["accuracy"] < nine["routers"]["mean"]["98"]["accuracy"], "subjects that it never saw"
+    assert nine["unseen"]["98"]["accuracy"] < nine["routers"]["blend"]["98"]["accuracy"], "subjects that it never saw"
     json.dumps(nine)
 
 
@@ -55,7 +55,7 @@ def test_a_pool_without_a_choice_is_answered_by_its_best_model() -> None:
         for at, row in enumerate(rows(60))
     ]
     single = report(dominated, 2)
-    assert single["routers"]["mean"]["arena"]["share"] == {"a": 1.0, "b": 0.0}
+    assert single["routers"]["blend"]["arena"]["share"] == {"a": 1.0, "b": 0.0}
     assert (single["saved_at_100"], single["unseen"]) == (0.0, None)
     assert found["unseen"] is not None
 
@@ -122,7 +122,7 @@ def test_the_command_prints_one_object_or_a_table(tmp_path: Path) -> None:
     found = json.loads(runner.invoke(app, [*asked, "--json"]).stdout)
     assert {"accuracy", "cost_per_1k", "arena_score", "saved_at_98", "n"} <= set(found)
     table = runner.invoke(app, asked).stdout
-    assert "mean of three, best arena score" in table
+    assert "blend, best arena score" in table
     assert "oracle" in table
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from afterbay.core.errors import ClientMistake
 from afterbay.policy.learned import pool
-from afterbay.policy.learned.pool import Outcomes, Pool, train
+from afterbay.policy.learned.pool import Outcomes, Parts, Pool, blend_for, train
 from afterbay.policy.learned.quality import Predictor, Prompt, read_prompt
 
 TOPICS = {
@@ -52,8 +52,8 @@ def test_each_predictor_knows_who_is_good_at_what_and_their_mean_knows_it_better
     constant = error(np.tile(RIGHT.mean(axis=0), (len(NEW_TEXTS), 1)))
     each = [error(one) for one in (parts.ridge, parts.clusters, parts.nearest)]
     assert max(each) < 0.6 * constant
-    assert error(parts.mean) < sum(each) / 3
-    best = np.argmax(parts.mean, axis=1)
+    assert error(parts.blended()) < sum(each) / 3
+    best = np.argmax(parts.blended(), axis=1)
     assert float((best == NEW_TOPIC_OF).mean()) > 0.9
     assert all(((one >= 0) & (one <= 1)).all() for one in (parts.ridge, parts.clusters, parts.nearest))
 
@@ -62,12 +62,12 @@ def test_a_text_is_judged_alone_as_among_others(trained: Pool) -> None:
     predictor: Predictor = trained
     alone = predictor.predict(NEW[0])
     assert tuple(alone) == tuple(SKILL)
-    assert list(alone.values()) == pytest.approx(trained.parts(NEW).mean[0].tolist(), abs=1e-5)
+    assert list(alone.values()) == pytest.approx(trained.parts(NEW).blended(trained.blend)[0].tolist(), abs=1e-5)
 
 
 def test_the_same_labels_make_the_same_predictor(trained: Pool) -> None:
     again = train(PROMPTS, RIGHT, tuple(SKILL))
-    assert np.array_equal(again.parts(NEW).mean, trained.parts(NEW).mean)
+    assert np.array_equal(again.parts(NEW).blended(), trained.parts(NEW).blended())
 
 
 def with_labels(count: int, model: int = 3) -> Outcomes:
@@ -81,9 +81,9 @@ def test_a_model_with_few_labels_is_believed_to_do_as_all_do_on_such_prompts() -
     bad = RIGHT.copy()
     bad[:, 3] = 0
     bad[2:, 3] = np.nan
-    few = train(PROMPTS, bad, tuple(SKILL)).parts(NEW).mean[:, 3]
+    few = train(PROMPTS, bad, tuple(SKILL)).parts(NEW).blended()[:, 3]
     bad[2:80, 3] = 0
-    many = train(PROMPTS, bad, tuple(SKILL)).parts(NEW).mean[:, 3]
+    many = train(PROMPTS, bad, tuple(SKILL)).parts(NEW).blended()[:, 3]
     every = RIGHT[:, :3].mean()
     assert 0.5 * every < few.mean() < every, "two failures are a doubt"
     assert many.mean() < 0.4 * few.mean(), "eighty are none"
@@ -92,7 +92,7 @@ def test_a_model_with_few_labels_is_believed_to_do_as_all_do_on_such_prompts() -
 def test_predictions_come_nearer_with_every_label() -> None:
     errors = []
     for count in (3, 40, 240):
-        said = train(PROMPTS, with_labels(count, 0), tuple(SKILL)).parts(NEW).mean
+        said = train(PROMPTS, with_labels(count, 0), tuple(SKILL)).parts(NEW).blended()
         errors.append(float(np.sqrt(((said[:, 0] - CHANCES[:, 0]) ** 2).mean())))
     assert errors[0] > errors[1] > errors[2]
 
@@ -101,7 +101,7 @@ def test_who_was_only_asked_easy_prompts_is_not_better_for_it() -> None:
     hard = np.array([topic == 0 for topic in TOPIC_OF])
     quality = np.where(hard[:, None], 0.2, 0.9).astype(np.float32).repeat(3, axis=1)
     quality[hard, 2] = np.nan
-    said = train(PROMPTS, quality, ("a", "b", "c")).parts(NEW).mean
+    said = train(PROMPTS, quality, ("a", "b", "c")).parts(NEW).blended()
     on_hard = said[[topic == 0 for topic in NEW_TOPIC_OF]]
     assert on_hard[:, 2].mean() < 0.45, "it is believed to fail where all do"
     assert abs(on_hard[:, 2].mean() - on_hard[:, 0].mean()) < 0.2
@@ -111,9 +111,20 @@ def test_a_handful_of_prompts_and_the_empty_one_are_taken() -> None:
     with pytest.raises(ClientMistake, match="too little to learn from: 3 prompts"):
         train(PROMPTS[:3], RIGHT[:3], tuple(SKILL))
     few = train(PROMPTS[:20], RIGHT[:20], tuple(SKILL))
-    said = few.parts(read(["", "court", "全新的题目"])).mean
+    said = few.parts(read(["", "court", "全新的题目"])).blended()
     assert said.shape == (3, 4)
     assert np.isfinite(said).all()
+
+
+def test_who_errs_least_on_unseen_labels_counts_most() -> None:
+    truth = RIGHT[:60]
+    noise = np.random.default_rng(3).random(truth.shape).astype(np.float32)
+    assert blend_for(Parts(noise, truth, noise), truth) == (0.0, 1.0, 0.0)
+    unknown = truth.copy()
+    unknown[:, 1] = np.nan
+    assert blend_for(Parts(np.where(np.isnan(unknown), noise, truth), noise, noise), unknown)[0] == 1.0
+    mixed = Parts(truth + noise - 0.5, truth - noise + 0.5, noise)
+    assert blend_for(mixed, truth) == (0.5, 0.5, 0.0)
 
 
 def test_the_small_space_is_the_same_by_rows_and_by_columns() -> None:

@@ -44,12 +44,12 @@ def run_pool(file: Path, folds: int, seed: int, as_json: bool) -> None:
 
 def _show(found: dict[str, Any]) -> None:
     Speech(sys.stderr).say(f"{found['n']} rows, {len(found['models'])} models, {found['folds']} folds.")
-    mean = [(_AIMS.get(aim, f"least cost at {aim} %"), found["routers"]["mean"][aim]) for aim in AIMS]
-    others = [(f"{name}, {_AIMS['arena']}", of["arena"]) for name, of in found["routers"].items() if name != "mean"]
+    blend = [(_AIMS.get(aim, f"least cost at {aim} %"), found["routers"]["blend"][aim]) for aim in AIMS]
+    others = [(f"{name}, {_AIMS['arena']}", of["arena"]) for name, of in found["routers"].items() if name != "blend"]
     against = [(title, found["baselines"][name]) for name, title in _BASELINES.items()]
-    rows = [*((f"mean of three, {title}", figures) for title, figures in mean), *others, *against]
+    rows = [*((f"blend, {title}", figures) for title, figures in blend), *others, *against]
     if found["unseen"] is not None:
-        rows.insert(len(mean), ("the same, datasets unseen", found["unseen"]["arena"]))
+        rows.insert(len(blend), ("blend, datasets unseen", found["unseen"]["arena"]))
     print_table(_HEADINGS, [_line(title, figures) for title, figures in rows])
 
 

@@ -2,10 +2,10 @@
 
     {"question": "...", "dataset": "MMLU_management", "models": {"NAME": {"score": 1.0, "inference_cost": 0.0001}, ...}}
 
-A router predicts the quality of each model (`policy.learned.pool`) and its cost (a line in the prompt's length), and
-takes the model with the most quality less a weight times cost. What is learned, and the weight, come from the other
-folds alone: the weight from predictions for training rows by predictors that did not see them. So no row is scored by
-anything that saw its outcome. What a weight is chosen for is an aim:
+A router predicts the quality of each model (`policy.learned.pool`: `blend`; its parts, and their plain `mean`) and its
+cost (a line in the prompt's length), and takes the model with the most quality less a weight times cost. What is
+learned, and the weight, come from the other folds alone: the weight from predictions for training rows by predictors
+that did not see them. So no row is scored by anything that saw its outcome. What a weight is chosen for is an aim:
 
     accuracy   the best accuracy, at equal accuracy the least cost
     arena      the best arena score
@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from afterbay.core.errors import ClientMistake
 from afterbay.policy.learned.fit import Index, folds
-from afterbay.policy.learned.pool import PRIOR_LABELS, train
+from afterbay.policy.learned.pool import PRIOR_LABELS, Parts, blend_for, evenly, joined
 from afterbay.policy.learned.quality import Prompt, read_prompt
 
 Numbers: TypeAlias = NDArray[np.float64]
@@ -95,10 +95,24 @@ class Tried(msgspec.Struct, frozen=True):
 
 
 class Guess(msgspec.Struct, frozen=True):
-    """What is predicted for some rows, (rows, models): quality by each way to predict it, and cost."""
+    """What is predicted for some rows, (rows, models): quality by the parts of a pool's predictor and by other means,
+    and cost."""
 
-    quality: Mapping[str, Numbers]
+    parts: Parts
+    others: Mapping[str, Numbers]
     cost: Numbers
+
+    def quality(self, blend: tuple[float, float, float]) -> dict[str, Numbers]:
+        """Quality by each way to predict it."""
+        parts = self.parts
+        own = {
+            "blend": parts.blended(blend),
+            "mean": parts.blended(),
+            "ridge": parts.ridge,
+            "clusters": parts.clusters,
+            "nearest": parts.nearest,
+        }
+        return {name: np.asarray(said, np.float64) for name, said in own.items()} | dict(self.others)
 
 
 def load(path: Path) -> list[Row]:
@@ -150,10 +164,10 @@ def report(rows: Sequence[Row], count: int = 5, seed: int = 0) -> dict[str, Any]
     """Everything that is known of routing over these rows, for JSON."""
     pool = pool_of(rows)
     scored = _scored(pool, list(folds(pool.rows, count, seed)), seed)
-    headline = scored["routers"]["mean"]["arena"]
+    headline = scored["routers"]["blend"]["arena"]
     unseen: dict[str, Any] | None = None
     if len(set(pool.datasets)) >= count:
-        unseen = _scored(pool, list(_by_dataset(pool.datasets, count, seed)), seed)["routers"]["mean"]
+        unseen = _scored(pool, list(_by_dataset(pool.datasets, count, seed)), seed)["routers"]["blend"]
     return {
         "protocol": "pool",
         "n": pool.rows,
@@ -161,7 +175,7 @@ def report(rows: Sequence[Row], count: int = 5, seed: int = 0) -> dict[str, Any]
         "folds": count,
         "seed": seed,
         **{name: headline[name] for name in ("accuracy", "cost_per_1k", "arena_score")},
-        **{f"saved_at_{aim}": scored["routers"]["mean"][aim]["saved"] for aim in AIMS[2:]},
+        **{f"saved_at_{aim}": scored["routers"]["blend"][aim]["saved"] for aim in AIMS[2:]},
         **scored,
         "unseen": unseen,
     }
@@ -179,15 +193,18 @@ def _by_dataset(datasets: Sequence[str], count: int, seed: int) -> Iterable[tupl
 def _scored(pool: Pool, parts: Sequence[tuple[Index, Index]], seed: int) -> dict[str, Any]:
     """Routers and baselines over the folds."""
     picks: dict[str, dict[str, Index]] = {}
+    blends = []
     single, cheapest, dearest = (np.zeros(pool.rows, np.int64) for _ in range(3))
     for trained, tested in parts:
         single[tested] = _best(pool, trained)
         costs = pool.costs[trained].mean(axis=0)
         cheapest[tested], dearest[tested] = int(np.argmin(costs)), int(np.argmax(costs))
         inner = _out_of_fold(pool, trained, seed)
-        guess = _guess(pool, trained, tested, seed)
-        for router, quality in guess.quality.items():
-            weights = _weights(pool, trained, inner.quality[router], inner.cost)
+        blend = blend_for(inner.parts, _labels(pool, trained))
+        blends.append(blend)
+        guess, seen = _guess(pool, trained, tested, seed), inner.quality(blend)
+        for router, quality in guess.quality(blend).items():
+            weights = _weights(pool, trained, seen[router], inner.cost)
             for aim, weight in weights.items():
                 chosen = single[tested] if weight is None else _take(quality, guess.cost, weight)
                 picks.setdefault(router, {}).setdefault(aim, np.zeros(pool.rows, np.int64))[tested] = chosen
@@ -203,7 +220,12 @@ def _scored(pool: Pool, parts: Sequence[tuple[Index, Index]], seed: int) -> dict
     routers = {
         router: {aim: _measured(pool, chosen, single) for aim, chosen in of.items()} for router, of in picks.items()
     }
-    return {"routers": routers, "baselines": measured, "worst_group": _worst(pool, picks["mean"]["98"], single)}
+    return {
+        "routers": routers,
+        "blends": blends,
+        "baselines": measured,
+        "worst_group": _worst(pool, picks["blend"]["98"], single),
+    }
 
 
 def _best(pool: Pool, rows: Index) -> int:
@@ -222,34 +244,35 @@ def _take(quality: Numbers, cost: Numbers, weight: float) -> Index:
     return np.asarray(np.argmax(quality - weight * cost, axis=1), np.int64)
 
 
+def _labels(pool: Pool, rows: Index) -> NDArray[np.float32]:
+    """What predictors learn from: some metrics go beyond 0 and 1."""
+    return np.clip(pool.scores[rows], 0, 1).astype(np.float32)
+
+
 def _out_of_fold(pool: Pool, trained: Index, seed: int) -> Guess:
     """What is predicted for training rows by predictors that did not see them."""
-    found: dict[str, Numbers] = {}
-    cost = np.zeros((len(trained), len(pool.names)))
+    parts, places = [], []
     for some, others in folds(len(trained), INNER_FOLDS, seed + 1):
-        guess = _guess(pool, trained[some], trained[others], seed)
-        cost[others] = guess.cost
-        for router, quality in guess.quality.items():
-            found.setdefault(router, np.zeros_like(cost))[others] = quality
-    return Guess(found, cost)
+        parts.append(_guess(pool, trained[some], trained[others], seed))
+        places.append(others)
+    back = np.argsort(np.concatenate(places))
+    every = joined([one.parts for one in parts])
+    return Guess(
+        Parts(every.ridge[back], every.clusters[back], every.nearest[back]),
+        {name: np.concatenate([one.others[name] for one in parts])[back] for name in parts[0].others},
+        np.concatenate([one.cost for one in parts])[back],
+    )
 
 
 def _guess(pool: Pool, trained: Index, tested: Index, seed: int) -> Guess:
     """What predictors of all kinds, trained on some rows, say of others."""
-    labels = np.clip(pool.scores[trained], 0, 1).astype(np.float32)
-    predictor = train([pool.prompts[row] for row in trained], labels, pool.names, seed)
-    parts = predictor.parts([pool.prompts[row] for row in tested])
-    quality: dict[str, Numbers] = {
-        "mean": np.asarray(parts.mean, np.float64),
-        "ridge": np.asarray(parts.ridge, np.float64),
-        "clusters": np.asarray(parts.clusters, np.float64),
-        "nearest": np.asarray(parts.nearest, np.float64),
-        "length": _line(np.log1p(pool.lengths[trained]), labels, np.log1p(pool.lengths[tested])),
-    }
+    labels = _labels(pool, trained)
+    predictor = evenly([pool.prompts[row] for row in trained], labels, pool.names, seed)
+    others = {"length": _line(np.log1p(pool.lengths[trained]), labels, np.log1p(pool.lengths[tested]))}
     if len(set(pool.datasets)) > 1:
-        quality["dataset"] = _by_subject(pool, trained, tested, labels)
-    cost = _line(pool.lengths[trained], pool.costs[trained], pool.lengths[tested])
-    return Guess(quality, np.maximum(cost, pool.costs[trained].min(axis=0)))
+        others["dataset"] = _by_subject(pool, trained, tested, labels)
+    cost = np.maximum(_line(pool.lengths[trained], pool.costs[trained], pool.lengths[tested]), 0)
+    return Guess(predictor.parts([pool.prompts[row] for row in tested]), others, cost)
 
 
 def _line(seen: Numbers, targets: NDArray[np.floating], asked: Numbers) -> Numbers:
