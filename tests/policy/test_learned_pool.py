@@ -116,6 +116,18 @@ def test_a_handful_of_prompts_and_the_empty_one_are_taken() -> None:
     assert np.isfinite(said).all()
 
 
+def test_of_many_prompts_the_last_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "REMEMBERED", 30)
+    old = RIGHT.copy()
+    old[-30:, 1] = np.nan
+    bounded = train(PROMPTS, old, tuple(SKILL))
+    assert len(bounded.places) == 30
+    parts = bounded.parts(NEW)
+    clusters = np.argmax(bounded.space.places(NEW) @ bounded.centres.T, axis=1)
+    assert np.array_equal(parts.nearest[:, 1], bounded.prior[clusters][:, 1]), "nothing of it is left to look at"
+    assert error(parts.blended(bounded.blend)) < 0.2
+
+
 def test_who_errs_least_on_unseen_labels_counts_most() -> None:
     truth = RIGHT[:60]
     noise = np.random.default_rng(3).random(truth.shape).astype(np.float32)

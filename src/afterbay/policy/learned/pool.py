@@ -41,6 +41,9 @@ CLUSTERS: Final = 60
 CLUSTER_ROWS: Final = 12
 """A cluster has about so many prompts at least, so a small set has fewer clusters."""
 NEIGHBOURS: Final = 40
+REMEMBERED: Final = 5_000
+"""So many of the last prompts are looked through for the nearest."""
+CHUNK: Final = 256
 PRIOR_LABELS: Final = 10.0
 """So many labels weigh as much as what is believed without any."""
 SETTLED_LABELS: Final = 30.0
@@ -79,14 +82,23 @@ class Parts(msgspec.Struct, frozen=True):
         return np.asarray(ridge * self.ridge + clusters * self.clusters + nearest * self.nearest, np.float32)
 
 
+class Memory(msgspec.Struct, frozen=True):
+    """Prompts that are remembered for some models (by their numbers): where they lie, and how those answered them."""
+
+    models: NDArray[np.intp]
+    places: Matrix
+    outcomes: Matrix
+
+
 class Pool(msgspec.Struct, frozen=True):
-    """A trained predictor. `places` and `outcomes` are of the prompts that it remembers; `centres` (clusters, axes),
-    what was seen in them and what is believed without that (clusters, models). `blend`: what each part counts."""
+    """A trained predictor. `places` are of all prompts that it remembers, `memories` of those of each model; `centres`
+    (clusters, axes), what was seen in them and what is believed without that (clusters, models). `blend`: what each
+    part counts."""
 
     heads: linear.Quality
     space: Space
     places: Matrix
-    outcomes: Outcomes
+    memories: tuple[Memory, ...]
     centres: Matrix
     by_cluster: Matrix
     prior: Matrix
@@ -110,7 +122,23 @@ class Pool(msgspec.Struct, frozen=True):
         own = labels / (labels + SETTLED_LABELS)
         said = np.clip(np.stack([self.heads.raw(prompt) for prompt in prompts]), 0, 1)
         ridge = np.asarray(own * said + (1 - own) * prior, np.float32)
-        return Parts(ridge, self.by_cluster[clusters], _nearest(places, self.places, self.outcomes, prior))
+        return Parts(ridge, self.by_cluster[clusters], self._nearest(places, prior))
+
+    def _nearest(self, places: Matrix, prior: Matrix) -> Matrix:
+        """The mean of the nearest prompts that a model has labels of, the more alike the heavier; what is believed
+        without them weighs as much as some of the nearest of all, so that far ones say little."""
+        found = prior.copy()
+        for start in range(0, len(places), CHUNK):
+            rows = slice(start, start + CHUNK)
+            every = _top(places[rows] @ self.places.T)
+            usual = PRIOR_LABELS * every[1].mean(axis=1, keepdims=True)
+            for memory in self.memories:
+                is_all = len(memory.places) == len(self.places)
+                near, weights = every if is_all else _top(places[rows] @ memory.places.T)
+                sums = np.einsum("pn,pnm->pm", weights, memory.outcomes[near])
+                total = weights.sum(axis=1, keepdims=True) + usual
+                found[rows, memory.models] = (sums + usual * prior[rows][:, memory.models]) / total
+        return found
 
 
 def train(prompts: Sequence[Prompt], outcomes: Outcomes, models: Sequence[str], seed: int = 0) -> Pool:
@@ -162,7 +190,9 @@ def evenly(prompts: Sequence[Prompt], outcomes: Outcomes, models: Sequence[str],
     centres = _means(places, min(CLUSTERS, max(1, len(prompts) // CLUSTER_ROWS)), seed)
     clusters = np.argmax(places @ centres.T, axis=1)
     prior = _prior(outcomes, clusters, len(centres))
-    return Pool(heads, space, places, outcomes, centres, _by_cluster(outcomes, clusters, prior), prior)
+    last = slice(-REMEMBERED, None)
+    memories = _memories(places[last], outcomes[last])
+    return Pool(heads, space, places[last], memories, centres, _by_cluster(outcomes, clusters, prior), prior)
 
 
 def _space(prompts: Sequence[Prompt], idf: Rarity) -> Space:
@@ -238,27 +268,22 @@ def _by_cluster(outcomes: Outcomes, clusters: NDArray[np.intp], prior: Matrix) -
     return np.asarray((sums + PRIOR_LABELS * prior) / (labels + PRIOR_LABELS), np.float32)
 
 
-def _nearest(places: Matrix, known: Matrix, outcomes: Outcomes, prior: Matrix, chunk: int = 256) -> Matrix:
-    """The mean of the nearest prompts that a model has labels of, the more alike the heavier; what is believed without
-    them weighs as much as some of the nearest of all, so that far ones say little."""
-    found = np.empty((len(places), outcomes.shape[1]), np.float32)
-    has = ~np.isnan(outcomes)
-    filled = np.where(has, outcomes, 0)
-    for start in range(0, len(places), chunk):
-        rows = slice(start, start + chunk)
-        likeness = np.clip(places[rows] @ known.T, 0.01, None)
-        usual = PRIOR_LABELS * _top(likeness)[1].mean(axis=1, keepdims=True)
-        for mask in np.unique(has, axis=1).T:
-            models = np.flatnonzero((has == mask[:, None]).all(axis=0))
-            near, weights = _top(likeness[:, mask])
-            sums = np.einsum("pn,pnm->pm", weights, filled[mask][:, models][near])
-            total = weights.sum(axis=1, keepdims=True) + usual
-            found[rows, models] = (sums + usual * prior[rows][:, models]) / total
-    return found
+def _memories(places: Matrix, outcomes: Outcomes) -> tuple[Memory, ...]:
+    """What is remembered for each model; those with labels of the same prompts share them, those with none have none."""
+    known = ~np.isnan(outcomes)
+    masks: dict[bytes, list[int]] = {}
+    for model in range(outcomes.shape[1]):
+        masks.setdefault(known[:, model].tobytes(), []).append(model)
+    found = []
+    for models in masks.values():
+        mask = known[:, models[0]]
+        if mask.any():
+            found.append(Memory(np.array(models), places[mask], outcomes[mask][:, models]))
+    return tuple(found)
 
 
 def _top(likeness: Matrix) -> tuple[NDArray[np.intp], Matrix]:
-    """The places of the most alike in each row, and how much they are."""
+    """The places of the most alike in each row, and how much they are; what is not alike at all weighs next to none."""
     count = min(NEIGHBOURS, likeness.shape[1])
-    near = np.argpartition(-likeness, count - 1, axis=1)[:, :count]
-    return near, np.take_along_axis(likeness, near, axis=1)
+    near = np.argpartition(likeness, likeness.shape[1] - count, axis=1)[:, -count:]
+    return near, np.clip(np.take_along_axis(likeness, near, axis=1), 0.01, None)
