@@ -269,7 +269,7 @@ def _by_cluster(outcomes: Outcomes, clusters: NDArray[np.intp], prior: Matrix) -
 
 
 def _memories(places: Matrix, outcomes: Outcomes) -> tuple[Memory, ...]:
-    """What is remembered for each model; those with labels of the same prompts share them, those with none have none."""
+    """What is remembered for each model that has any labels; those with labels of the same prompts share them."""
     known = ~np.isnan(outcomes)
     masks: dict[bytes, list[int]] = {}
     for model in range(outcomes.shape[1]):
