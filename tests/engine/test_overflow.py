@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.engine.cases import ANTHROPIC, BEDROCK, GEMINI, OPENAI, check, gateway, serve, text
+from tests.engine.cases import ANTHROPIC, BEDROCK, GEMINI, LIMITS, OPENAI, check, gateway, serve, text
 
 from afterbay.core.message import Message, Text
 from afterbay.core.request import ChatRequest
@@ -146,6 +146,29 @@ def test_a_provider_that_counts_more_tokens_sends_the_request_on(mode: Overflow,
     reply = request(strict)
     assert reply.status == 400
     assert len(strict.record.attempts) == 1
+
+
+@pytest.mark.parametrize("known", [WINDOW, None])
+def test_a_single_target_that_says_how_many_tokens_it_counted_is_asked_again_for_fewer(known: int | None) -> None:
+    said = "This model's maximum context length is 3000 tokens. However, your messages resulted in 12,000 tokens."
+    one = gateway(
+        [failed(OPENAI, 400, "invalid_request", said), answered(OPENAI, "hi")], route=trimming(), context_tokens=known
+    )
+    reply = request(one)
+    assert reply.status == 200
+    first, second = questions(sent(one)), questions(sent(one, at=1))
+    assert 0 < len(second) < len(first) / 2
+    assert [attempt.why for attempt in one.record.attempts] == ["primary", "retry"]
+    assert reply.headers["x-afterbay-warnings"].count("too long for a/up") == (2 if known else 1)
+
+
+def test_who_says_it_again_and_again_is_not_asked_for_ever() -> None:
+    too_long = failed(OPENAI, 400, "invalid_request", "This model's maximum context length is reached.")
+    one = gateway([too_long] * 3, route=trimming(), context_tokens=WINDOW, limits=LIMITS)
+    assert request(one).status == 400
+    assert len(one.record.attempts) == 3
+    kept = [len(questions(sent(one, at=at))) for at in range(3)]
+    assert kept == sorted(kept, reverse=True)
 
 
 def test_any_other_mistake_of_the_client_ends_the_request() -> None:

@@ -300,7 +300,9 @@ class Driver:
         if judged.cools_s is not None:
             self.turn.fleet.cool(start.target.id, now + judged.cools_s)
         self.turn.context.alerts.failed(start.target, error, now)
-        return self.machine.failed(now, judged.error, another_key=judged.another_key, number=start.number)
+        fitting, error = self.turn.fitting, judged.error
+        shorter = fitting is not None and _is_too_long(error) and fitting.learn(start.target, error.message)
+        return self.machine.failed(now, error, another_key=judged.another_key, shorter=shorter, number=start.number)
 
 
 def _is_too_long(error: ProviderError) -> bool:

@@ -201,9 +201,16 @@ class Attempts:
         return [Finish()]
 
     def failed(
-        self, now: float, error: ProviderError, *, another_key: bool = False, number: int | None = None
+        self,
+        now: float,
+        error: ProviderError,
+        *,
+        another_key: bool = False,
+        shorter: bool = False,
+        number: int | None = None,
     ) -> list[Action]:
-        """An attempt ended in an error. `another_key`: it was about the key, and the provider has one more."""
+        """An attempt ended in an error. `another_key`: it was about the key, and the provider has one more; `shorter`:
+        about the length, and the target can be asked for less."""
         at = self._ending(number)
         if at is None:
             return []
@@ -221,6 +228,8 @@ class Attempts:
             return self._give_up(now)
         if self._more():
             return self._start_next(now)
+        if shorter and len(self.attempts) < self._limits.max_attempts and now < self._deadline_s:
+            return self._start_at(now, index, "retry")
         return self._come_back(now, error, index)
 
     def unusable(

@@ -5,12 +5,15 @@ an answer of usual length, and never more than half of the window; what is left 
 then has room is not asked for.
 
 Tokens are estimates (`policy.quantity`): their sums are right within a fifth (`docs/benchmarks.md`), so a fifth is
-added to the prompt. Media count as in `policy.spending`; long documents and audio may come to more, and what a provider
-keeps of a conversation is not seen at all. A provider that finds the request too long all the same says so, and the
-next target is asked.
+added to the prompt. Media count as in `policy.spending`; long documents and audio may come to more. A provider that
+finds the request too long all the same says so, and the next target is asked. Most say how many tokens they counted
+and how many they take, too: where no other target is left, the last one is asked once more by that measure. Digits are
+twice as many tokens as we think; who sends a table of them would else be refused with every turn.
 """
 
 from __future__ import annotations
+
+import re
 
 import msgspec
 
@@ -21,7 +24,22 @@ from afterbay.policy.plan import Overflow
 from afterbay.policy.quantity import estimate_text
 from afterbay.policy.spending import USUAL_OUTPUT
 
-MARGIN_PERCENT = 20
+MARGIN = 1.2
+"""What the prompt has at most, by what we think it has."""
+
+AGAIN = 1.05
+"""More than a provider counted, in case that a shorter prompt has more tokens for its length."""
+
+UNTOLD = 1.5
+"""How much longer than we think a prompt is taken to be, where a provider says no more than that it is too long."""
+
+TRIES = 2
+"""So often a target may say that it is too long before it is believed to be too small."""
+
+_NUMBERS = re.compile(r"\d[\d,]{2,}(?<!,)")
+_BEYOND = re.compile(r"exceeded by (\d+)", re.IGNORECASE)  # Cohere: "size limit exceeded by 25836 tokens"
+_MOST = 50
+"""A prompt that many times longer than a window is not what a message says, however it is read."""
 
 TRIMS: frozenset[Overflow] = frozenset({"trim_oldest", "middle_out"})
 """What is done about a history. Of the others, one refuses it, one looks for another target."""
@@ -46,6 +64,9 @@ class Fitting:
         self._history = History(request.messages)
         self._fixed = sum(map(estimate_text, _told_of_tools(request)))
         self._shrunk: dict[str, Shrunk | None] = {}
+        self._windows: dict[str, int] = {}
+        self._scales: dict[str, float] = {}
+        self._refusals: dict[str, int] = {}
 
     @property
     def tokens(self) -> int:
@@ -54,7 +75,7 @@ class Fitting:
 
     def gap(self, target: Target) -> str | None:
         """Why a target's window is too small, whatever is left out; None: it is not."""
-        window = target.context_tokens
+        window = self._window(target)
         if window is None or self._fits(target, window):
             return None
         reason = f"context: about {self.tokens} tokens and an answer, its window is {window}"
@@ -69,12 +90,37 @@ class Fitting:
 
     def of(self, target: Target) -> Shrunk | None:
         """The request for a target that `gap` has nothing against; None: as it is."""
-        window = target.context_tokens
+        window = self._window(target)
         if window is None or self._mode not in TRIMS or self._unsaid or self._fits(target, window):
             return None
         if target.id not in self._shrunk:
             self._shrunk[target.id] = self._shrink(target, window)
         return self._shrunk[target.id]
+
+    def learn(self, target: Target, message: str) -> bool:
+        """Takes what a provider said that refused the request as too long; whether it can be asked again for less."""
+        refusals = self._refusals[target.id] = self._refusals.get(target.id, 0) + 1
+        if refusals > TRIES or self._mode not in TRIMS or self._unsaid:
+            return False
+        before = self.of(target)
+        sent = self.tokens if before is None else before.tokens
+        counted, takes = told_counts(message)
+        known = self._window(target)
+        if takes is not None:
+            self._windows[target.id] = takes if known is None else min(takes, known)
+        elif known is None:
+            return False
+        scale = self._scale(target)
+        self._scales[target.id] = max(scale * UNTOLD if counted is None else counted / max(sent, 1) * AGAIN, scale)
+        self._shrunk.pop(target.id, None)
+        after = self.of(target)
+        return after is not None and after.tokens < sent
+
+    def _window(self, target: Target) -> int | None:
+        return self._windows.get(target.id, target.context_tokens)
+
+    def _scale(self, target: Target) -> float:
+        return self._scales.get(target.id, MARGIN)
 
     def _shrink(self, target: Target, window: int) -> Shrunk | None:
         fitted = self._history.fit(self._room(target, window) - self._fixed, self._mode)
@@ -84,7 +130,7 @@ class Fitting:
         if fitted.messages is not request.messages:
             request = msgspec.structs.replace(request, messages=fitted.messages)
         tokens = fitted.tokens + self._fixed
-        rest, asked = window - _with_margin(tokens), request.sampling.max_output_tokens
+        rest, asked = window - self._scaled(target, tokens), request.sampling.max_output_tokens
         if asked is not None and asked > rest:
             sampling = msgspec.structs.replace(request.sampling, max_output_tokens=rest)
             request = _within(msgspec.structs.replace(request, sampling=sampling), rest)
@@ -93,13 +139,17 @@ class Fitting:
 
     def _fits(self, target: Target, window: int) -> bool:
         wanted = self._wanted(target)
-        return _with_margin(self.tokens) + (_usual(target, window) if wanted is None else wanted) <= window
+        return self._scaled(target, self.tokens) + (_usual(target, window) if wanted is None else wanted) <= window
 
     def _room(self, target: Target, window: int) -> int:
         """Tokens, by our estimate, that the prompt may have."""
         wanted = self._wanted(target)
         output = _usual(target, window) if wanted is None else min(wanted, window // 2)
-        return (window - output) * 100 // (100 + MARGIN_PERCENT)
+        return int((window - output) / self._scale(target))
+
+    def _scaled(self, target: Target, tokens: int) -> int:
+        """What that many tokens by our estimate may be by the target's."""
+        return -int(-tokens * self._scale(target) // 1)
 
     def _wanted(self, target: Target) -> int | None:
         """The longest answer that is asked for and that the model gives."""
@@ -114,8 +164,19 @@ def _usual(target: Target, window: int) -> int:
     return min(USUAL_OUTPUT, window // 4, target.max_output or USUAL_OUTPUT)
 
 
-def _with_margin(tokens: int) -> int:
-    return -(-tokens * (100 + MARGIN_PERCENT) // 100)
+def told_counts(message: str) -> tuple[int | None, int | None]:
+    """How many tokens a provider counted, and how many it takes; None where its message does not say.
+
+    Nearly all name both, the larger one being what is too much.
+    """
+    numbers = sorted({int(one.replace(",", "")) for one in _NUMBERS.findall(message)})
+    beyond = _BEYOND.search(message)
+    if beyond is not None and numbers:
+        takes = numbers[-1]
+        return takes + int(beyond[1]), takes
+    if len(numbers) < 2 or numbers[-1] > _MOST * numbers[-2]:
+        return None, None
+    return numbers[-1], numbers[-2]
 
 
 def _within(request: ChatRequest, tokens: int) -> ChatRequest:
