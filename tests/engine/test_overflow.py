@@ -250,6 +250,14 @@ def test_what_is_not_told_of_usage_is_estimated_from_what_was_sent() -> None:
     assert counted[1] < WINDOW < counted[0]
 
 
+def test_a_limit_of_money_counts_what_is_sent() -> None:
+    dear = 4_000_000_000  # picodollars: less than the whole history costs to read, more than what is left of it
+    whole = gateway([answered(OPENAI, "hi")], route=Route("defaults", max_cost_picousd=dear), context_tokens=WINDOW)
+    assert request(whole).status == 402
+    one = gateway([answered(OPENAI, "hi")], route=trimming(max_cost_picousd=dear), context_tokens=WINDOW)
+    assert request(one).status == 200
+
+
 def larger(*, second: int | None = 100_000, route: Route | None = None) -> MemoryGateway:
     """Aliases: `m` (small, falls back to `n`), `n` (small as well, falls back to `o`), `o` and `p` (large)."""
     aliases = (

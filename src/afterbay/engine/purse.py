@@ -225,7 +225,13 @@ class Purse:
 
     def _least(self, target: Target) -> int:
         price = self._price(target)
-        return least_cost(price, self._need) if price is not None else 0
+        return least_cost(price, self._need_at(target)) if price is not None else 0
+
+    def _need_at(self, target: Target) -> Need:
+        """What the request needs there: less, where it is trimmed for the target's window."""
+        fitting = self._turn.fitting
+        shrunk = fitting.of(target) if fitting is not None else None
+        return self._need if shrunk is None else msgspec.structs.replace(self._need, input_tokens=shrunk.tokens)
 
     def _most_of(self, target: Target, price: Price) -> int:
         """What an attempt may cost that was sent without being reckoned."""
