@@ -12,7 +12,7 @@ from afterbay.policy.overflow import HEAD, SHORTEST, STRIDES, Fitted, History, s
 from afterbay.policy.plan import Overflow
 from afterbay.policy.quantity import estimate_text
 
-few = settings(max_examples=40, deadline=None)
+few = settings(max_examples=30, deadline=None)
 MODES: tuple[Overflow, ...] = ("trim_oldest", "middle_out")
 modes = st.sampled_from(MODES)
 lengths = st.sampled_from([1, 30, 300, 3000])
