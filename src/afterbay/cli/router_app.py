@@ -70,7 +70,7 @@ def evaluate(
     if protocol == "pool":
         from afterbay.cli.router_pool import run_pool
 
-        run_pool(file, folds, seed, as_json)
+        run_pool(file, folds, seed, as_json, has_more=train is not None or labels is not None)
         return
     from afterbay.cli.router_eval import Wanted, run_eval
 

@@ -38,7 +38,7 @@ def run_eval(file: Path, train: Path | None, wanted: Wanted, as_json: bool) -> N
         Misuse: an option is wrong, or a file is none of rows.
     """
     if wanted.protocol != ROUTELLM:
-        raise Misuse(f"There is no protocol {wanted.protocol[:40]}.", remedy=f"There is `{ROUTELLM}`.")
+        raise Misuse(f"There is no protocol {wanted.protocol[:40]}.", remedy=f"There are `{ROUTELLM}` and `pool`.")
     if not 0.0 <= wanted.weak_cost < wanted.strong_cost < math.inf:
         raise Misuse("The cheap model must cost less than the strong one.", remedy="Set --strong-cost, --weak-cost.")
     if train is not None and wanted.labels is not None:

@@ -22,12 +22,16 @@ _BASELINES = {
 }
 
 
-def run_pool(file: Path, folds: int, seed: int, as_json: bool) -> None:
-    """Prints the scores.
+def run_pool(file: Path, folds: int, seed: int, as_json: bool, *, has_more: bool = False) -> None:
+    """Prints the scores. `has_more`: options of another protocol were given.
 
     Raises:
-        Misuse: the file is not there, or holds no rows of a pool.
+        Misuse: an option is wrong, or the file is not there, or holds no rows of a pool.
     """
+    if has_more:
+        raise Misuse("--train and --labels are not for pools.", remedy="Rows are scored in --folds, by the others.")
+    if folds < 2:
+        raise Misuse(f"--folds {folds} leaves nothing to learn from.", remedy="Say 2 or more.")
     try:
         found = report(load(file), folds, seed)
     except OSError as error:
