@@ -154,7 +154,8 @@ Outcome: TypeAlias = Literal[
     "client_closed",
 ]
 Why: TypeAlias = Literal["primary", "retry", "key", "fallback", "hedge", "resume", "repair"]
-"""`retry`: the same target after a wait, or at once with less to read; `key`: the same target at once, with another of its provider's keys."""
+"""`retry`: the same target after a wait, or at once with less to read; `key`: the same target at once, with another of
+its provider's keys."""
 
 
 class Attempt(msgspec.Struct):
