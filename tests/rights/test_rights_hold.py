@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from afterbay.http.pages import visible_models
+from afterbay.http.model_list import visible_models
 from afterbay.policy import authority
 from afterbay.store.audit import chained
 from afterbay.store.keys import SqliteKeys

@@ -16,7 +16,9 @@ from typing import Any, Protocol
 from afterbay.app.local_models import LocalModels, Models, Progress, Wanted
 from afterbay.app.snapshots import direct_target, price_later
 from afterbay.app.world import LoopClock, SystemEntropy
+from afterbay.config.listing import about
 from afterbay.config.portable import to_json
+from afterbay.config.retirement import Retirement, day_of, notices, retiring
 from afterbay.config.schema import StateConfig
 from afterbay.config.snapshot import Provider, Snapshot
 from afterbay.config.watch import Loaded, load_snapshot
@@ -51,6 +53,7 @@ logger = logging.getLogger("afterbay.app")
 
 PRESSURE_S = 0.5
 KEYS_REFRESH_S = 1.0
+DAY_S = 86400.0
 
 
 class Wrap(Protocol):
@@ -116,7 +119,7 @@ class RunningGateway:
         self._originals = SqliteOriginals(self._database, lasts_s=lasts_s, holder=self._holder.name, runs=runs)
         self.context.originals = self._originals if lasts_s > 0 else None
         self._show_figures()
-        pages = Pages(self.context, self.why_not_ready, figures or self._figures, self._find_record)
+        pages = Pages(self.context, self.why_not_ready, figures or self._figures, self._find_record, about)
         admin_key = environ.get("AFTERBAY_ADMIN_KEY")
         reports = Reports(self._database, lambda: self.snapshot, lambda: datetime.fromtimestamp(clock.utc(), UTC))
         self.application = Gateway(self.context, self.keys, pages, Secret(admin_key) if admin_key else None, reports)
@@ -139,6 +142,7 @@ class RunningGateway:
         pressure = self.context.pressure
         self.metrics.watch_pressure(lambda: pressure.late_s, lambda: pressure.memory or 0.0, lambda: pressure.refused)
         self.metrics.watch_health(self._states, lambda: self.context.fleet.queues)
+        self.metrics.watch_retirements(lambda: {one.target: one.days for one in self._retirements()})
 
     def start(self, *, local_models: bool = True) -> None:
         """Starts the log's thread, the look-out for changed keys, the probes, and the local models."""
@@ -147,6 +151,7 @@ class RunningGateway:
         self._keep_configuration(self.snapshot)
         self._own(self._watch_keys(), "watch keys")
         self._own(self._watch_pressure(), "watch memory and lateness")
+        self._own(self._watch_retirements(), "watch models that end")
         if self._wrap is None:
             self._own(watch(lambda: self.context.fleet, self.context.clock), "probe idle targets")
         if local_models and not self._replays:
@@ -273,6 +278,17 @@ class RunningGateway:
             due_s = loop.time() + PRESSURE_S
             await asyncio.sleep(PRESSURE_S)
             pressure.note(memory(), loop.time() - due_s)
+
+    async def _watch_retirements(self) -> None:
+        """Once a day a line in the log for each model that ends soon: a process outlives the words at its start."""
+        while True:
+            await asyncio.sleep(DAY_S)
+            found = self._retirements()
+            for line in notices(found, chosen_here=self.loaded.path is None):
+                logger.warning("%s", line)
+
+    def _retirements(self) -> list[Retirement]:
+        return retiring(self.snapshot, day_of(self.context.clock.utc()))
 
     def _allow(self, snapshot: Snapshot) -> None:
         targets = [target.id for alias in snapshot.aliases.values() for target in alias.targets]

@@ -14,6 +14,7 @@ from afterbay.cli.speech import Speech, print_json, print_table
 from afterbay.cli.state import introduce
 from afterbay.config.describe import facts_due, never_matching, rows
 from afterbay.config.problem import ConfigError
+from afterbay.config.retirement import day_of, notices, retiring
 from afterbay.config.watch import Loaded, load_snapshot
 from afterbay.store.database import sqlite_path
 
@@ -46,6 +47,8 @@ def run_check(config: Path | None, schema: bool, production: bool, as_json: bool
 def _values(loaded: Loaded, as_json: bool) -> None:
     dead, due = never_matching(loaded, time.time()), facts_due(loaded.snapshot, time.time())
     snapshot = loaded.snapshot
+    ends = retiring(snapshot, day_of(time.time()))
+    told = notices(ends, chosen_here=loaded.path is None)
     if as_json:
         print_json(
             {
@@ -56,6 +59,7 @@ def _values(loaded: Loaded, as_json: bool) -> None:
                 "warnings": snapshot.warnings,
                 "never_match": dead,
                 "facts_due": due,
+                "retiring": ends,
                 "values": rows(loaded),
             }
         )
@@ -65,7 +69,7 @@ def _values(loaded: Loaded, as_json: bool) -> None:
     introduce(loaded, speech)
     for line in (*dead, *due):
         speech.say(f"warning: {line}")
-    doubts = len(snapshot.warnings) + len(dead) + len(due)
+    doubts = len(snapshot.warnings) + len(dead) + len(due) + len(told)
     counts = f"providers: {len(snapshot.providers)}, models: {len(snapshot.aliases)}, routes: {len(snapshot.routes)}"
     speech.say(f"the configuration is valid ({counts}, warnings: {doubts})")
 

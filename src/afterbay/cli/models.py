@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ import msgspec
 from afterbay.cli.figures import UNKNOWN, megabytes, per_million, seconds
 from afterbay.cli.speech import Speech, print_json, print_table
 from afterbay.cli.state import database_path
+from afterbay.config.listing import abilities, considered
+from afterbay.config.retirement import day_of, ending
 from afterbay.config.snapshot import Provider, Snapshot
-from afterbay.config.targets import KNOWN_LACKING, known_model
+from afterbay.config.targets import known_model
 from afterbay.config.watch import Loaded, load_snapshot
 from afterbay.core.decision import Target
 from afterbay.policy.compliance import lasting
-from afterbay.policy.plan import Route
 from afterbay.store.answers import ModelSummary
 
 HEALTH_S = 3600.0
@@ -33,6 +35,8 @@ HEADINGS = (
     "max out",
     "in $/M",
     "out $/M",
+    "tags",
+    "scores",
     "compliance",
     "region",
     "state",
@@ -54,6 +58,10 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     context_tokens: int | None = None
     max_output_tokens: int | None = None
     ends: str | None = None
+    successor: str | None = None
+    days_left: int | None = None
+    tags: tuple[str, ...] = ()
+    scores: Mapping[str, float] = {}
     price_input: float | None = None
     price_output: float | None = None
     price_tiers_above: tuple[int, ...] = ()
@@ -82,7 +90,7 @@ def run_models(config: Path | None, as_json: bool) -> None:
 def listed(snapshot: Snapshot, recent: Mapping[str, ModelSummary]) -> list[Listed]:
     """Routes with what they would consider, then aliases with all their deployments."""
     found = [
-        Listed(name=name, kind="route", candidates=_considered(snapshot, route))
+        Listed(name=name, kind="route", candidates=considered(snapshot, route))
         for name, route in snapshot.routes.items()
     ]
     for alias in snapshot.aliases.values():
@@ -94,29 +102,29 @@ def listed(snapshot: Snapshot, recent: Mapping[str, ModelSummary]) -> list[Liste
     return found
 
 
-def _considered(snapshot: Snapshot, route: Route) -> tuple[str, ...]:
-    """What a question by this route may go to: embedders are candidates of embeddings only."""
-    names = dict.fromkeys((*route.candidates, *(route.fallback or ())))
-    return tuple(name for name in names if any(not target.embeds for target in snapshot.aliases[name].targets))
-
-
 def _deployment(target: Target, provider: Provider, fallback: tuple[str, ...], state: str) -> Listed:
     price, known = target.price, known_model(provider, target.name)
-    cannot = tuple(word for word, features in KNOWN_LACKING.items() if features <= target.cannot)
-    able = [word for word in KNOWN_LACKING if getattr(known, word, None) is True and word not in cannot]
-    if known is not None and known.ends is not None:
-        state = f"{state}; ends {known.ends}"
+    can, cannot = abilities(provider, target)
+    end = ending(provider, target.name)
+    days = (date.fromisoformat(end.ends) - day_of(time.time())).days if end is not None and end.ends else None
+    if end is not None and days is not None:
+        instead = f", then {end.successor}" if end.successor else ""
+        state = f"{state}; {'ends' if days > 0 else 'ended'} {end.ends}{instead}"
     return Listed(
         name=target.alias,
         kind="alias",
         provider=target.provider,
         model=target.name,
-        can=tuple(able),
+        can=can,
         cannot=cannot,
         embeds=target.embeds,
         context_tokens=target.context_tokens,
         max_output_tokens=known.max_output if known is not None else None,
-        ends=known.ends if known is not None else None,
+        ends=end.ends if end is not None else None,
+        successor=end.successor if end is not None else None,
+        days_left=days,
+        tags=tuple(sorted(target.tags)) or (known.tags if known is not None else ()),
+        scores=target.scores,
         price_input=price.input / 1e6 if price is not None else None,
         price_output=price.output / 1e6 if price is not None else None,
         price_tiers_above=tuple(above for above, _ in price.tiers) if price is not None else (),
@@ -162,7 +170,7 @@ def _recent(loaded: Loaded) -> Mapping[str, ModelSummary]:
 def _row(one: Listed, above: str) -> tuple[Any, ...]:
     """The cells of a row; a second deployment of a name does not repeat it."""
     if one.kind == "route":
-        return (one.name, f"one of: {', '.join(one.candidates)}", *["-"] * 8, "route")
+        return (one.name, f"one of: {', '.join(one.candidates)}", *["-"] * 10, "route")
     name = f"  {one.name}" if one.name == above else one.name
     target = f"{one.provider}/{one.model}" if one.provider is not None else "-"
     cannot = "chat (it embeds)" if one.embeds else ", ".join(one.cannot) or "-"
@@ -175,6 +183,8 @@ def _row(one: Listed, above: str) -> tuple[Any, ...]:
         _tokens(one.max_output_tokens),
         _price(one.price_input, one),
         _price(one.price_output, one),
+        ", ".join(one.tags) or "-",
+        ", ".join(f"{bench} {value:g}" for bench, value in one.scores.items()) or "-",
         ", ".join(one.compliance) or "-",
         one.region or "-",
         one.state,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 from afterbay.cli.speech import Speech
+from afterbay.config.retirement import day_of, notices, retiring
 from afterbay.config.snapshot import Snapshot
 from afterbay.config.watch import Loaded, load_snapshot
 from afterbay.store.database import Database, open_database, sqlite_path
@@ -39,9 +41,11 @@ def existing_database(loaded: Loaded) -> Database:
 
 
 def introduce(loaded: Loaded, speech: Speech) -> None:
-    """Says which configuration is in force, what it will spend on, and what is doubtful in it."""
+    """Says which configuration is in force, what it spends on, what is doubtful in it, and which models end soon."""
     speech.say(f"configuration: {loaded.path}" if loaded.path else "no configuration file: the embedded models")
     for line in loaded.spends:
         speech.say(line)
     for warning in loaded.snapshot.warnings:
         speech.say(f"warning: {warning}")
+    for line in notices(retiring(loaded.snapshot, day_of(time.time())), chosen_here=loaded.path is None):
+        speech.say(f"warning: {line}")

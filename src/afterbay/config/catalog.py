@@ -1,6 +1,6 @@
 """Who providers are: addresses, key variables, dialects, price lists, and the models a key alone brings.
 
-The data is `catalog.toml` and `models.toml` beside this file; each row says where it is from.
+The data is `catalog.toml`, `models.toml` and `names.toml` beside this file; each row says where it is from.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
+from typing import Annotated, TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
@@ -72,13 +73,27 @@ class LocalModel(msgspec.Struct, frozen=True):
     embeds: bool = False
     default: bool = False
     context: int | None = None
+    tags: tuple[str, ...] = ()
+
+
+Reached: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class Score(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a model reached on a benchmark, as a share of 1; `date`: the day of the source, or of its reading (ISO)."""
+
+    bench: str
+    value: Reached
+    date: str
+    source: str
 
 
 class Model(msgspec.Struct, frozen=True):
     """What is known of a model at a provider. None: no source says it.
 
     `pinned` is the version that this name, a floating one, stood for. `context` and `max_output` are in tokens; `ends`
-    is the day on which it is turned off (ISO 8601).
+    is the day on which it is turned off (ISO 8601), `successor` the row that takes its place. `usd`: input and output,
+    a million tokens each, as the fleet of a bare key is ordered by; what is charged is in `config.prices`.
     """
 
     provider: str
@@ -96,14 +111,38 @@ class Model(msgspec.Struct, frozen=True):
     reasoning: bool | None = None
     prefill: bool | None = None
     ends: str | None = None
+    successor: str | None = None
+    tags: tuple[str, ...] = ()
+    usd: tuple[float, float] | None = None
+    scores: tuple[Score, ...] = ()
+
+    @property
+    def reached(self) -> dict[str, float]:
+        """Benchmarks and scores."""
+        return {one.bench: one.value for one in self.scores}
+
+
+class Former(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Older names whose place one model took. `ended`: the day (ISO 8601); `gone`: it ended on an unknown day;
+    `version`: they are dated names of that model."""
+
+    provider: str
+    names: tuple[str, ...]
+    instead: str
+    source: str
+    ended: str | None = None
+    gone: bool = False
+    version: bool = False
 
 
 class Catalog(msgspec.Struct, frozen=True):
-    """The whole file."""
+    """The whole of the files. `as_of`: the day (ISO 8601) on which what ends was last looked at."""
 
     provider: tuple[Row, ...]
     local: tuple[LocalModel, ...]
     model: tuple[Model, ...] = ()
+    former: tuple[Former, ...] = ()
+    as_of: str = ""
 
     def named(self, name: str) -> Row | None:
         """The provider of this name (`google` and `gemini` are one), or None."""
@@ -141,7 +180,7 @@ def host_of(url: str) -> str:
 def catalog() -> Catalog:
     """The catalogue, read once."""
     data: dict[str, object] = {}
-    for name in ("catalog.toml", "models.toml"):
+    for name in ("catalog.toml", "models.toml", "names.toml"):
         data |= tomllib.loads((files("afterbay.config") / name).read_text("utf-8"))
     return msgspec.convert(data, Catalog)
 

@@ -18,6 +18,7 @@ from afterbay.config.load import Document
 from afterbay.config.preferences import preferences_of
 from afterbay.config.prices import Prices, Query, prices_of
 from afterbay.config.problem import ConfigError, Problem, child, did_you_mean
+from afterbay.config.retirement import former_names
 from afterbay.config.routes import compliance_sets, resolve_route
 from afterbay.config.schema import Config, HealthConfig, ModelConfig
 from afterbay.config.schema_route import NOT_BUILT, RouteConfig
@@ -75,7 +76,8 @@ def resolve(
         warnings += floating(found)
     providers = {name: one.served for name, one in upstreams.items() if one.served is not None}
     snapshot = _snapshot(document, providers, aliases, routes, defaults, by_name, budgets)
-    snapshot = msgspec.structs.replace(snapshot, preferences=preferences)
+    former = former_names({*aliases, *routes}, by_name, resolves=not document.file)
+    snapshot = msgspec.structs.replace(snapshot, preferences=preferences, former=former)
     return msgspec.structs.replace(
         snapshot, hash=fingerprint(snapshot), warnings=tuple(dict.fromkeys(warnings)), source=document.file or None
     )

@@ -206,6 +206,10 @@ class ModelConfig(Section, frozen=True):
     compliance: Annotated[Facts, Doc(description="As in a deployment, and for all of them.")] = ()
     lacks: Annotated[tuple[str, ...], Doc(description="As in a deployment, and for all of them.")] = ()
     price: Annotated[PriceConfig | None, Doc(description="Overrides the price list.")] = None
+    scores: Annotated[
+        dict[str, Share],
+        Doc(description="Benchmark -> what the model reached, as a share of 1. Goes before the catalogue's figure."),
+    ] = {}
 
 
 class ComplianceConfig(Section, frozen=True):

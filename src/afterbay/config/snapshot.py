@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Literal
 
 import msgspec
 
@@ -13,7 +14,7 @@ from afterbay.core.decision import Fact, Target
 from afterbay.core.secret import Secret
 from afterbay.policy.allowance import Rule
 from afterbay.policy.compliance import common
-from afterbay.policy.plan import Alias, Compliance, HealthRules, Route
+from afterbay.policy.plan import Alias, Compliance, Former, HealthRules, Route
 from afterbay.policy.statement import Preferences
 
 _MAKERS: Mapping[str, str] = MappingProxyType(
@@ -99,6 +100,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     `by_upstream_name` maps the upstream names of deployments, with and without their date, to aliases. `compliance` has
     the named sets, for keys that ask for one; those of routes are in the routes. `budgets`: what each account may
     use. `region`: where the gateway itself is. `preferences`: of users and agents that clients state; None: nobody's.
+    `former`: older names of models, and what became of them.
     """
 
     hash: str
@@ -118,6 +120,30 @@ class Snapshot(msgspec.Struct, frozen=True):
     source: str | None = None
     region: str | None = None
     preferences: Preferences | None = None
+    former: Mapping[str, Former] = {}
+
+
+class About(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is known of a name that clients may ask for. What is not known is absent; `price` is USD per million tokens.
+
+    A route has `candidates`, the names that it chooses from. `model` is what the provider calls it, if otherwise.
+    `ends`: the day on which the last of its deployments is turned off; `successor`: what takes its place.
+    """
+
+    kind: Literal["alias", "route"]
+    chat: bool
+    candidates: tuple[str, ...] = ()
+    provider: str | None = None
+    model: str | None = None
+    context: int | None = None
+    max_output: int | None = None
+    can: tuple[str, ...] = ()
+    cannot: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    price: Mapping[str, float] = {}
+    scores: Mapping[str, float] = {}
+    ends: str | None = None
+    successor: str | None = None
 
 
 def anywhere_at(snapshot: Snapshot, provider: Provider) -> Target:

@@ -160,6 +160,7 @@ def target(place: Place, model: ModelConfig, prices: Prices) -> Target:
         embeds=is_embedder,
         speaks=() if is_embedder else served.also_speaks,
         maker=served.maker_of(place.name),
+        scores=(known.reached if known is not None else {}) | model.scores,
     )
     made = at_host(made, served)
     own, listed = capabilities.prefill, known.prefill if known is not None else None

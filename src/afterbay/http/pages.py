@@ -8,14 +8,13 @@ from typing import Any
 import msgspec
 
 from afterbay import __version__
-from afterbay.config.snapshot import Snapshot
 from afterbay.core.decision import Record
 from afterbay.core.errors import ClientMistake
 from afterbay.core.words import closest
 from afterbay.engine.context import Context
 from afterbay.engine.drain import SHUTTING_DOWN
+from afterbay.http.model_list import Tell, nothing_known, shape_of, visible_models
 from afterbay.http.paths import Endpoint
-from afterbay.policy.rights import EVERYTHING
 from afterbay.ports import Key, Reply
 from afterbay.telemetry.metrics import CONTENT_TYPE
 
@@ -26,7 +25,7 @@ class Pages:
     """Answers small questions.
 
     `ready` says why the gateway is not ready, or None if it is; `metrics` gives the Prometheus text; `find_record`
-    looks a request up in the log.
+    looks a request up in the log; `about` says what is known of a name.
     """
 
     def __init__(
@@ -35,11 +34,13 @@ class Pages:
         ready: Callable[[], str | None],
         metrics: Callable[[], Awaitable[bytes]],
         find_record: Callable[[str], Awaitable[Record | None]],
+        about: Tell = nothing_known,
     ) -> None:
         self._context = context
         self._ready = ready
         self._metrics = metrics
         self._find_record = find_record
+        self._about = about
 
     async def answer(
         self, endpoint: Endpoint, headers: Mapping[str, str], query: str, key: Key | None, reply: Reply
@@ -97,13 +98,9 @@ class Pages:
     def _models(self, endpoint: Endpoint, headers: Mapping[str, str], query: str, key: Key | None) -> dict[str, Any]:
         snapshot = self._context.fleet.snapshot
         names = visible_models(snapshot, key)
-        shape = _openai
-        if "anthropic-version" in headers:
-            shape = _anthropic
-        elif endpoint.dialect == "gemini" or "x-goog-api-key" in headers or "key=" in query:
-            shape = _gemini
+        shape = shape_of(headers, query, endpoint.dialect)
         if endpoint.argument is None:
-            return shape(names, snapshot)
+            return shape([(name, self._about(snapshot, name)) for name in names])
         wanted = endpoint.argument
         if wanted not in names:
             raise ClientMistake(
@@ -114,46 +111,6 @@ class Pages:
                 param="model",
                 remedy=f"The nearest names are: {', '.join(closest(wanted, names))}.",
             )
-        whole = shape([wanted], snapshot)
+        whole = shape([(wanted, self._about(snapshot, wanted))])
         one: dict[str, Any] = next(iter(whole["models"] if "models" in whole else whole["data"]))
         return one
-
-
-def visible_models(snapshot: Snapshot, key: Key | None) -> list[str]:
-    """Names that a key may ask for: routes, then aliases."""
-    rights = key.rights if key is not None else EVERYTHING
-    routes = [name for name in snapshot.routes if rights.routes is None or name in rights.routes]
-    return [name for name in (*routes, *snapshot.aliases) if rights.models is None or name in rights.models]
-
-
-def _owner(name: str, snapshot: Snapshot) -> str:
-    alias = snapshot.aliases.get(name)
-    return alias.targets[0].provider if alias is not None and alias.targets else "afterbay"
-
-
-def _window(name: str, snapshot: Snapshot) -> int | None:
-    alias = snapshot.aliases.get(name)
-    return alias.targets[0].context_tokens if alias is not None and alias.targets else None
-
-
-def _openai(names: list[str], snapshot: Snapshot) -> dict[str, Any]:
-    data = [{"id": name, "object": "model", "created": 0, "owned_by": _owner(name, snapshot)} for name in names]
-    return {"object": "list", "data": data}
-
-
-def _anthropic(names: list[str], snapshot: Snapshot) -> dict[str, Any]:
-    data = [{"id": name, "type": "model", "display_name": name, "created_at": "1970-01-01T00:00:00Z"} for name in names]
-    first, last = (data[0]["id"], data[-1]["id"]) if data else (None, None)
-    return {"data": data, "has_more": False, "first_id": first, "last_id": last}
-
-
-def _gemini(names: list[str], snapshot: Snapshot) -> dict[str, Any]:
-    listed: list[dict[str, Any]] = []
-    for name in names:
-        window = _window(name, snapshot)
-        one: dict[str, Any] = {"name": f"models/{name}", "displayName": name}
-        if window is not None:
-            one["inputTokenLimit"] = window
-        one["supportedGenerationMethods"] = ["generateContent", "streamGenerateContent"]
-        listed.append(one)
-    return {"models": listed}

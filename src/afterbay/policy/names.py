@@ -1,8 +1,9 @@
 """What a `model` in a request means.
 
 Looked up in this order: alias; route; `provider/rest`, split at the first slash, the rest verbatim; the upstream name
-of a configured deployment, with or without its date; else what `unknown_model` says. An unknown name is answered with
-the three nearest ones.
+of a configured deployment, with or without its date; an older name whose successor answers for it, where the plan says
+so; else what `unknown_model` says. An unknown name is answered with the three nearest ones, an older one with what
+became of it. No other model ever answers without a warning.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import msgspec
 from afterbay.core.decision import Target
 from afterbay.core.errors import ClientMistake
 from afterbay.core.words import closest
-from afterbay.policy.plan import Alias, Plan, Route
+from afterbay.policy.plan import Alias, Former, Plan, Route
 
 Direct = Callable[[str, str], Target | None]
 """(provider, upstream model) -> a target made on the spot, or None if there is no such provider."""
@@ -47,14 +48,27 @@ def look_up(plan: Plan, model: str, direct: Direct) -> Found:
     alias = plan.by_upstream_name.get(model)
     if alias is not None:
         return Found(alias=plan.aliases[alias])
+    former = plan.former.get(model)
+    if former is not None and former.alias is not None and former.alias in plan.aliases:
+        answers = " and answers" if former.alias == former.instead else f"; '{former.alias}' answers instead"
+        return Found(alias=plan.aliases[former.alias], warning=f"the model '{model}' {former.told}{answers}")
     if plan.unknown_model != "error":
         instead = _named(plan, plan.unknown_model)
         if instead is not None:
-            warning = f"the model '{model}' is not configured; '{plan.unknown_model}' answers instead"
+            why = f"{former.told}; neither is configured" if former is not None else "is not configured"
+            warning = f"the model '{model}' {why}; '{plan.unknown_model}' answers instead"
             return Found(instead.alias, instead.route, None, warning)
+    raise _unknown(plan, model, former)
+
+
+def _unknown(plan: Plan, model: str, former: Former | None) -> ClientMistake:
+    """What is said of a name that nothing has. Where its successor is here, that is the first of the nearest."""
     near = closest(model, [*plan.aliases, *plan.routes, *plan.by_upstream_name])
-    raise ClientMistake(
-        f"There is no model called '{model}'.",
+    if former is not None and (here := _called(plan, former.instead)) is not None:
+        near = list(dict.fromkeys((here, *near)))[:3]
+    became = f": it {former.told}" if former is not None else ""
+    return ClientMistake(
+        f"There is no model called '{model}'{became}.",
         status=404,
         kind="not_found",
         code="model_not_found",
@@ -63,6 +77,11 @@ def look_up(plan: Plan, model: str, direct: Direct) -> Found:
         if near
         else "No model is set up.",
     )
+
+
+def _called(plan: Plan, upstream: str) -> str | None:
+    """What a model is called here; None: it is not here."""
+    return upstream if upstream in plan.aliases else plan.by_upstream_name.get(upstream)
 
 
 def _named(plan: Plan, name: str) -> Found | None:

@@ -41,6 +41,15 @@ class Alias(msgspec.Struct, frozen=True):
     tags: frozenset[str] = frozenset()
 
 
+class Former(msgspec.Struct, frozen=True):
+    """An older name of a model. `told`: what became of it, a clause whose subject is the name. `instead`: the model
+    that took its place, as its provider calls it. `alias`: what answers for it by itself; None: nothing does."""
+
+    told: str
+    instead: str
+    alias: str | None = None
+
+
 class Limits(msgspec.Struct, frozen=True):
     """Time limits of one request, in seconds. `min_tokens_per_s`: see `afterbay.policy.speed`; None: learned."""
 
@@ -153,6 +162,10 @@ class Plan(Protocol):
     @property
     def by_upstream_name(self) -> Mapping[str, str]:
         """Upstream names of deployments, with and without their date, to aliases."""
+
+    @property
+    def former(self) -> Mapping[str, Former]:
+        """Older names of models, and what became of them."""
 
     @property
     def unknown_model(self) -> str:

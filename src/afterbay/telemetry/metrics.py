@@ -78,6 +78,7 @@ class _HealthCollector:
     def __init__(self, label: Callable[[str], str]) -> None:
         self.targets: Callable[[], Iterable[TargetHealth]] = tuple
         self.queues: Callable[[], Mapping[str, int]] = dict
+        self.ending: Callable[[], Mapping[str, int]] = dict
         self._label = label
 
     def collect(self) -> Iterable[Metric]:
@@ -95,7 +96,15 @@ class _HealthCollector:
         waiting = GaugeMetricFamily("afterbay_queue_depth", "Requests that wait for a place.", labels=("provider",))
         for provider, count in self.queues().items():
             waiting.add_metric((provider,), count)
-        return state, ejections, waiting
+        ending = GaugeMetricFamily(
+            "afterbay_target_days_left",
+            "Days until the provider turns the model off, for those with at most 60; below 0: it is over.",
+            labels=("target",),
+        )
+        for target, days in self.ending().items():
+            if (label := self._label(target)) != OTHER:
+                ending.add_metric((label,), days)
+        return state, ejections, waiting, ending
 
 
 class Metrics:
@@ -224,6 +233,10 @@ class Metrics:
     ) -> None:
         """Where to read how the targets do and how many wait, at each rendering."""
         self._health.targets, self._health.queues = targets, queues
+
+    def watch_retirements(self, ending: Callable[[], Mapping[str, int]]) -> None:
+        """Where to read which targets end soon, and in how many days, at each rendering."""
+        self._health.ending = ending
 
     def reloaded(self, ok: bool) -> None:
         """Counts a reload of the configuration."""
