@@ -634,10 +634,12 @@ def test_without_a_file_keys_bring_models_and_the_engine_is_there(tmp_path: Path
     assert made.unknown_model == "auto"
     assert made.source is None
     assert made.warnings == ()
-    assert [line.split(":")[0] for line in loaded.spends] == [
+    *keys, auto = loaded.spends
+    assert [line.split(":")[0] for line in keys] == [
         "will spend on gemini (key from GOOGLE_API_KEY)",
         "will spend on groq (key from GROQ_API_KEY)",
     ]
+    assert auto.startswith("will spend by `auto` on gemini-2.5-flash-lite for short requests and extraction, on gemini")
     chat = [name for name in made.routes["auto"].candidates if not made.aliases[name].targets[0].embeds]
     assert chat[-2:] == ["local", "local-small"]
     assert made.providers["gemini"].keys[0].reveal() == "g"

@@ -155,7 +155,8 @@ class Book:
                 found &= set(one["models"])
             if one.get("routes") is not None:
                 found -= ROUTES.keys() - set(one["routes"])
-        return found
+        bounds = [set(one["providers"]) for one in self.levels(key) if one.get("providers") is not None]
+        return {name for name in found if not bounds or behind(name) & set.intersection(*bounds)}
 
     # Limits
 
@@ -196,6 +197,12 @@ class Book:
         """Accounts whose limits hold for the maker, and not for the key."""
         limited = {one for one in self.accounts(maker) if self.limits(one)}
         return limited - set(self.accounts(key))
+
+
+def behind(name: str) -> set[str]:
+    """The providers that a name may lead to."""
+    names = ROUTES.get(name, (name, *FALLBACKS.get(name, ())))
+    return {target.partition("/")[0] for each in names for target in DEPLOYED[each]}
 
 
 KNOWN = {*DEPLOYED, *ROUTES}

@@ -44,8 +44,10 @@ class Priced(msgspec.Struct, frozen=True):
 def priced(
     tokens: int, output_tokens: int = OUTPUT_TOKENS, look_up: Callable[[Iterable[Query]], Prices] = prices_of
 ) -> list[Priced]:
-    """Every model of the catalogue that chats, cheapest with its answer first, unknown prices behind, those that it does
-    not fit last. Where a price changes with the hour, it is the dearest of the day."""
+    """Every model of the catalogue that chats, cheapest with its answer first, those that it does not fit last.
+
+    An unknown price comes after the known ones. A price that changes with the hour is the dearest of the day.
+    """
     known = catalog()
     lists = {row.name: row.prices for row in known.provider}
     rows = [row for row in known.model if not embeds(row.name) and not _is_over(row, known.as_of)]

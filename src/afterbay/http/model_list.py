@@ -56,9 +56,11 @@ def _is_reached(name: str, snapshot: Snapshot, rights: Rights) -> bool:
 
 
 def _behind(name: str, snapshot: Snapshot) -> list[Target]:
-    """The targets that a name may lead to."""
-    route = snapshot.routes.get(name)
-    names = (name,) if route is None else (*(route.candidates or snapshot.aliases), *(route.fallback or ()))
+    """The targets that a name may lead to, fallbacks included."""
+    route, alias = snapshot.routes.get(name), snapshot.aliases.get(name)
+    names = (name, *(alias.fallback if alias is not None else ()))
+    if route is not None:
+        names = (*(route.candidates or snapshot.aliases), *(route.fallback or ()))
     return [one for each in names if each in snapshot.aliases for one in snapshot.aliases[each].targets]
 
 
