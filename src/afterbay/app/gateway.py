@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from afterbay.app.local_models import LocalModels, Models, Progress, Wanted
+from afterbay.app.retirements import tell_daily
 from afterbay.app.snapshots import direct_target, price_later
 from afterbay.app.world import LoopClock, SystemEntropy
 from afterbay.config.listing import about
@@ -53,7 +54,6 @@ logger = logging.getLogger("afterbay.app")
 
 PRESSURE_S = 0.5
 KEYS_REFRESH_S = 1.0
-DAY_S = 86400.0
 
 
 class Wrap(Protocol):
@@ -151,7 +151,7 @@ class RunningGateway:
         self._keep_configuration(self.snapshot)
         self._own(self._watch_keys(), "watch keys")
         self._own(self._watch_pressure(), "watch memory and lateness")
-        self._own(self._watch_retirements(), "watch models that end")
+        self._own(tell_daily(self._ending), "tell of models that end")
         if self._wrap is None:
             self._own(watch(lambda: self.context.fleet, self.context.clock), "probe idle targets")
         if local_models and not self._replays:
@@ -279,13 +279,8 @@ class RunningGateway:
             await asyncio.sleep(PRESSURE_S)
             pressure.note(memory(), loop.time() - due_s)
 
-    async def _watch_retirements(self) -> None:
-        """Once a day a line in the log for each model that ends soon: a process outlives the words at its start."""
-        while True:
-            await asyncio.sleep(DAY_S)
-            found = self._retirements()
-            for line in notices(found, chosen_here=self.loaded.path is None):
-                logger.warning("%s", line)
+    def _ending(self) -> list[str]:
+        return notices(self._retirements(), chosen_here=self.loaded.path is None)
 
     def _retirements(self) -> list[Retirement]:
         return retiring(self.snapshot, day_of(self.context.clock.utc()))

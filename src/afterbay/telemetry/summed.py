@@ -34,6 +34,7 @@ NOW: Final = frozenset(
 MOST: Final = frozenset(
     {
         "afterbay_target_state",
+        "afterbay_target_days_left",
         "afterbay_refused_keys",
         "afterbay_loop_lateness_seconds",
         "afterbay_memory_share",
