@@ -231,3 +231,48 @@ def test_the_engine_inside_is_free_and_known_to_be(tmp_path: Path) -> None:
     assert FREE.input == 0
     assert found["prices"].status == "ok"
     assert found["two providers"].status == "warn"
+
+
+ENDING = """
+providers: {openai: {kind: openai, api_key: "${EMU_KEY}"}}
+models:
+  old: {provider: openai, name: gpt-4o, scores: {ours: 0.5}, tags: [chat]}
+"""
+
+
+def test_a_model_that_ends_is_told_of_by_check_and_shown_by_models_with_what_replaces_it(
+    run: Run, tmp_path: Path
+) -> None:
+    """It ends on 2027-01-14: from sixty days before on the words are there, whatever day it is."""
+    file = tmp_path / "ending.yaml"
+    file.write_text(ENDING)
+    done = run("check", "-c", str(file))
+    assert done.returncode == 0, done.stderr
+    assert "warning: models: openai/gpt-4o end" in done.stderr
+    assert " on 2027-01-14" in done.stderr
+    assert "`gpt-6-luna` takes its place; change " in done.stderr
+    assert "warnings: 2)" in done.stderr, "the name floats as well"
+    (one,) = json.loads(run("check", "-c", str(file), "--json").stdout)["retiring"]
+    assert (one["target"], one["alias"], one["successor"]) == ("openai/gpt-4o", "old", "gpt-6-luna")
+    (listed,) = [one for one in json.loads(run("models", "-c", str(file), "--json").stdout) if one["name"] == "old"]
+    assert (listed["ends"], listed["successor"], listed["tags"]) == ("2027-01-14", "gpt-6-luna", ["chat"])
+    assert listed["scores"]["ours"] == 0.5
+    assert listed["scores"]["mmlu"] == 0.887
+
+
+def test_production_wants_models_that_go_on(tmp_path: Path) -> None:
+    file = tmp_path / "ending.yaml"
+    file.write_text(ENDING)
+    loaded = load_snapshot(file, {"EMU_KEY": "k"}, look_up=lambda queries: {})
+    for day, status in (((2026, 11, 1), "ok"), ((2026, 12, 1), "warn"), ((2027, 1, 14), "fail")):
+        found = {one.what: one for one in checklist(loaded, datetime(*day, tzinfo=UTC).timestamp())}
+        assert found["models that end"].status == status
+    assert found["models that end"].remedy == "Move to gpt-6-luna."
+
+
+def test_a_model_that_a_bare_key_brought_asks_nothing_of_anybody_before_it_ends(run: Run) -> None:
+    done = run("models", env={"OPENAI_API_KEY": "k"})
+    assert "2027-01-14, then gpt-6-luna" in done.stdout
+    told = run("check", env={"OPENAI_API_KEY": "k"}).stderr
+    assert "will spend by `auto` on gpt-6-luna for short requests and extraction, on gpt-6.1-sol for all others" in told
+    assert "openai/gpt-4o ends" not in told

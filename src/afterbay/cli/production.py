@@ -15,6 +15,7 @@ import msgspec
 from afterbay.cli.state import database_path
 from afterbay.config.describe import SOON_S, duration
 from afterbay.config.problem import child, is_secret, masked_url
+from afterbay.config.retirement import NOTICE_DAYS, day_of, retiring
 from afterbay.config.snapshot import Snapshot
 from afterbay.config.watch import Loaded
 from afterbay.core.decision import Target
@@ -46,6 +47,7 @@ def checklist(loaded: Loaded, at: float) -> list[Finding]:
         _providers,
         _fallbacks,
         _floating,
+        lambda snapshot: _ends(snapshot, at),
         _prices,
         _timeouts,
         lambda snapshot: _compliance(snapshot, at),
@@ -199,6 +201,17 @@ def _floating(snapshot: Snapshot) -> Iterator[Finding]:
         yield Finding("warn", "pinned models", evidence, "Name a dated version.")
     else:
         yield Finding("ok", "pinned models", "no model is called `latest`")
+
+
+def _ends(snapshot: Snapshot, at: float) -> Iterator[Finding]:
+    found = retiring(snapshot, day_of(at))
+    over = [one for one in found if one.days <= 0]
+    if found:
+        evidence = _some([f"{one.target} on {one.ends}" for one in over or found])
+        instead = ", ".join(dict.fromkeys(one.successor for one in found if one.successor)) or "another model"
+        yield Finding("fail" if over else "warn", "models that end", evidence, f"Move to {instead}.")
+    else:
+        yield Finding("ok", "models that end", f"none within {NOTICE_DAYS} days, as far as is known")
 
 
 def _prices(snapshot: Snapshot) -> Iterator[Finding]:
