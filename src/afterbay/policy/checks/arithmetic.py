@@ -1,0 +1,265 @@
+"""Recomputes what an answer reckons: chains like `16 - 3 = 13`, and the calculator marks `<<48/2=24>>`.
+
+An evaluator of its own for + - * / and brackets, in exact fractions. Units between the operands (`9 eggs * $2 = $18`)
+are passed over; a side with a letter for an unknown is nobody's to recompute and is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from fractions import Fraction
+
+import msgspec
+
+from afterbay.policy.checks.numbers import value_of
+
+MOST_EQUATIONS = 500
+"""So many equations of one answer are recomputed."""
+
+MOST_TOKENS = 60
+"""A side with more parts is left out."""
+
+_UNITS = 5
+"""So many words may stand between an operand and what follows it."""
+
+_BITS = 256
+"""A value whose numerator or denominator takes more is no everyday arithmetic, and is left out."""
+
+_TOKEN = re.compile(
+    r"(?P<number>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?P<percent>\s?\\?%)?"
+    r"|(?P<equals>=)"
+    r"|(?P<times>\\times|\\cdot|\\?\*|×|·|⋅|(?<=[\d)\s%])[xX](?=[\s$(\d]))"
+    r"|(?P<over>\\div|÷|/(?=\s*[\d($]))"
+    r"|(?P<plus>\+)|(?P<minus>[-−–](?=[\s$(\d.]))"
+    r"|(?P<open>\()|(?P<close>\))"
+    r"|(?P<word>/?[A-Za-z][A-Za-z'’./-]*[A-Za-z]|/?[A-Za-z](?![A-Za-z]))"
+    r"|(?P<skip>[ \t]+|[$€£¥])"
+    r"|(?P<other>.|\n)"
+)
+_MARK = re.compile(r"<<([^<>\n]{1,300})>>")
+
+_UNKNOWN = frozenset("xyzntmkabcpqrs")
+
+
+class Equation(msgspec.Struct, frozen=True):
+    """One recomputed equation.
+
+    `at`: where its `=` stands; `operands`, `operators` of its left side; `value`: what that comes to; `said`: what the
+    text says it does. `fits`: they are the same, or `said` is `value` rounded to the digits it has.
+    """
+
+    at: int
+    operands: tuple[Fraction, ...]
+    operators: str
+    value: Fraction
+    said: Fraction
+    fits: bool
+    is_exact: bool = True
+    is_mark: bool = False
+
+
+class _Token(msgspec.Struct, frozen=True):
+    kind: str
+    at: int
+    value: Fraction = Fraction(0)
+    text: str = ""
+
+
+def equations(text: str) -> list[Equation]:
+    """The equations of a text that can be recomputed, in their order."""
+    found: list[Equation] = []
+    for mark in _MARK.finditer(text):
+        found += _chains(mark[1], mark.start(), is_mark=True)
+        if len(found) >= MOST_EQUATIONS:
+            break
+    bare = _MARK.sub(lambda mark: " " * len(mark[0]), text)  # the places stay as they are
+    for line in re.finditer(r"[^\n]{3,}", bare):
+        if "=" in line[0] and len(line[0]) <= 20_000:
+            found += _chains(line[0], line.start(), is_mark=False)
+        if len(found) >= 2 * MOST_EQUATIONS:
+            break
+    found.sort(key=lambda one: one.at)
+    return found
+
+
+def evaluate(text: str) -> Fraction | None:
+    """What an expression comes to; None: it is none, or divides by zero, or grows beyond everyday numbers."""
+    tokens = [token for token in _tokens(text[:2000], 0) if token.kind != "skip"]
+    return _value(tokens)
+
+
+def _tokens(text: str, start: int) -> list[_Token]:
+    found: list[_Token] = []
+    for match in _TOKEN.finditer(text):
+        kind = match.lastgroup or "other"
+        if kind == "skip":
+            continue
+        at = start + match.start()
+        if match["number"] is not None:
+            value = value_of(match["number"])
+            if value is None:
+                found.append(_Token("other", at))
+                continue
+            kind = "number" if match["percent"] is None else "percent"
+            found.append(_Token(kind, at, value if match["percent"] is None else value / 100, match["number"]))
+        else:
+            found.append(_Token(kind, at, text=match[0]))
+    return found
+
+
+_OPERATORS = {"times": "*", "over": "/", "plus": "+", "minus": "-"}
+_OPERANDS = frozenset({"number", "percent"})
+
+
+def _chains(text: str, start: int, *, is_mark: bool) -> list[Equation]:
+    tokens = _tokens(text, start)
+    found: list[Equation] = []
+    for at, token in enumerate(tokens):
+        if token.kind == "equals" and len(found) < MOST_EQUATIONS:
+            left, right = _before(tokens, at), _after(tokens, at)
+            equation = _equation(token.at, left, right, is_mark)
+            if equation is not None:
+                found.append(equation)
+    return found
+
+
+def _before(tokens: Sequence[_Token], at: int) -> list[_Token]:
+    """The expression that ends before the token at `at`, without its units."""
+    out: list[_Token] = []
+    index, depth, words, wants = at - 1, 0, 0, True
+    while index >= 0 and len(out) < MOST_TOKENS:
+        token = tokens[index]
+        if wants and token.kind == "word" and words < _UNITS:
+            if token.text.lower() in _UNKNOWN:
+                return []
+            words += 1
+        elif wants and (token.kind in _OPERANDS or token.kind == "close"):
+            out.append(token)
+            depth += token.kind == "close"
+            wants, words = token.kind == "close", 0
+        elif not wants and token.kind in _OPERATORS:
+            out.append(token)
+            wants = True
+        elif not wants and token.kind == "open" and depth > 0:
+            out.append(token)
+            depth -= 1
+        else:
+            break
+        index -= 1
+    if not wants and index >= 0 and tokens[index].kind == "word" and tokens[index].text.lower() in _UNKNOWN:
+        return []
+    while out and out[-1].kind in _OPERATORS and out[-1].kind != "minus":
+        out.pop()
+    out.reverse()
+    return out if depth == 0 else []
+
+
+def _after(tokens: Sequence[_Token], at: int) -> list[_Token]:
+    """The expression that begins behind the token at `at`, without its units."""
+    out: list[_Token] = []
+    index, depth, words, wants = at + 1, 0, 0, True
+    while index < len(tokens) and len(out) < MOST_TOKENS:
+        token = tokens[index]
+        if wants and (token.kind in _OPERANDS or token.kind == "open" or (token.kind == "minus" and not out)):
+            out.append(token)
+            depth += token.kind == "open"
+            wants, words = token.kind not in _OPERANDS, 0
+        elif not wants and token.kind == "word" and words < _UNITS:
+            if token.text.lower() in _UNKNOWN and words == 0:
+                return []
+            words += 1
+        elif not wants and token.kind in _OPERATORS:
+            out.append(token)
+            wants, words = True, 0
+        elif not wants and token.kind == "close" and depth > 0:
+            out.append(token)
+            depth -= 1
+        else:
+            break
+        index += 1
+    while out and out[-1].kind in _OPERATORS:
+        out.pop()
+    return out if depth == 0 else []
+
+
+def _equation(at: int, left: list[_Token], right: list[_Token], is_mark: bool) -> Equation | None:
+    operands = tuple(token.value for token in left if token.kind in _OPERANDS)
+    operators = "".join(_OPERATORS[token.kind] for token in left if token.kind in _OPERATORS)
+    if not operators or not right:
+        return None
+    value, said = _value(left), _value(right)
+    if value is None or said is None:
+        return None
+    digits = max((_decimals(token.text) for token in right if token.kind in _OPERANDS), default=0)
+    fits, is_exact = _fit(value, said, digits, right)
+    return Equation(at, operands, operators, value, said, fits, is_exact, is_mark)
+
+
+def _decimals(text: str) -> int:
+    return len(text.partition(".")[2])
+
+
+def _fit(value: Fraction, said: Fraction, digits: int, right: list[_Token]) -> tuple[bool, bool]:
+    """Whether `said` is `value`, and whether exactly so. `0.25 = 25` where a percentage is meant counts as the same."""
+    if value == said:
+        return True, True
+    if any(token.kind == "percent" for token in right):
+        if value == said * 100:
+            return True, True
+        value, said = (value * 100, said * 100) if abs(value) < 1 or said < 1 else (value, said * 100)
+    unit = Fraction(1, 10**digits)
+    near = abs(value - said)
+    return near <= unit * Fraction(51, 100) or (digits >= 1 and near < unit), False
+
+
+def _value(tokens: Sequence[_Token]) -> Fraction | None:
+    """Shunting yard: multiplication before addition, from the left."""
+    numbers: list[Fraction] = []
+    waiting: list[str] = []
+    before = "open"
+    for token in tokens:
+        if token.kind in _OPERANDS:
+            if before in _OPERANDS or before == "close":
+                return None
+            numbers.append(token.value)
+        elif token.kind == "open":
+            if before in _OPERANDS or before == "close":
+                waiting.append("*")
+            waiting.append("(")
+        elif token.kind == "close":
+            while waiting and waiting[-1] != "(":
+                if not _apply(numbers, waiting.pop()):
+                    return None
+            if not waiting:
+                return None
+            waiting.pop()
+        elif token.kind in _OPERATORS:
+            if before == "open" or before in _OPERATORS:
+                if token.kind != "minus" or before in _OPERATORS:
+                    return None
+                numbers.append(Fraction(0))
+            operator = _OPERATORS[token.kind]
+            while waiting and waiting[-1] != "(" and not (operator in "*/" and waiting[-1] in "+-"):
+                if not _apply(numbers, waiting.pop()):
+                    return None
+            waiting.append(operator)
+        else:
+            return None
+        before = token.kind
+    while waiting:
+        operator = waiting.pop()
+        if operator == "(" or not _apply(numbers, operator):
+            return None
+    return numbers[0] if len(numbers) == 1 else None
+
+
+def _apply(numbers: list[Fraction], operator: str) -> bool:
+    if len(numbers) < 2:
+        return False
+    right, left = numbers.pop(), numbers.pop()
+    if operator == "/" and right == 0:
+        return False
+    result = {"+": left.__add__, "-": left.__sub__, "*": left.__mul__, "/": left.__truediv__}[operator](right)
+    numbers.append(result)
+    return max(result.numerator.bit_length(), result.denominator.bit_length()) <= _BITS

@@ -1,0 +1,136 @@
+"""The numbers of a text: figures, English and Chinese number words, and the number that an answer comes down to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from fractions import Fraction
+from types import MappingProxyType
+
+import msgspec
+
+MOST_DIGITS = 30
+"""A longer run of digits is an identifier and no quantity: arithmetic with it is not checked."""
+
+MOST_NUMBERS = 2000
+"""So many numbers of a text are looked at."""
+
+_PLAIN = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+")
+
+_WORDS: Mapping[str, Fraction] = MappingProxyType(
+    {
+        **{
+            word: Fraction(value)
+            for value, word in enumerate(
+                "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+                "sixteen seventeen eighteen nineteen twenty".split()
+            )
+        },
+        **{
+            word: Fraction(10 * (value + 3))
+            for value, word in enumerate("thirty forty fifty sixty seventy eighty ninety".split())
+        },
+        **{"once": Fraction(1), "twice": Fraction(2), "double": Fraction(2), "doubles": Fraction(2)},
+        **{"doubled": Fraction(2), "thrice": Fraction(3), "triple": Fraction(3), "triples": Fraction(3)},
+        **{"tripled": Fraction(3), "quadruple": Fraction(4), "couple": Fraction(2), "pair": Fraction(2)},
+        **{"dozen": Fraction(12), "dozens": Fraction(12), "hundred": Fraction(100), "thousand": Fraction(1000)},
+        **{"half": Fraction(1, 2), "third": Fraction(1, 3), "thirds": Fraction(1, 3), "quarter": Fraction(1, 4)},
+        **{"quarters": Fraction(1, 4), "fourth": Fraction(1, 4), "fourths": Fraction(1, 4)},
+        **{"fifth": Fraction(1, 5), "fifths": Fraction(1, 5), "sixth": Fraction(1, 6), "tenth": Fraction(1, 10)},
+        **{"halves": Fraction(1, 2), "million": Fraction(1_000_000)},
+    }
+)
+"""What a number word is worth by itself. `twenty-one` counts as 20 and 1: enough to see that a number was used."""
+
+_HAN: Mapping[str, int] = MappingProxyType(
+    {**{char: value for value, char in enumerate("零一二三四五六七八九十")}, "两": 2, "百": 100, "千": 1000, "万": 10_000}
+)
+_WORD = re.compile(r"[A-Za-z]+|[零一二三四五六七八九十两百千万]|半")
+
+_FINAL = re.compile(r"####\s*(?P<marked>[^\n]{1,200})|\\boxed\{(?P<boxed>[^{}\n]{1,200}|[^\n]{1,200}?)\}")
+_SAID = re.compile(
+    r"(?:final answer|answer|result|答案|结果)\s*(?:is|are|=|:|是|为|：|等于)+\s*:?\s*(?P<said>[^\n]{1,120})", re.IGNORECASE
+)
+_LATEX = re.compile(r"\\d?frac\{(-?\d+)\}\{(\d+)\}")
+
+
+class Final(msgspec.Struct, frozen=True):
+    """The number that an answer comes down to. `how`: `marked` (`####`, `\\boxed{}`), `said` ("the answer is"), or
+    `last`: simply its last number."""
+
+    value: Fraction
+    how: str
+
+
+def value_of(text: str) -> Fraction | None:
+    """The value of one figure like `1,200.50`; None: it is none, or longer than any quantity."""
+    text = text.replace(",", "").strip().rstrip(".")
+    if not text or len(text) > MOST_DIGITS:
+        return None
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        return None
+
+
+def figures(text: str) -> list[Fraction]:
+    """The figures of a text in their order, without signs: a minus is read as an operation."""
+    found: list[Fraction] = []
+    for match in _PLAIN.finditer(text):
+        value = value_of(match[0])
+        if value is not None:
+            found.append(value)
+        if len(found) >= MOST_NUMBERS:
+            break
+    return found
+
+
+def word_numbers(text: str) -> list[Fraction]:
+    """What the number words of a text are worth, English or Chinese."""
+    found: list[Fraction] = []
+    for match in _WORD.finditer(text.lower()):
+        word = match[0]
+        if word == "半":
+            found.append(Fraction(1, 2))
+        elif word in _HAN:
+            found.append(Fraction(_HAN[word]))
+        elif word in _WORDS:
+            found.append(_WORDS[word])
+        if len(found) >= MOST_NUMBERS:
+            break
+    return found
+
+
+def final_of(text: str) -> Final | None:
+    """The number that an answer gives as its last word; None: it gives none."""
+    for pattern, how in ((_FINAL, "marked"), (_SAID, "said")):
+        last = None
+        for last in pattern.finditer(text):  # noqa: B007 - the last one is wanted
+            pass
+        if last is not None:
+            said = next(group for group in last.groups() if group is not None)
+            value = _first(said)
+            if value is not None:
+                return Final(value, how)
+    tail = text[-400:]
+    marks = [match for match in _PLAIN.finditer(tail) if value_of(match[0]) is not None]
+    if not marks:
+        return None
+    value = value_of(marks[-1][0])
+    return Final(value, "last") if value is not None else None
+
+
+def _first(said: str) -> Fraction | None:
+    """The first number of a final answer, with its sign, a fraction as one number."""
+    latex = _LATEX.search(said)
+    if latex is not None and int(latex[2]):
+        return Fraction(int(latex[1]), int(latex[2]))
+    match = re.search(r"(-)?\s*[$€£¥]?\s*(-)?\s*(\d[\d,]*(?:\.\d+)?|\.\d+)(?:\s*/\s*(\d+)(?![\d.]))?", said)
+    if match is None:
+        return None
+    value = value_of(match[3])
+    if value is None:
+        return None
+    if match[4] and int(match[4][:MOST_DIGITS]):
+        value /= int(match[4][:MOST_DIGITS])
+    return -value if match[1] or match[2] else value
