@@ -11,9 +11,10 @@ import msgspec
 
 from afterbay.config.load import Document, seconds
 from afterbay.config.problem import Problem, child, did_you_mean
-from afterbay.config.schema_route import ExploreConfig, HedgeConfig, RouteConfig, ShadowConfig, Timeouts
+from afterbay.config.schema_route import CascadeConfig, ExploreConfig, HedgeConfig, RouteConfig, ShadowConfig, Timeouts
 from afterbay.config.schema_route import Rules as RulesConfig
 from afterbay.core.usage import picousd
+from afterbay.policy.cascade import Cascading
 from afterbay.policy.hedge import Hedging
 from afterbay.policy.plan import Compliance, Exploring, Limits, Route, Rules, Shadowing
 
@@ -79,9 +80,15 @@ def resolve_route(
         min_score=merged.min_score,
         pins=merged.pin is not False,
         escalates=merged.escalate is not False,
-        cascade=merged.cascade is True,
+        cascade=_cascade(merged.cascade),
         overflow=merged.overflow or base.overflow,
     )
+
+
+def _cascade(cascade: bool | CascadeConfig | None) -> Cascading | None:
+    if isinstance(cascade, CascadeConfig):
+        return Cascading(cascade.samples)
+    return Cascading() if cascade else None
 
 
 def _explore(explore: ExploreConfig | None) -> Exploring | None:

@@ -101,6 +101,18 @@ class ExploreConfig(Section, frozen=True):
     max_cost_usd: Annotated[Dollars, Doc(description="What that may cost more a day (UTC).")] = 1.0
 
 
+class CascadeConfig(Section, frozen=True):
+    """The cheapest candidate is asked first, and its answer is checked before it is given."""
+
+    samples: Annotated[
+        Literal[1, 2],
+        Doc(
+            description="Answers of the cheapest candidate that must agree; the second one is asked for if the first "
+            "passes every check."
+        ),
+    ] = 1
+
+
 class RouteConfig(Section, frozen=True):
     """How requests by this name are served. `defaults` takes the same keys and holds for all routes and aliases."""
 
@@ -200,8 +212,11 @@ class RouteConfig(Section, frozen=True):
         ),
     ] = None
     cascade: Annotated[
-        bool | None,
-        Doc(description="Whether the cheapest candidate is asked first and its answer checked before it is given."),
+        bool | CascadeConfig | None,
+        Doc(
+            description="Whether the cheapest candidate is asked first and its answer checked before it is given. "
+            "`{samples: 2}`: two of its answers must agree. Default: false."
+        ),
     ] = None
     overflow: Annotated[
         Literal["reject", "trim_oldest", "middle_out", "larger_model"] | None,
@@ -225,7 +240,6 @@ NOT_BUILT: tuple[str, ...] = (
     "confidence",
     "shadow",
     "explore",
-    "cascade",
     "cache",
     "prompt_cache",
 )

@@ -131,6 +131,8 @@ class Decision(msgspec.Struct, frozen=True):
 
     `route` is the alias or route asked for, `rule` the short reason (`alias`, `task:code`, `complexity:high`, ...).
     `propensity`: how likely this order was, where chance had a say in it.
+    `cheap`: the targets whose answers are checked before they are given (`afterbay.policy.cascade`), by their ids;
+    `cascade`: what came of that.
     """
 
     targets: tuple[Target, ...]
@@ -139,6 +141,13 @@ class Decision(msgspec.Struct, frozen=True):
     rejected: tuple[Rejected, ...] = ()
     warnings: tuple[str, ...] = ()
     propensity: float = 1.0
+    cheap: tuple[str, ...] = ()
+    cascade: str = ""
+
+    @property
+    def reason(self) -> str:
+        """The rule, behind what came of a cascade where there was one."""
+        return f"{self.cascade}; {self.rule}" if self.cascade else self.rule
 
 
 Outcome: TypeAlias = Literal[
@@ -153,9 +162,9 @@ Outcome: TypeAlias = Literal[
     "cancelled",
     "client_closed",
 ]
-Why: TypeAlias = Literal["primary", "retry", "key", "fallback", "hedge", "resume", "repair"]
+Why: TypeAlias = Literal["primary", "retry", "key", "fallback", "hedge", "resume", "repair", "sample"]
 """`retry`: the same target after a wait, or at once with less to read; `key`: the same target at once, with another of
-its provider's keys."""
+its provider's keys. `sample`: a second answer of the same target, to hold the first one against."""
 
 
 class Attempt(msgspec.Struct):

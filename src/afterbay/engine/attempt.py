@@ -283,7 +283,8 @@ class Driver:
             return self._failed(exchange, _broken(broken, exchange.is_reading))
         except Unusable as poor:
             trial.ended(self._clock.monotonic(), "nothing")
-            return self.machine.unusable(self._clock.monotonic(), poor.outcome, poor.why, number)
+            now = self._clock.monotonic()
+            return self.machine.unusable(now, poor.outcome, poor.why, number, beyond=poor.beyond)
         return self._ended(exchange)
 
     def _ended(self, exchange: Try) -> list[Action]:

@@ -8,29 +8,21 @@ are to come one at a time.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Mapping
 
 import msgspec
 
-from afterbay.core.decision import Attempt, Outcome, Target
+from afterbay.core.decision import Attempt, Target
 from afterbay.core.event import Event, fold
 from afterbay.core.message import Message, Text, ToolResult, ToolUse
 from afterbay.core.request import ChatRequest
-from afterbay.engine.clearance import upstream_of
-from afterbay.engine.context import Turn, measured
-from afterbay.engine.credential import judge, place_of
-from afterbay.engine.meter import Meter
-from afterbay.engine.outbound import rebuild
+from afterbay.engine.context import Turn
+from afterbay.engine.further import ask_again
 from afterbay.policy.attempts import Attempts
-from afterbay.ports import TransportError, UpstreamResponse
 from afterbay.wire.dialect import Dialect
 from afterbay.wire.toolcalls.filter import Call, CallFilter, Rules, notes
 from afterbay.wire.toolcalls.syntax import is_object
-
-SPARE_S = 1.0
-"""So long before the request's deadline a second question is given up: the answer itself must still get out."""
 
 QUOTED_CHARS = 2000
 """As much is quoted to the model of arguments that are no JSON."""
@@ -112,64 +104,13 @@ class Calls:
 
     async def _answers(self, attempt: Attempt) -> dict[int, str]:
         """Better arguments by the place of the call. The attempt is closed, whatever happens."""
-        clock, turn = self._turn.context.clock, self._turn
-        left_s = turn.deadline_s - clock.monotonic() - SPARE_S
-        attempt.outcome = "cancelled"
-        try:
-            async with asyncio.timeout(max(0.0, min(turn.route.limits.first_token_s, left_s))):
-                answers = await self._exchange(attempt)
-            attempt.outcome = "ok" if len(answers) == len(self._filter.wants) else "invalid"
-        except TimeoutError:
-            self._failed(attempt, "timeout", "no answer in time")
-        except TransportError as broken:
-            self._failed(attempt, "connection", str(broken))
-        except (ValueError, RecursionError) as error:
-            self._failed(attempt, "error", str(error))
-        else:
-            return answers
-        finally:
-            attempt.ended_s = clock.monotonic() - turn.call.received_s
-        return {}
-
-    def _failed(self, attempt: Attempt, outcome: Outcome, why: str) -> None:
-        attempt.outcome, attempt.error = outcome, why[:500]
-        if attempt.usage is None and outcome in ("connection", "error"):
-            attempt.cost_picousd = 0  # providers do not bill an error
-
-    async def _exchange(self, attempt: Attempt) -> dict[int, str]:
-        """Asks, reads, counts.
-
-        Raises:
-            ValueError, RecursionError: the answer is an error, or none of the dialect.
-            TransportError: no connection, or it broke.
-        """
-        turn, target = self._turn, self._target
-        outbound = rebuild(turn, target, self._question())
-        connect_s = turn.route.limits.connect_s
-        response = await upstream_of(turn, target).post(outbound.path, outbound.body, outbound.headers, connect_s)
-        try:
-            return await self._read(response, attempt, outbound.names)
-        finally:
-            response.close()
-
-    async def _read(self, response: UpstreamResponse, attempt: Attempt, names: Mapping[str, str]) -> dict[int, str]:
-        clock, received_s = self._turn.context.clock, self._turn.call.received_s
-        attempt.headers_s, attempt.status = clock.monotonic() - received_s, response.status
-        body = await response.read_all(self._turn.snapshot.limits.answer_bytes)
-        attempt.key = place_of(response.credential)
-        if response.status != 200:
-            error = self._dialect.parse_error(response.status, response.headers, body)
-            judge(error, response.credential, float(self._turn.snapshot.limits.retry_after))
-            raise ValueError(f"it answered with status {response.status}")
-        events = self._dialect.parse_answer(body, self._turn.call.id.removeprefix("req_"))
-        attempt.first_token_s = clock.monotonic() - received_s
-        meter = Meter()
-        meter.see(events)
-        attempt.usage = self._target.marked(
-            meter.usage or meter.estimate(measured(self._turn.request_for(self._target)))
-        )
-        attempt.cost_picousd = self._target.cost_picousd(attempt.usage, self._turn.call.received_at)
-        return self._better(events, names)
+        within_s = self._turn.route.limits.first_token_s
+        answer = await ask_again(self._turn, self._target, self._dialect, attempt, self._question(), within_s)
+        if answer is None:
+            return {}
+        found = self._better(answer.events, answer.names)
+        attempt.outcome = "ok" if len(found) == len(self._filter.wants) else "invalid"
+        return found
 
     def _better(self, events: list[Event], names: Mapping[str, str]) -> dict[int, str]:
         """Valid arguments among the answer's calls, each for the first call of its name that waits for some."""
@@ -190,8 +131,7 @@ class Calls:
         asked = Message("assistant", tuple(_as_asked(call) for call in bad))
         told = Message("tool", tuple(_told(call) for call in bad))
         request = self._turn.request_for(self._target)
-        messages = (*request.messages, asked, told)
-        return msgspec.structs.replace(request, messages=messages, stream=False, include_usage=False)
+        return msgspec.structs.replace(request, messages=(*request.messages, asked, told))
 
 
 def _as_asked(call: Call) -> ToolUse:

@@ -44,10 +44,10 @@ def fill(turn: Turn, driver: Driver | None) -> None:
     record.requested_model, record.stream = turn.model, turn.stream
     record.response_bytes = turn.response_bytes
     if turn.decision is not None:
-        record.route, record.rule = turn.decision.route, turn.decision.rule
+        record.route, record.rule = turn.decision.route, turn.decision.reason
         record.rejected = list(turn.decision.rejected)
-        if record.task is None and record.rule.startswith("task:"):
-            record.task = record.rule.removeprefix("task:")
+        if record.task is None and turn.decision.rule.startswith("task:"):
+            record.task = turn.decision.rule.removeprefix("task:")
     told = _settle(turn, driver) if driver is not None else []
     if turn.is_picked and turn.ask is not None and turn.decision is not None:
         note_reasons(turn, turn.ask, turn.decision)
@@ -101,7 +101,7 @@ def _sums(attempts: Sequence[Attempt], sent: Container[int]) -> tuple[Usage | No
             used.append(attempt.usage)
         if attempt.cost_picousd is not None:
             cost += attempt.cost_picousd
-        elif attempt.number in sent or attempt.why == "repair":
+        elif attempt.number in sent or attempt.why in ("repair", "sample"):
             known = False
     return _sum(used), cost if known else None
 

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from afterbay.engine.attempt import Driver
     from afterbay.engine.held import Held
     from afterbay.engine.purse import Purse
+    from afterbay.policy.checks.judge import Acceptor
 
 
 serving: ContextVar[str] = ContextVar("serving", default="")
@@ -85,6 +86,8 @@ class Context:
         self.pressure = Pressure()
         self.guards: tuple[Guard, ...] = ()
         """Who must allow an answer before it goes to a client."""
+        self.acceptors: Mapping[str, tuple[Acceptor, float]] = {}
+        """By route: what was learned of cheap answers, and how likely one must be good at least (`policy.checks`)."""
         self.shaped_s = float("-inf")
         """When the shape of a request was last kept."""
         self.drain = Drain()

@@ -28,11 +28,11 @@ RECONNECT = "x-afterbay-reconnect"
 
 
 class Unusable(Exception):
-    """A whole answer that is not good enough, kept as a spare."""
+    """A whole answer that is not good enough, kept as a spare. `beyond`: targets that would answer alike, by id."""
 
-    def __init__(self, outcome: Literal["empty", "invalid", "refusal"], why: str) -> None:
+    def __init__(self, outcome: Literal["empty", "invalid", "refusal"], why: str, beyond: tuple[str, ...] = ()) -> None:
         super().__init__(why)
-        self.outcome, self.why = outcome, why
+        self.outcome, self.why, self.beyond = outcome, why, beyond
 
 
 class Delivery:
@@ -172,7 +172,7 @@ def base_headers(turn: Turn) -> dict[str, str]:
     headers = {"x-request-id": turn.call.id}
     decision = turn.decision
     if decision is not None:
-        headers["x-afterbay-route"] = header_text(f"{decision.route}; {decision.rule}")
+        headers["x-afterbay-route"] = header_text(f"{decision.route}; {decision.reason}")
     warnings = [*turn.warnings, *(decision.warnings if decision is not None else ())]
     if warnings:
         headers["x-afterbay-warnings"] = header_text("; ".join(dict.fromkeys(warnings)))

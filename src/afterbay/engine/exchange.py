@@ -12,6 +12,7 @@ from afterbay.core.event import Event, TextDelta, UsageSeen, fold
 from afterbay.core.usage import Usage, microusd
 from afterbay.engine.answer import guarded, judge, refuse_blocked
 from afterbay.engine.calls import Calls, rules_for
+from afterbay.engine.cascade import Gate, HeldStream, gate_of
 from afterbay.engine.clearance import upstream_of
 from afterbay.engine.context import Turn
 from afterbay.engine.credential import place_of
@@ -95,6 +96,8 @@ class Exchange:
         self._resumption: Resumption | None = None
         self._delivery: Delivery | None = None
         self._flow: Flow | None = None
+        self._gate: Gate | None = None
+        self._held: HeldStream | None = None
 
     async def run(self, delivery: Delivery) -> None:
         """Makes the attempt.
@@ -128,11 +131,16 @@ class Exchange:
             if self.turn.stream and self._is_stream(kind):
                 passes = relays and self._calls is None and self._is_framed_alike(kind)
                 self._relays = passes
-                await self._stream(response, delivery, outbound.hides_usage)
+                self._gate = gate_of(self.turn, self.start, self._dialect, self._machine)
+                if self._gate is None:
+                    await self._stream(response, delivery, outbound.hides_usage)
+                else:
+                    await self._hold(response, delivery, outbound.hides_usage)
             elif self._leg is not None:
                 raise ProviderFailure(doubtful("it came whole and not as a stream"))
             else:
                 self._whole = await response.read_all(self.turn.snapshot.limits.answer_bytes)
+                self._gate = gate_of(self.turn, self.start, self._dialect, self._machine)
                 await self._deliver_whole(delivery)
         finally:
             response.close()
@@ -189,6 +197,18 @@ class Exchange:
             self._flow.end(self._clock.monotonic())
         await self._end_stream(delivery)
         await self._pump.let_go(response)
+
+    async def _hold(self, response: UpstreamResponse, delivery: Delivery, hides_usage: bool) -> None:
+        """A stream that is judged as a whole before any of it goes out."""
+        limits, seed = self.turn.snapshot.limits, self.turn.call.id.removeprefix("req_")
+        splitter = splitter_for(response.headers.get("content-type", ""), limits.event_bytes)
+        held = HeldStream(self._dialect, seed, splitter, limits.answer_bytes, hides_usage=hides_usage)
+        try:
+            await held.read(response)
+        finally:
+            self.meter.see(held.events)  # what was said before it broke was paid for
+        self._events, self._held = held.events, held
+        await self._deliver_judged(delivery)
 
     def _outgoing(self, events: list[Event]) -> list[Event]:
         """Events of a translated answer, with its proofs as the client may carry them, and counts that can be."""
@@ -247,6 +267,10 @@ class Exchange:
             self.turn.warnings.append(f"the answer could not be read, only relayed: {error}"[:300])
             self._events = [TextDelta(self._whole.decode("utf-8", "replace"))]
         self.meter.see(self._events)
+        await self._deliver_judged(delivery)
+
+    async def _deliver_judged(self, delivery: Delivery) -> None:
+        """Delivers an answer that has come whole, if it is good enough."""
         if not self._relays:
             self._events = self._outgoing(self._events)
         if self.meter.error is not None:
@@ -254,6 +278,8 @@ class Exchange:
         verdict = judge(self.turn, self._events, self.meter) or await guarded(self.turn, self._events)
         if verdict is not None:
             raise Unusable(*verdict)
+        if self._gate is not None:
+            await self._gate.admit(self._events, self.meter)
         self.commit()
         self.before_write()
         await self._send_whole(delivery)
@@ -272,6 +298,9 @@ class Exchange:
 
     async def _send_whole(self, delivery: Delivery) -> None:
         turn, events = self.turn, self._events
+        if self._held is not None and self._relays:
+            await self._send_held(self._held, delivery)
+            return
         if self._calls is not None:
             events = await self._calls.check(events)
         if turn.stream:
@@ -291,6 +320,14 @@ class Exchange:
         await self._keep(body if rewritten else b"")
         headers = whole_headers(turn, self.target, len(self._machine.attempts), self.cost_picousd())
         await delivery.send_whole(200, headers, body)
+
+    async def _send_held(self, held: HeldStream, delivery: Delivery) -> None:
+        """The provider's own stream, now that it may go out. It is bytes of its own protocol, its end included."""
+        await self._keep(b"")
+        await delivery.open_stream(self.target)
+        await delivery.settle_first()
+        await delivery.write(b"".join(held.raw))
+        await delivery.end_stream()
 
     def usage(self) -> Usage | None:
         """What the attempt used: the provider's count, else an estimate, None if there was no output."""

@@ -17,7 +17,8 @@ Theory of operation
     request without a fallback (a wrong request, a refusal) ends it, and calls the others off too.
 
     A repair is a second request to the target of a committed attempt, about the tool calls of its answer. It is in the
-    log and counts as an attempt, and changes no state: whatever becomes of it, the answer goes on.
+    log and counts as an attempt, and changes no state: whatever becomes of it, the answer goes on. A sample is the same
+    for an answer that is still being judged.
 
 States and signals (everything else is a mistake of the driver)
 
@@ -37,7 +38,7 @@ One deadline covers everything. An alarm that rings too early (the driver keeps 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -189,9 +190,19 @@ class Attempts:
     def repair(self, now: float) -> Attempt | None:
         """Notes a further request to the running attempt's target, about tool calls of its answer. The caller makes
         it, within the request's time, and closes it; None: no attempt or no time is left."""
-        if self.state != "committed" or len(self.attempts) >= self._limits.max_attempts or now >= self._deadline_s:
+        return self._beside(now, self.current, "repair") if self.state == "committed" else None
+
+    def sample(self, now: float, number: int) -> Attempt | None:
+        """Notes a request for a second answer of an attempt's target, to hold the first one against. As `repair`; one
+        attempt stays for the target that is asked if they differ."""
+        if number not in self._open or len(self.attempts) + 1 >= self._limits.max_attempts:
             return None
-        self.attempts.append(Attempt(len(self.attempts), self.current.target, "repair", now - self._started_s))
+        return self._beside(now, self.attempts[number], "sample")
+
+    def _beside(self, now: float, attempt: Attempt, why: Literal["repair", "sample"]) -> Attempt | None:
+        if len(self.attempts) >= self._limits.max_attempts or now >= self._deadline_s:
+            return None
+        self.attempts.append(Attempt(len(self.attempts), attempt.target, why, now - self._started_s))
         return self.attempts[-1]
 
     def ended(self, now: float) -> list[Action]:
@@ -233,11 +244,18 @@ class Attempts:
         return self._come_back(now, error, index)
 
     def unusable(
-        self, now: float, outcome: Literal["empty", "invalid", "refusal"], why: str, number: int | None = None
+        self,
+        now: float,
+        outcome: Literal["empty", "invalid", "refusal"],
+        why: str,
+        number: int | None = None,
+        *,
+        beyond: Collection[str] = (),
     ) -> list[Action]:
         """An attempt gave a whole answer that is not good enough; the driver keeps it.
 
-        Without another target, or where `fallback_on` does not name it, it is delivered after all.
+        Without another target, or where `fallback_on` does not name it, it is delivered after all. `beyond`: its
+        targets (by id) would answer alike, so they are passed over for good, and another is asked in any case.
         """
         at = self._ending(number)
         if at is None:
@@ -247,9 +265,12 @@ class Attempts:
         self.attempts[at].error = why
         if outcome != "empty" or self._spare is None or self.attempts[self._spare].outcome == "empty":
             self._spare = at
+        while beyond and self._next < len(self._targets) and self._targets[self._next].id in beyond:
+            self._next += 1
+        leads_on = bool(beyond) or outcome in self._fallback_on
         if self._open:
-            return self._watch(now) if outcome in self._fallback_on else self._end_race(now)
-        if outcome in self._fallback_on and self._more():
+            return self._watch(now) if leads_on else self._end_race(now)
+        if leads_on and self._more():
             return self._start_next(now)
         return self._give_up(now)
 

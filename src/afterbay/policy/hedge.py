@@ -196,7 +196,7 @@ class Hedge:
             until_s = attempt.first_token_s
             if until_s is None and attempt.outcome in ("cancelled", "timeout"):
                 until_s = attempt.ended_s
-            if until_s is not None and attempt.why not in ("resume", "repair"):
+            if until_s is not None and attempt.why not in ("resume", "repair", "sample"):
                 self.waited(attempt.target, until_s - attempt.started_s)
         self.settled(now, spent, extra)
         if self.denied is not None:

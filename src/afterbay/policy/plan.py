@@ -8,6 +8,7 @@ from typing import Literal, Protocol, TypeAlias
 import msgspec
 
 from afterbay.core.decision import Target
+from afterbay.policy.cascade import Cascading
 from afterbay.policy.hedge import Hedging
 from afterbay.policy.resume import Mode
 
@@ -139,7 +140,7 @@ class Route(msgspec.Struct, frozen=True):
     min_score: Mapping[str, float] = {}
     pins: bool = True
     escalates: bool = True
-    cascade: bool = False
+    cascade: Cascading | None = None
     overflow: Overflow = "reject"
 
     @property

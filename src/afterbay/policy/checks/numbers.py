@@ -22,34 +22,83 @@ _WORDS: Mapping[str, Fraction] = MappingProxyType(
         **{
             word: Fraction(value)
             for value, word in enumerate(
-                "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-                "sixteen seventeen eighteen nineteen twenty".split()
+                [
+                    "zero",
+                    "one",
+                    "two",
+                    "three",
+                    "four",
+                    "five",
+                    "six",
+                    "seven",
+                    "eight",
+                    "nine",
+                    "ten",
+                    "eleven",
+                    "twelve",
+                    "thirteen",
+                    "fourteen",
+                    "fifteen",
+                    "sixteen",
+                    "seventeen",
+                    "eighteen",
+                    "nineteen",
+                    "twenty",
+                ]
             )
         },
         **{
             word: Fraction(10 * (value + 3))
-            for value, word in enumerate("thirty forty fifty sixty seventy eighty ninety".split())
+            for value, word in enumerate(["thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"])
         },
-        **{"once": Fraction(1), "twice": Fraction(2), "double": Fraction(2), "doubles": Fraction(2)},
-        **{"doubled": Fraction(2), "thrice": Fraction(3), "triple": Fraction(3), "triples": Fraction(3)},
-        **{"tripled": Fraction(3), "quadruple": Fraction(4), "couple": Fraction(2), "pair": Fraction(2)},
-        **{"dozen": Fraction(12), "dozens": Fraction(12), "hundred": Fraction(100), "thousand": Fraction(1000)},
-        **{"half": Fraction(1, 2), "third": Fraction(1, 3), "thirds": Fraction(1, 3), "quarter": Fraction(1, 4)},
-        **{"quarters": Fraction(1, 4), "fourth": Fraction(1, 4), "fourths": Fraction(1, 4)},
-        **{"fifth": Fraction(1, 5), "fifths": Fraction(1, 5), "sixth": Fraction(1, 6), "tenth": Fraction(1, 10)},
-        **{"halves": Fraction(1, 2), "million": Fraction(1_000_000)},
+        "once": Fraction(1),
+        "twice": Fraction(2),
+        "double": Fraction(2),
+        "doubles": Fraction(2),
+        "doubled": Fraction(2),
+        "thrice": Fraction(3),
+        "triple": Fraction(3),
+        "triples": Fraction(3),
+        "tripled": Fraction(3),
+        "quadruple": Fraction(4),
+        "couple": Fraction(2),
+        "pair": Fraction(2),
+        "dozen": Fraction(12),
+        "dozens": Fraction(12),
+        "hundred": Fraction(100),
+        "thousand": Fraction(1000),
+        "half": Fraction(1, 2),
+        "third": Fraction(1, 3),
+        "thirds": Fraction(1, 3),
+        "quarter": Fraction(1, 4),
+        "quarters": Fraction(1, 4),
+        "fourth": Fraction(1, 4),
+        "fourths": Fraction(1, 4),
+        "fifth": Fraction(1, 5),
+        "fifths": Fraction(1, 5),
+        "sixth": Fraction(1, 6),
+        "tenth": Fraction(1, 10),
+        "halves": Fraction(1, 2),
+        "million": Fraction(1_000_000),
     }
 )
 """What a number word is worth by itself. `twenty-one` counts as 20 and 1: enough to see that a number was used."""
 
 _HAN: Mapping[str, int] = MappingProxyType(
-    {**{char: value for value, char in enumerate("零一二三四五六七八九十")}, "两": 2, "百": 100, "千": 1000, "万": 10_000}
+    {
+        **{char: value for value, char in enumerate("零一二三四五六七八九十")},
+        "两": 2,
+        "百": 100,
+        "千": 1000,
+        "万": 10_000,
+    }
 )
 _WORD = re.compile(r"[A-Za-z]+|[零一二三四五六七八九十两百千万]|半")
 
 _FINAL = re.compile(r"####\s*(?P<marked>[^\n]{1,200})|\\boxed\{(?P<boxed>[^{}\n]{1,200}|[^\n]{1,200}?)\}")
 _SAID = re.compile(
-    r"(?:final answer|answer|result|答案|结果)\s*(?:is|are|=|:|是|为|：|等于)+\s*:?\s*(?P<said>[^\n]{1,120})", re.IGNORECASE
+    r"(?:final answer|answer|result|答案|结果)\s*(?:is|are|=|:|是|为|：|等于)+\s*:?\s*(?P<said>[^\n]{1,120})",
+    re.IGNORECASE,
 )
 _LATEX = re.compile(r"\\d?frac\{(-?\d+)\}\{(\d+)\}")
 

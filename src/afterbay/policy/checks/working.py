@@ -55,7 +55,9 @@ _TALK: Mapping[str, re.Pattern[str]] = MappingProxyType(
     {
         "however": re.compile(r"\b(?:however|but|although|actually|wait)\b|但|不过", re.IGNORECASE),
         "rounds": re.compile(r"\b(?:round\w*|approximate\w*|about|nearest|roughly)\b|约|四舍五入", re.IGNORECASE),
-        "assumes": re.compile(r"\b(?:assum\w+|suppose|if we|let's say|probably|likely|not (?:given|specified|clear))\b", re.I),
+        "assumes": re.compile(
+            r"\b(?:assum\w+|suppose|if we|let's say|probably|likely|not (?:given|specified|clear))\b", re.I
+        ),
         "unknown": re.compile(r"\b(?:let|denote|equation|variable|solve|unknown)\b|\b\d*[xyn]\s*[=+*-]", re.IGNORECASE),
         "so": re.compile(r"\b(?:so|therefore|thus|hence)\b|所以|因此", re.IGNORECASE),
         "first": re.compile(r"\b(?:first|next|then|finally)\b", re.IGNORECASE),
@@ -68,8 +70,53 @@ _TALK: Mapping[str, re.Pattern[str]] = MappingProxyType(
 _SENTENCE = re.compile(r"(?<=[.!?。！？])\s+|\n+")
 _WORD = re.compile(r"[a-z]{3,}")
 _STOP = frozenset(
-    "the and for how many much does did are was were has have had his her its their they she him them what when "
-    "who which that this there than then with from into per each will would can could all total not you your".split()
+    [
+        "the",
+        "and",
+        "for",
+        "how",
+        "many",
+        "much",
+        "does",
+        "did",
+        "are",
+        "was",
+        "were",
+        "has",
+        "have",
+        "had",
+        "his",
+        "her",
+        "its",
+        "their",
+        "they",
+        "she",
+        "him",
+        "them",
+        "what",
+        "when",
+        "who",
+        "which",
+        "that",
+        "this",
+        "there",
+        "than",
+        "then",
+        "with",
+        "from",
+        "into",
+        "per",
+        "each",
+        "will",
+        "would",
+        "can",
+        "could",
+        "all",
+        "total",
+        "not",
+        "you",
+        "your",
+    ]
 )
 _WHOLE = re.compile(r"\bhow many\b", re.IGNORECASE)
 _MONEY = re.compile(r"[$€£¥]|\bdollars?\b|\bcents?\b|\bcost|\bprice|\bpay|\bmoney|\bearn|\bspen[dt]", re.IGNORECASE)
@@ -253,7 +300,9 @@ def _telling(question: str, answer: str) -> dict[str, float]:
         "question_if": float(min(3, len(re.findall(r"\bif\b", question, re.IGNORECASE)))),
         "question_commas": log1p(question.count(",")),
         "question_than": float(min(3, len(re.findall(r"\bthan\b", question, re.IGNORECASE)))),
-        "question_before": float(bool(re.search(r"\b(?:before|after|start|begin|began|original\w*|initial\w*|ago)\b", question, re.I))),
+        "question_before": float(
+            bool(re.search(r"\b(?:before|after|start|begin|began|original\w*|initial\w*|ago)\b", question, re.I))
+        ),
         "question_fractions": float(min(3, len(re.findall(r"\d/\d", question)))),
         "question_marks": float(min(3, question.count("?"))),
         "cut": float("####" not in answer and not answer.rstrip().endswith((".", "!", "?", "。"))),

@@ -84,7 +84,7 @@ def body_of(record: Record, rules: Rules | None) -> tuple[bytes, tuple[str, ...]
 
 def _said(record: Record, rules: Rules | None) -> str:
     """The word by which a rule of the route knew the prompt."""
-    _, _, rule = record.rule.partition(":")
+    _, _, rule = record.rule.rpartition("; ")[2].partition(":")
     words: tuple[str, ...] = getattr(rules, rule, ()) if rules is not None and rule in Rules.__struct_fields__ else ()
     return words[0] if isinstance(words, tuple) and words else ""
 

@@ -1,0 +1,258 @@
+"""Whether a cheap answer may be given: every check that has something to say, and the sum of it.
+
+The checks cost no call and nothing but the time to read the answer. A check is silent where it does not apply: a poem
+has no arithmetic. One that fails rejects the answer; a learned acceptor, where an operator has trained one from labels,
+has the last word over what the checks let pass. What a check says quotes nothing of question or answer: it is logged.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Literal, Protocol, TypeAlias
+
+import msgspec
+
+from afterbay.policy.checks.form import call_problem, code_problem, json_problem
+from afterbay.policy.checks.numbers import final_of, word_numbers
+from afterbay.policy.checks.words import hedges, is_other_language, refuses, repetition
+from afterbay.policy.checks.working import Working, read_working, working_features
+
+State: TypeAlias = Literal["passed", "failed", "silent"]
+
+TEXT_CHARS = 100_000
+"""Of a longer answer only the form is checked."""
+
+QUESTION_CHARS = 20_000
+"""So much of a question's end is read: what is asked stands there, a document stands before it."""
+
+SHORT_TOKENS = 256
+"""A client that allows no more than so many tokens wants the answer cut: that is not held against it."""
+
+REPEATS = 0.5
+"""An answer of which more is repetition goes round in circles."""
+
+LEAST_LOGPROB = -1.0
+"""Mean log-probability of the tokens below which a model had no idea: each had a third of the probability."""
+
+HEDGED_CHARS = 600
+"""In an answer of at most so many characters one hedge counts; in a longer one `HEDGES` do."""
+
+HEDGES = 3
+
+_WANTS_NUMBER = re.compile(
+    r"\b(?:how (?:many|much)|calculate|compute|what (?:is|was) the (?:total|sum|average|cost|price|number|value|area|"
+    r"probability|percentage|difference|product|ratio|volume))\b|多少|几(?:个|只|本|天|元|岁|人|次)|求(?:出|解)?|计算",
+    re.IGNORECASE,
+)
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What a request asks, as far as checks need it.
+
+    `question`: the last user turn. `wants_json`, `schema`: the form of the answer. `tools`: name -> JSON schema of its
+    arguments; `must_call`: an answer without a call is none. `most_tokens`: as long may the answer be at most.
+    """
+
+    question: str = ""
+    wants_json: bool = False
+    schema: bytes | None = None
+    tools: Mapping[str, bytes] = {}
+    must_call: bool = False
+    most_tokens: int | None = None
+
+
+class Given(msgspec.Struct, frozen=True):
+    """An answer. `calls`: (name, arguments); `finish`: why the model stopped, in canonical words; `logprob`: the mean
+    over its tokens, where the provider told it; `others`: further answers of the same model to the same request."""
+
+    text: str = ""
+    calls: tuple[tuple[str, str], ...] = ()
+    finish: str | None = None
+    logprob: float | None = None
+    others: tuple[str, ...] = ()
+
+
+class Check(msgspec.Struct, frozen=True):
+    """What one check says. `score`: 1 good, 0 bad, where it is a matter of degree something between."""
+
+    name: str
+    state: State
+    score: float = 1.0
+    why: str = ""
+
+
+class Acceptor(Protocol):
+    """Something learned from labels: how likely a cheap answer with such features is good."""
+
+    def accepts(self, features: Mapping[str, float]) -> float:
+        """P(good), 0 to 1."""
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """The sum of the checks. `why` names the checks that failed, with what each has to say; empty if it is accepted.
+    `features` are there if an acceptor was asked."""
+
+    checks: tuple[Check, ...]
+    accept: bool
+    why: str = ""
+    features: Mapping[str, float] = {}
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """Names of the checks that failed."""
+        return tuple(check.name for check in self.checks if check.state == "failed")
+
+
+def judge(asked: Asked, given: Given, acceptor: Acceptor | None = None, threshold: float = 0.5) -> Checked:
+    """Runs all checks. `acceptor`: asked if none fails; what it finds less likely than `threshold` is rejected."""
+    text = given.text if len(given.text) <= TEXT_CHARS else ""
+    question = asked.question[-QUESTION_CHARS:]
+    working = read_working(question, text)
+    checks = (
+        _present(given),
+        _cut(asked, given),
+        _json(asked, given),
+        _calls(asked, given),
+        _code(text),
+        *_sums(question, text, working),
+        *_said(question, text),
+        _logprob(given),
+        _agreement(given),
+    )
+    failed = [check for check in checks if check.state == "failed"]
+    features: Mapping[str, float] = {}
+    if not failed and acceptor is not None:
+        features = features_of(question, text, working, checks)
+        sure = acceptor.accepts(features)
+        last = Check(
+            "acceptor", "passed" if sure >= threshold else "failed", sure, "it was seldom right where it looked so"
+        )
+        checks = (*checks, last)
+        failed = [last] if last.state == "failed" else []
+    why = "; ".join(f"{check.name}: {check.why}" for check in failed)
+    return Checked(checks, not failed, why[:300], features)
+
+
+def features_of(
+    question: str, answer: str, working: Working | None = None, checks: tuple[Check, ...] = ()
+) -> dict[str, float]:
+    """Everything that a learned acceptor may look at, by name."""
+    features = working_features(question, answer, working if working is not None else read_working(question, answer))
+    features["refuses"] = float(refuses(answer))
+    features["hedges"] = float(min(5, hedges(answer)))
+    features["repetition"] = repetition(answer)
+    features.update({f"check_{check.name}": check.score for check in checks if check.state != "silent"})
+    return features
+
+
+def _verdict(name: str, problem: str | None, *, applies: bool = True) -> Check:
+    if not applies:
+        return Check(name, "silent")
+    return Check(name, "passed") if problem is None else Check(name, "failed", 0.0, problem)
+
+
+def _present(given: Given) -> Check:
+    return _verdict("empty", None if given.text.strip() or given.calls else "it has no text and no call")
+
+
+def _cut(asked: Asked, given: Given) -> Check:
+    wants_short = asked.most_tokens is not None and asked.most_tokens <= SHORT_TOKENS
+    is_cut = given.finish == "length" and not wants_short
+    return _verdict("truncation", "it was cut at its length" if is_cut else None, applies=given.finish is not None)
+
+
+def _json(asked: Asked, given: Given) -> Check:
+    applies = asked.wants_json and not given.calls
+    return _verdict("json", json_problem(given.text, asked.schema) if applies else None, applies=applies)
+
+
+def _calls(asked: Asked, given: Given) -> Check:
+    problems = [call_problem(asked.tools.get(name), arguments) for name, arguments in given.calls]
+    problem = next((one for one in problems if one is not None), None)
+    if asked.must_call and not given.calls:
+        problem = "it calls no tool"
+    return _verdict("tools", problem, applies=bool(given.calls) or asked.must_call)
+
+
+def _code(text: str) -> Check:
+    return _verdict("code", code_problem(text), applies="```" in text or "~~~" in text)
+
+
+def _sums(question: str, text: str, working: Working) -> tuple[Check, ...]:
+    """Sums that are wrong, no number where one was asked for, numbers of the question that come nowhere."""
+    wrong = sum(not step.fits for step in working.steps)
+    total = len(working.steps)
+    arithmetic = _verdict("arithmetic", f"{wrong} of {total} equations are wrong" if wrong else None, applies=total > 0)
+    wants = bool(text) and _WANTS_NUMBER.search(question) is not None and bool(working.given)
+    final = final_of(text) if wants else None
+    told = wants and (final is not None or bool(working.steps) or _spells(text))
+    ends = _verdict("final", None if told else "it gives no number", applies=wants)
+    if not (wants and working.steps and working.given):
+        return arithmetic, ends, Check("numbers", "silent")
+    used = {value for step in working.steps for value in (*step.operands, step.said)}
+    used |= {value * 100 for value in used}
+    share = sum(value in used for value in set(working.given)) / len(set(working.given))
+    return arithmetic, ends, Check("numbers", "passed", share, "some numbers of the question come nowhere")
+
+
+def _spells(text: str) -> bool:
+    """Whether an answer may give its number as a word, or in other figures."""
+    return bool(word_numbers(text)) or any(char.isnumeric() for char in text)
+
+
+def _said(question: str, text: str) -> tuple[Check, ...]:
+    applies = bool(text.strip())
+    hedged = hedges(text)
+    share = repetition(text)
+    limit = 1 if len(text) <= HEDGED_CHARS else HEDGES
+    hedge = Check("hedging", "failed", 0.0, "it says that it does not know") if hedged >= limit else None
+    return (
+        _verdict("refusal", "it refuses" if refuses(text) else None, applies=applies),
+        hedge or Check("hedging", "passed" if applies else "silent", 1 / (1 + hedged)),
+        _verdict(
+            "language", "it is in another language" if is_other_language(question, text) else None, applies=applies
+        ),
+        Check("repetition", "failed", 1 - share, "it repeats itself")
+        if share > REPEATS
+        else Check("repetition", "passed" if applies else "silent", 1 - share),
+    )
+
+
+def _logprob(given: Given) -> Check:
+    if given.logprob is None:
+        return Check("logprob", "silent")
+    score = max(0.0, min(1.0, 1 + given.logprob / 2))
+    unsure = given.logprob < LEAST_LOGPROB
+    return Check("logprob", "failed" if unsure else "passed", score, "the model was unsure of its words")
+
+
+def _agreement(given: Given) -> Check:
+    if not given.others:
+        return Check("agreement", "silent")
+    same = sum(agree(given.text, other) for other in given.others) / len(given.others)
+    return Check("agreement", "passed" if same == 1 else "failed", same, "two answers of the same model differ")
+
+
+def agree(one: str, other: str) -> bool:
+    """Whether two answers come to the same: the same JSON, the same final number, else the same words if they are few.
+
+    Long texts without a final number are never found to differ: two good ones seldom have the same words.
+    """
+    first, second = final_of(one), final_of(other)
+    values = [_decoded(one), _decoded(other)]
+    if values[0] is not None and values[1] is not None:
+        return bool(values[0] == values[1])
+    if first is not None and second is not None and (first.how, second.how) != ("last", "last"):
+        return first.value == second.value
+    words, others = (re.findall(r"\w+", text.casefold()) for text in (one, other))
+    if min(len(words), len(others)) > 12:
+        return first is None or second is None or first.value == second.value or len(words) > 200
+    return words == others
+
+
+def _decoded(text: str) -> object:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return None
