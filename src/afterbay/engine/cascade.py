@@ -22,7 +22,7 @@ from afterbay.engine.meter import Meter
 from afterbay.engine.stream import ProviderFailure
 from afterbay.policy.attempts import Attempts, Start
 from afterbay.policy.cascade import accepted, escalated, is_checked
-from afterbay.policy.checks.judge import Asked, Checked, Given, judge
+from afterbay.policy.checks.verdict import Asked, Checked, Given
 from afterbay.policy.facts import prompt_text
 from afterbay.ports import TransportError, UpstreamResponse
 from afterbay.wire.dialect import Dialect
@@ -94,6 +94,8 @@ class Gate:
             turn.decision = accepted(turn.decision)
 
     def _judged(self, given: Given) -> Checked:
+        from afterbay.policy.checks.judge import judge  # 15 ms of patterns that most gateways never need
+
         turn = self._turn
         acceptor, threshold = turn.context.acceptors.get(turn.route.name, (None, 0.0))
         return judge(asked_of(turn.request), given, acceptor, threshold)

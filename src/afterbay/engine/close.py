@@ -26,7 +26,7 @@ def close(turn: Turn, driver: Driver | None) -> None:
     give_back(turn)
     if driver is not None and driver.hedge is not None:
         driver.hedge.learn(turn.context.clock.monotonic(), driver.machine.attempts)
-    went_well = record.outcome == "ok" and len(record.attempts) < 2
+    went_well = record.outcome == "ok" and (len(record.attempts) < 2 or _only_escalated(turn))
     if not went_well or turn.sights:
         record.circumstances = circumstances_of(turn, with_shape=not went_well)
     if turn.is_picked and driver is not None and driver.exchanges and record.outcome == "ok":
@@ -35,6 +35,12 @@ def close(turn: Turn, driver: Driver | None) -> None:
     turn.context.open_streams -= turn.streams
     turn.context.log.put(record)
     turn.fleet.leave()
+
+
+def _only_escalated(turn: Turn) -> bool:
+    """Whether more than one attempt was made because a cascade means it so, and not because anything went wrong."""
+    is_cascade = turn.decision is not None and turn.decision.cascade != ""
+    return is_cascade and all(one.outcome in ("ok", "invalid") for one in turn.record.attempts)
 
 
 def fill(turn: Turn, driver: Driver | None) -> None:

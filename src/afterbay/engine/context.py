@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from afterbay.engine.attempt import Driver
     from afterbay.engine.held import Held
     from afterbay.engine.purse import Purse
-    from afterbay.policy.checks.judge import Acceptor
+    from afterbay.policy.checks.verdict import Acceptor
 
 
 serving: ContextVar[str] = ContextVar("serving", default="")

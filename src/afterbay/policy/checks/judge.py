@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
 from afterbay.policy.checks.form import call_problem, code_problem, json_problem
 from afterbay.policy.checks.numbers import final_of, word_numbers
-from afterbay.policy.checks.words import hedges, is_other_language, refuses, repetition
+from afterbay.policy.checks.verdict import Acceptor, Asked, Check, Checked, Given
 from afterbay.policy.checks.working import Working, read_working, working_features
-
-State: TypeAlias = Literal["passed", "failed", "silent"]
+from afterbay.policy.checks.words import hedges, is_other_language, refuses, repetition
 
 TEXT_CHARS = 100_000
 """Of a longer answer only the form is checked."""
@@ -47,87 +45,29 @@ _WANTS_NUMBER = re.compile(
 )
 
 
-class Asked(msgspec.Struct, frozen=True):
-    """What a request asks, as far as checks need it.
-
-    `question`: the last user turn. `wants_json`, `schema`: the form of the answer. `tools`: name -> JSON schema of its
-    arguments; `must_call`: an answer without a call is none. `most_tokens`: as long may the answer be at most.
-    """
-
-    question: str = ""
-    wants_json: bool = False
-    schema: bytes | None = None
-    tools: Mapping[str, bytes] = {}
-    must_call: bool = False
-    most_tokens: int | None = None
-
-
-class Given(msgspec.Struct, frozen=True):
-    """An answer. `calls`: (name, arguments); `finish`: why the model stopped, in canonical words; `logprob`: the mean
-    over its tokens, where the provider told it; `others`: further answers of the same model to the same request."""
-
-    text: str = ""
-    calls: tuple[tuple[str, str], ...] = ()
-    finish: str | None = None
-    logprob: float | None = None
-    others: tuple[str, ...] = ()
-
-
-class Check(msgspec.Struct, frozen=True):
-    """What one check says. `score`: 1 good, 0 bad, where it is a matter of degree something between."""
-
-    name: str
-    state: State
-    score: float = 1.0
-    why: str = ""
-
-
-class Acceptor(Protocol):
-    """Something learned from labels: how likely a cheap answer with such features is good."""
-
-    def accepts(self, features: Mapping[str, float]) -> float:
-        """P(good), 0 to 1."""
-
-
-class Checked(msgspec.Struct, frozen=True):
-    """The sum of the checks. `why` names the checks that failed, with what each has to say; empty if it is accepted.
-    `features` are there if an acceptor was asked."""
-
-    checks: tuple[Check, ...]
-    accept: bool
-    why: str = ""
-    features: Mapping[str, float] = {}
-
-    @property
-    def failed(self) -> tuple[str, ...]:
-        """Names of the checks that failed."""
-        return tuple(check.name for check in self.checks if check.state == "failed")
-
-
 def judge(asked: Asked, given: Given, acceptor: Acceptor | None = None, threshold: float = 0.5) -> Checked:
     """Runs all checks. `acceptor`: asked if none fails; what it finds less likely than `threshold` is rejected."""
     text = given.text if len(given.text) <= TEXT_CHARS else ""
     question = asked.question[-QUESTION_CHARS:]
-    working = read_working(question, text)
+    prose = "" if asked.wants_json or given.calls else text
+    working = read_working(question, prose)
     checks = (
         _present(given),
         _cut(asked, given),
         _json(asked, given),
         _calls(asked, given),
-        _code(text),
-        *_sums(question, text, working),
-        *_said(question, text),
+        _code(prose),
+        *_sums(question, prose, working),
+        *_said(question, prose),
         _logprob(given),
         _agreement(given),
     )
     failed = [check for check in checks if check.state == "failed"]
     features: Mapping[str, float] = {}
     if not failed and acceptor is not None:
-        features = features_of(question, text, working, checks)
+        features = features_of(question, text, None if prose != text else working, checks)
         sure = acceptor.accepts(features)
-        last = Check(
-            "acceptor", "passed" if sure >= threshold else "failed", sure, "it was seldom right where it looked so"
-        )
+        last = Check("acceptor", "passed" if sure >= threshold else "failed", sure, "it was seldom right where it looked so")
         checks = (*checks, last)
         failed = [last] if last.state == "failed" else []
     why = "; ".join(f"{check.name}: {check.why}" for check in failed)
@@ -210,9 +150,7 @@ def _said(question: str, text: str) -> tuple[Check, ...]:
     return (
         _verdict("refusal", "it refuses" if refuses(text) else None, applies=applies),
         hedge or Check("hedging", "passed" if applies else "silent", 1 / (1 + hedged)),
-        _verdict(
-            "language", "it is in another language" if is_other_language(question, text) else None, applies=applies
-        ),
+        _verdict("language", "it is in another language" if is_other_language(question, text) else None, applies=applies),
         Check("repetition", "failed", 1 - share, "it repeats itself")
         if share > REPEATS
         else Check("repetition", "passed" if applies else "silent", 1 - share),
