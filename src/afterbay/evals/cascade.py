@@ -108,7 +108,7 @@ def checks_alone(rows: Sequence[Row], *, strong_cost: float = 100.0, weak_cost: 
     """One point, not a curve: what the free checks do without anything learned."""
     weak, strong = _targets(rows).T
     accepted = np.array(
-        [judge(Asked(str(row["prompt"])), Given(str(row["weak_response"] or ""), finish="stop")).accept for row in rows]
+        [judge(Asked(str(row["prompt"])), Given(str(row["weak_response"] or ""))).accept for row in rows]
     )
     quality = float(np.where(accepted, weak, strong).mean())
     return {

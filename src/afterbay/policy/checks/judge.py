@@ -13,9 +13,9 @@ from collections.abc import Mapping
 import msgspec
 
 from afterbay.policy.checks.form import call_problem, code_problem, json_problem
-from afterbay.policy.checks.numbers import final_of, word_numbers
+from afterbay.policy.checks.numbers import figures, final_of, word_numbers
 from afterbay.policy.checks.verdict import Acceptor, Asked, Check, Checked, Given
-from afterbay.policy.checks.working import Working, read_working, working_features
+from afterbay.policy.checks.working import Working, counts_things, is_unfinished, read_working, working_features
 from afterbay.policy.checks.words import hedges, is_other_language, refuses, repetition
 
 TEXT_CHARS = 100_000
@@ -120,20 +120,31 @@ def _code(text: str) -> Check:
 
 
 def _sums(question: str, text: str, working: Working) -> tuple[Check, ...]:
-    """Sums that are wrong, no number where one was asked for, numbers of the question that come nowhere."""
-    wrong = sum(not step.fits for step in working.steps)
-    total = len(working.steps)
-    arithmetic = _verdict("arithmetic", f"{wrong} of {total} equations are wrong" if wrong else None, applies=total > 0)
-    wants = bool(text) and _WANTS_NUMBER.search(question) is not None and bool(working.given)
-    final = final_of(text) if wants else None
-    told = wants and (final is not None or bool(working.steps) or _spells(text))
-    ends = _verdict("final", None if told else "it gives no number", applies=wants)
-    if not (wants and working.steps and working.given):
+    """Sums that are wrong; and where a number was asked for: none given, one that comes from nowhere, numbers of the
+    question that play no part, a broken thing where whole ones are counted."""
+    steps, final = working.steps, working.final
+    wrong = sum(not step.fits for step in steps)
+    arithmetic = _verdict("arithmetic", f"{wrong} of {len(steps)} equations are wrong" if wrong else None, applies=bool(steps))
+    wants = bool(text) and bool(working.given) and _WANTS_NUMBER.search(question) is not None
+    if not wants or (final is None and not steps):
+        lacks = wants and not _spells(text)
+        return arithmetic, _verdict("final", "it gives no number" if lacks else None, applies=wants), Check("numbers", "silent")
+    problem = None
+    if is_unfinished(text):
+        problem = "it breaks off before its final number"
+    elif final is not None and steps and final.value not in {value for step in steps for value in (step.said, step.value)}:
+        problem = "its final number is the result of none of its equations"
+    elif final is not None and final.value.denominator != 1 and counts_things(question):
+        problem = "its final number is no whole one, of things that are"
+    ends = _verdict("final", problem)
+    if not steps:
         return arithmetic, ends, Check("numbers", "silent")
-    used = {value for step in working.steps for value in (*step.operands, step.said)}
-    used |= {value * 100 for value in used}
-    share = sum(value in used for value in set(working.given)) / len(set(working.given))
-    return arithmetic, ends, Check("numbers", "passed", share, "some numbers of the question come nowhere")
+    used = {value for step in steps for value in (*step.operands, step.said)} | set(figures(text))
+    used |= {value * 100 for value in used} | {1 / value for value in used if value}
+    given = set(working.given)
+    share = len(given & used) / len(given)
+    unused = "some numbers of the question play no part in it"
+    return arithmetic, ends, Check("numbers", "passed" if share == 1 else "failed", share, unused if share < 1 else "")
 
 
 def _spells(text: str) -> bool:

@@ -156,6 +156,19 @@ def working_features(question: str, answer: str, working: Working) -> dict[str, 
     }
 
 
+_BROKEN_OFF = re.compile(r"(?:[-+*/=,(<×÷$]|\d,\d{0,2})\s*\Z")
+
+
+def is_unfinished(answer: str) -> bool:
+    """Whether a worked answer stops in the middle of an equation or a number."""
+    return answer.count("<<") > answer.count(">>") or _BROKEN_OFF.search(answer[-40:]) is not None
+
+
+def counts_things(question: str) -> bool:
+    """Whether a question asks how many there are of something that has no half: people, eggs, but not hours."""
+    return _WHOLE.search(question) is not None and _MEASURED.search(question) is None
+
+
 def _reckoning(working: Working) -> dict[str, float]:
     """Whether the sums are right, and of what kind they are."""
     steps = working.steps
@@ -226,7 +239,7 @@ def _ending(question: str, answer: str, working: Working) -> dict[str, float]:
     said = [one.said for one in steps]
     before = answer.rpartition("####")[0] or answer
     numbers = figures(before[-600:])
-    asks_whole = bool(_WHOLE.search(question)) and not _MEASURED.search(question)
+    asks_whole = counts_things(question)
     top = max([abs(one) for one in working.given], default=Fraction(1)) or Fraction(1)
     ratio = float(min(max(abs(value) / top, Fraction(1, 10**6)), Fraction(10**6)))
     place = next((at for at, one in enumerate(reversed(said)) if one == value), -1)
@@ -306,5 +319,5 @@ def _telling(question: str, answer: str) -> dict[str, float]:
         "question_fractions": float(min(3, len(re.findall(r"\d/\d", question)))),
         "question_marks": float(min(3, question.count("?"))),
         "cut": float("####" not in answer and not answer.rstrip().endswith((".", "!", "?", "。"))),
-        "open_mark": float(answer.count("<<") > answer.count(">>")),
+        "unfinished": float(is_unfinished(answer)),
     }
