@@ -21,6 +21,7 @@ from afterbay.testing.virtual_loop import run
 
 CHEAP = Price(input=10_000, output=20_000, cached_input=1_000, cache_write=12_500)
 DEAR = Price(input=1_000_000, output=2_000_000, cached_input=100_000, cache_write=1_250_000)
+ONE = Cascading()
 RIGHT = "He buys 3 * 4 = 12 eggs.\n#### 12"
 WRONG = "He buys 3 * 4 = 13 eggs.\n#### 13"
 QUESTION = "Tom buys 3 boxes of 4 eggs. How many eggs does he buy?"
@@ -31,7 +32,7 @@ def gateway(
     strong: list[Script],
     *,
     spoken: str = OPENAI,
-    cascade: Cascading | None = Cascading(),
+    cascade: Cascading | None = ONE,
     second: list[Script] | None = None,
     cheap_price: Price | None = CHEAP,
     **fields: Any,
@@ -48,7 +49,9 @@ def gateway(
         cascade=cascade,
         **{"stages": frozenset[str]()} | fields,
     )
-    plan = snapshot(alias("cheap", *cheap_targets), alias("strong", target("b/big", spoken, price=DEAR)), routes=(route,))
+    plan = snapshot(
+        alias("cheap", *cheap_targets), alias("strong", target("b/big", spoken, price=DEAR)), routes=(route,)
+    )
     ups = {"a": ScriptedUpstream(*cheap), "b": ScriptedUpstream(*strong)}
     if second is not None:
         ups["c"] = ScriptedUpstream(*second)
@@ -267,10 +270,14 @@ def test_a_second_answer_that_does_not_come_is_given_up_before_the_first_is_late
 
 def test_a_second_answer_leaves_an_attempt_for_the_strong_model() -> None:
     limits = msgspec.structs.replace(LIMITS, max_attempts=2)
-    route = Route("auto", limits=limits, complexity={"low": "strong"}, candidates=("strong", "cheap"), cascade=Cascading(2))
+    route = Route(
+        "auto", limits=limits, complexity={"low": "strong"}, candidates=("strong", "cheap"), cascade=Cascading(2)
+    )
     one = gateway([answered(OPENAI, RIGHT)], [answered(OPENAI, RIGHT)], cascade=Cascading(2))
     plan = msgspec.structs.replace(one.context.fleet.snapshot, routes={"auto": route})
-    other = MemoryGateway(plan, a=ScriptedUpstream(answered(OPENAI, RIGHT)), b=ScriptedUpstream(answered(OPENAI, RIGHT)))
+    other = MemoryGateway(
+        plan, a=ScriptedUpstream(answered(OPENAI, RIGHT)), b=ScriptedUpstream(answered(OPENAI, RIGHT))
+    )
     serve(other)
     assert [name for name, _, _ in tried(other)] == ["a/small", "b/big"]
 
@@ -305,7 +312,10 @@ def test_an_answer_too_long_to_be_held_leads_on(spoken: str) -> None:
     one = gateway([streamed(spoken, *["word " * 200] * 20)], [streamed(spoken, RIGHT)], spoken=spoken)
     plan = one.context.fleet.snapshot
     small = msgspec.structs.replace(plan, limits=msgspec.structs.replace(plan.limits, answer_bytes=4096))
-    ups = {"a": ScriptedUpstream(streamed(spoken, *["word " * 200] * 20)), "b": ScriptedUpstream(streamed(spoken, RIGHT))}
+    ups = {
+        "a": ScriptedUpstream(streamed(spoken, *["word " * 200] * 20)),
+        "b": ScriptedUpstream(streamed(spoken, RIGHT)),
+    }
     other = MemoryGateway(small, **ups)
     assert text(serve(other, stream=True).body, OPENAI) == RIGHT
     assert "too long to be held" in (other.record.attempts[0].error or "")

@@ -65,7 +65,8 @@ def folds_of(prompts: Sequence[str], folds: int, seed: int) -> NDArray[np.int64]
     numbers = np.array([places.setdefault(prompt, len(places)) for prompt in prompts])
     if folds < 2 or len(places) < folds:
         raise ValueError(f"{len(places)} questions cannot be split into {folds} folds")
-    return (np.random.default_rng(seed).permutation(len(places)) % folds)[numbers]
+    fold = np.random.default_rng(seed).permutation(len(places)) % folds
+    return np.asarray(fold[numbers], np.int64)
 
 
 def report(

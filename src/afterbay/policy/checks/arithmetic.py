@@ -144,6 +144,10 @@ def _before(tokens: Sequence[_Token], at: int) -> list[_Token]:
         elif not wants and token.kind == "open" and depth > 0:
             out.append(token)
             depth -= 1
+        elif not wants and out[-1].kind == "open" and token.at + len(token.text) == out[-1].at:
+            if token.kind not in _OPERANDS:
+                return []  # a function's brackets
+            out.append(token)
         else:
             break
         index -= 1

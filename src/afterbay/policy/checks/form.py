@@ -23,28 +23,10 @@ _OPENING = re.compile(r"[ \t]{0,8}(`{3,8}|~{3,8})[ \t]*([\w+#.-]{0,40})")
 _SESSION = re.compile(r"^\s*(?:>>>|\.\.\.(?=\s)|[$%!])", re.MULTILINE)
 _ELIDED = re.compile(r"<[a-z_ -]+>|^\s*\.\.\.\s*$|\[\.\.\.\]|…", re.IGNORECASE | re.MULTILINE)
 _BRACKETED = frozenset(
-    [
-        "c",
-        "cpp",
-        "c++",
-        "cs",
-        "csharp",
-        "java",
-        "javascript",
-        "js",
-        "jsx",
-        "typescript",
-        "ts",
-        "tsx",
-        "go",
-        "golang",
-        "swift",
-        "kotlin",
-        "scala",
-        "php",
-        "dart",
-        "css",
-    ]
+    (
+        *("c", "cpp", "c++", "cs", "csharp", "java", "javascript", "js", "jsx", "typescript", "ts", "tsx", "go"),
+        *("golang", "swift", "kotlin", "scala", "php", "dart", "css"),
+    )
 )
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 
@@ -159,7 +141,7 @@ def balanced(code: str) -> bool:
     return not waiting
 
 
-LINE_CHARS = 2000
+LINE_CHARS = 300
 """A string in quotes is at most so long."""
 
 

@@ -67,7 +67,9 @@ def judge(asked: Asked, given: Given, acceptor: Acceptor | None = None, threshol
     if not failed and acceptor is not None:
         features = features_of(question, text, None if prose != text else working, checks)
         sure = acceptor.accepts(features)
-        last = Check("acceptor", "passed" if sure >= threshold else "failed", sure, "it was seldom right where it looked so")
+        last = Check(
+            "acceptor", "passed" if sure >= threshold else "failed", sure, "it was seldom right where it looked so"
+        )
         checks = (*checks, last)
         failed = [last] if last.state == "failed" else []
     why = "; ".join(f"{check.name}: {check.why}" for check in failed)
@@ -124,15 +126,25 @@ def _sums(question: str, text: str, working: Working) -> tuple[Check, ...]:
     question that play no part, a broken thing where whole ones are counted."""
     steps, final = working.steps, working.final
     wrong = sum(not step.fits for step in steps)
-    arithmetic = _verdict("arithmetic", f"{wrong} of {len(steps)} equations are wrong" if wrong else None, applies=bool(steps))
+    arithmetic = _verdict(
+        "arithmetic", f"{wrong} of {len(steps)} equations are wrong" if wrong else None, applies=bool(steps)
+    )
     wants = bool(text) and bool(working.given) and _WANTS_NUMBER.search(question) is not None
     if not wants or (final is None and not steps):
         lacks = wants and not _spells(text)
-        return arithmetic, _verdict("final", "it gives no number" if lacks else None, applies=wants), Check("numbers", "silent")
+        return (
+            arithmetic,
+            _verdict("final", "it gives no number" if lacks else None, applies=wants),
+            Check("numbers", "silent"),
+        )
     problem = None
     if is_unfinished(text):
         problem = "it breaks off before its final number"
-    elif final is not None and steps and final.value not in {value for step in steps for value in (step.said, step.value)}:
+    elif (
+        final is not None
+        and steps
+        and final.value not in {value for step in steps for value in (step.said, step.value)}
+    ):
         problem = "its final number is the result of none of its equations"
     elif final is not None and final.value.denominator != 1 and counts_things(question):
         problem = "its final number is no whole one, of things that are"
@@ -161,7 +173,9 @@ def _said(question: str, text: str) -> tuple[Check, ...]:
     return (
         _verdict("refusal", "it refuses" if refuses(text) else None, applies=applies),
         hedge or Check("hedging", "passed" if applies else "silent", 1 / (1 + hedged)),
-        _verdict("language", "it is in another language" if is_other_language(question, text) else None, applies=applies),
+        _verdict(
+            "language", "it is in another language" if is_other_language(question, text) else None, applies=applies
+        ),
         Check("repetition", "failed", 1 - share, "it repeats itself")
         if share > REPEATS
         else Check("repetition", "passed" if applies else "silent", 1 - share),

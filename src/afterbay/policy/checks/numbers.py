@@ -17,70 +17,33 @@ MOST_NUMBERS = 2000
 
 _PLAIN = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+")
 
-_WORDS: Mapping[str, Fraction] = MappingProxyType(
+_BELOW_21 = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
+    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"),
+)
+_TENS = ("thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_OTHERS: Mapping[Fraction, tuple[str, ...]] = MappingProxyType(
     {
-        **{
-            word: Fraction(value)
-            for value, word in enumerate(
-                [
-                    "zero",
-                    "one",
-                    "two",
-                    "three",
-                    "four",
-                    "five",
-                    "six",
-                    "seven",
-                    "eight",
-                    "nine",
-                    "ten",
-                    "eleven",
-                    "twelve",
-                    "thirteen",
-                    "fourteen",
-                    "fifteen",
-                    "sixteen",
-                    "seventeen",
-                    "eighteen",
-                    "nineteen",
-                    "twenty",
-                ]
-            )
-        },
-        **{
-            word: Fraction(10 * (value + 3))
-            for value, word in enumerate(["thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"])
-        },
-        "once": Fraction(1),
-        "twice": Fraction(2),
-        "double": Fraction(2),
-        "doubles": Fraction(2),
-        "doubled": Fraction(2),
-        "thrice": Fraction(3),
-        "triple": Fraction(3),
-        "triples": Fraction(3),
-        "tripled": Fraction(3),
-        "quadruple": Fraction(4),
-        "couple": Fraction(2),
-        "pair": Fraction(2),
-        "dozen": Fraction(12),
-        "dozens": Fraction(12),
-        "hundred": Fraction(100),
-        "thousand": Fraction(1000),
-        "half": Fraction(1, 2),
-        "third": Fraction(1, 3),
-        "thirds": Fraction(1, 3),
-        "quarter": Fraction(1, 4),
-        "quarters": Fraction(1, 4),
-        "fourth": Fraction(1, 4),
-        "fourths": Fraction(1, 4),
-        "fifth": Fraction(1, 5),
-        "fifths": Fraction(1, 5),
-        "sixth": Fraction(1, 6),
-        "tenth": Fraction(1, 10),
-        "halves": Fraction(1, 2),
-        "million": Fraction(1_000_000),
+        Fraction(1): ("once",),
+        Fraction(2): ("twice", "double", "doubles", "doubled", "couple", "pair"),
+        Fraction(3): ("thrice", "triple", "triples", "tripled"),
+        Fraction(4): ("quadruple",),
+        Fraction(12): ("dozen", "dozens"),
+        Fraction(100): ("hundred",),
+        Fraction(1000): ("thousand",),
+        Fraction(1_000_000): ("million",),
+        Fraction(1, 2): ("half", "halves"),
+        Fraction(1, 3): ("third", "thirds"),
+        Fraction(1, 4): ("quarter", "quarters", "fourth", "fourths"),
+        Fraction(1, 5): ("fifth", "fifths"),
+        Fraction(1, 6): ("sixth",),
+        Fraction(1, 10): ("tenth",),
     }
+)
+_WORDS: Mapping[str, Fraction] = MappingProxyType(
+    {word: Fraction(value) for value, word in enumerate(_BELOW_21)}
+    | {word: Fraction(10 * (value + 3)) for value, word in enumerate(_TENS)}
+    | {word: value for value, words in _OTHERS.items() for word in words}
 )
 """What a number word is worth by itself. `twenty-one` counts as 20 and 1: enough to see that a number was used."""
 
@@ -95,7 +58,7 @@ _HAN: Mapping[str, int] = MappingProxyType(
 )
 _WORD = re.compile(r"[A-Za-z]+|[零一二三四五六七八九十两百千万]|半")
 
-_FINAL = re.compile(r"####\s*(?P<marked>[^\n]{1,200})|\\boxed\{(?P<boxed>[^{}\n]{1,200}|[^\n]{1,200}?)\}")
+_FINAL = re.compile(r"####\s*(?P<marked>[^\n]{1,200})|\\boxed\{(?P<boxed>(?:[^{}\n]|\{[^{}\n]{0,100}\}){1,200})\}")
 _SAID = re.compile(
     r"(?:final answer|answer|result|答案|结果)\s*(?:is|are|=|:|是|为|：|等于)+\s*:?\s*(?P<said>[^\n]{1,120})",
     re.IGNORECASE,

@@ -8,13 +8,16 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 _REFUSAL = re.compile(
-    r"\b(?:i(?:'m| am)? (?:really |very |so )?(?:sorry|afraid)\b[^.\n]{0,60}\b(?:can(?:no|')?t|unable|not able|won't|don't)"
+    r"\b(?:i(?:'m| am)? (?:really |very |so )?(?:sorry|afraid)\b[^.\n]{0,60}\b"
+    r"(?:can(?:no|')?t|unable|not able|won't|don't)"
     r"|i (?:can(?:no|')?t|won't|will not|am unable to|am not able to|must decline|refuse to) (?:\w+ ){0,2}"
     r"(?:help|assist|comply|provide|answer|do|fulfil+|create|write|generate|access|browse|continue|discuss|engage)"
     r"|as an ai(?: language)?(?: model| assistant)?,? i (?:can(?:no|')?t|don't|do not|am not)"
     r"|(?:against|violates?) (?:my|our|the) (?:guidelines|policy|policies|programming))"
-    r"|(?:很?抱歉|对不起|不好意思)[^。\n]{0,20}(?:不能|无法|没法|不可以)|我(?:不能|无法|没有办法|没法)(?:提供|回答|帮助|协助|满足|完成|访问)"
-    r"|作为(?:一个|一名)?(?:ai|人工智能|语言模型)[^。\n]{0,30}(?:不能|无法|没有)",
+    r"|(?:很?抱歉|对不起|不好意思)[^。\n]{0,20}(?:不能|无法|没法|不可以)"
+    r"|我(?:不能|无法|没有办法|没法)(?:提供|回答|帮助|协助|满足|完成|访问)"
+    r"|作为(?:一个|一名)?(?:ai|人工智能|语言模型)"
+    r"[^。\n]{0,30}(?:不能|无法|没有)",
     re.IGNORECASE,
 )
 _HEDGE = re.compile(
@@ -22,7 +25,8 @@ _HEDGE = re.compile(
     r"|i (?:don't|do not) (?:know|have (?:enough|sufficient|that|access|any information))|i have no (?:information|idea)"
     r"|(?:it is|it's) (?:not (?:clear|possible to (?:say|tell|determine))|unclear|impossible to (?:say|tell|determine))"
     r"|(?:cannot|can't|could not|unable to) (?:be )?(?:determined?|find|verify|confirm|say for)"
-    r"|(?:not|isn't|insufficient) (?:enough )?information|without (?:more|further|additional) (?:information|context|details)"
+    r"|(?:not|isn't|insufficient) (?:enough )?information"
+    r"|without (?:more|further|additional) (?:information|context|details)"
     r"|could you (?:please )?(?:clarify|provide|specify)|please (?:provide|clarify|specify))"
     r"|不(?:太)?(?:确定|清楚|知道)|无法(?:确定|判断|确认|得知)|信息不足|没有足够|缺乏(?:足够|相关)|请(?:您)?(?:提供|说明|补充)",
     re.IGNORECASE,
@@ -49,7 +53,7 @@ _OTHER_LANGUAGE = re.compile(
     re.IGNORECASE,
 )
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+|\\\(.*?\\\)|\$[^$\n]{1,200}\$", re.DOTALL)
-_WORD = re.compile(r"[^\W_]+|[\u3400-\u9fff]")
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+")
 
 OPENING_CHARS = 300
 """A refusal comes at the beginning of an answer."""

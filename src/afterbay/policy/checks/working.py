@@ -70,53 +70,12 @@ _TALK: Mapping[str, re.Pattern[str]] = MappingProxyType(
 _SENTENCE = re.compile(r"(?<=[.!?。！？])\s+|\n+")
 _WORD = re.compile(r"[a-z]{3,}")
 _STOP = frozenset(
-    [
-        "the",
-        "and",
-        "for",
-        "how",
-        "many",
-        "much",
-        "does",
-        "did",
-        "are",
-        "was",
-        "were",
-        "has",
-        "have",
-        "had",
-        "his",
-        "her",
-        "its",
-        "their",
-        "they",
-        "she",
-        "him",
-        "them",
-        "what",
-        "when",
-        "who",
-        "which",
-        "that",
-        "this",
-        "there",
-        "than",
-        "then",
-        "with",
-        "from",
-        "into",
-        "per",
-        "each",
-        "will",
-        "would",
-        "can",
-        "could",
-        "all",
-        "total",
-        "not",
-        "you",
-        "your",
-    ]
+    (
+        *("the", "and", "for", "how", "many", "much", "does", "did", "are", "was", "were", "has", "have", "had", "his"),
+        *("her", "its", "their", "they", "she", "him", "them", "what", "when", "who", "which", "that", "this", "there"),
+        *("than", "then", "with", "from", "into", "per", "each", "will", "would", "can", "could", "all", "total"),
+        *("not", "you", "your"),
+    )
 )
 _WHOLE = re.compile(r"\bhow many\b", re.IGNORECASE)
 _MONEY = re.compile(r"[$€£¥]|\bdollars?\b|\bcents?\b|\bcost|\bprice|\bpay|\bmoney|\bearn|\bspen[dt]", re.IGNORECASE)
@@ -188,7 +147,7 @@ def _reckoning(working: Working) -> dict[str, float]:
         "times": log1p(used["*"]),
         "over": log1p(used["/"]),
         "long_sums": float(max((len(one.operators) for one in steps), default=0)),
-        "largest": log1p(float(min(max((abs(one.said) for one in steps), default=0), 10**12))),
+        "largest": log1p(float(min(max((abs(one.said) for one in steps), default=Fraction(0)), Fraction(10**12)))),
     }
 
 

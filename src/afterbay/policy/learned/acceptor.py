@@ -9,6 +9,7 @@ reason to pay.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -54,12 +55,17 @@ def tabled(rows: Sequence[Mapping[str, float]], names: Sequence[str]) -> Rows:
 
 
 def fit_acceptor(
-    rows: Sequence[Mapping[str, float]], targets: Rows, *, seed: int = 0, shape: Shape = Shape(), penalty: float = PENALTY
+    rows: Sequence[Mapping[str, float]],
+    targets: Rows,
+    *,
+    seed: int = 0,
+    shape: Shape | None = None,
+    penalty: float = PENALTY,
 ) -> LearnedAcceptor:
     """Learns from labelled answers. `targets`: one line a row, one column a target, each from 0 to 1."""
     names = tuple(sorted({name for row in rows for name in row}))
     table = tabled(rows, names)
-    return LearnedAcceptor(names, grow(table, targets, shape, seed), _fit_line(table, targets, penalty))
+    return LearnedAcceptor(names, grow(table, targets, shape or Shape(), seed), _fit_line(table, targets, penalty))
 
 
 def _fit_line(table: Rows, targets: Rows, penalty: float) -> Line:
@@ -96,17 +102,16 @@ def restored(data: bytes) -> LearnedAcceptor:
         ValueError: they are none.
     """
     one = msgspec.msgpack.decode(data, type=_Stored)
-    forest, line = [_unpacked(packed) for packed in one.forest], [_unpacked(packed) for packed in one.line]
-    if len(forest) != len(_ARRAYS) or len(line) != len(Line.__struct_fields__):
-        raise ValueError("these bytes hold another number of arrays than an acceptor has")
-    return LearnedAcceptor(one.names, Forest(*forest, one.depth), Line(*line))
+    forest = dict(zip(_ARRAYS, map(_unpacked, one.forest), strict=True))
+    line = dict(zip(Line.__struct_fields__, map(_unpacked, one.line), strict=True))
+    return LearnedAcceptor(one.names, Forest(**forest, depth=one.depth), Line(**line))
 
 
 def _packed(array: NDArray[np.generic]) -> tuple[str, tuple[int, ...], bytes]:
     return array.dtype.str, array.shape, array.tobytes()
 
 
-def _unpacked(packed: tuple[str, tuple[int, ...], bytes]) -> NDArray[np.generic]:
+def _unpacked(packed: tuple[str, tuple[int, ...], bytes]) -> Any:
     kind, shape, data = packed
     if kind not in ("<f8", "<i4"):
         raise ValueError(f"an array of the type {kind[:20]} has no place in an acceptor")
