@@ -63,13 +63,37 @@ def test_the_example_of_the_interface_resolves(example: str, snapshot_of: Build)
 def test_what_this_release_does_not_honour_is_said_once_each(example: str, snapshot_of: Build) -> None:
     warnings = snapshot_of(example).warnings
     assert len(set(warnings)) == len(warnings)
-    unset = ("slo", "shadow", "explore", "min_score", "pin", "escalate", "cascade", "overflow", "prompt_cache")
+    unset = ("slo", "shadow", "explore", "min_score", "pin", "escalate", "overflow", "prompt_cache")
     paths = [w.removesuffix(" is not honoured by this release.") for w in warnings]
     assert paths == [
         "providers.groq.limits.rpm",
         "providers.groq.limits.tpm",
         *(f"routes.auto.{key}" for key in NOT_BUILT if key not in unset),
     ]
+
+
+@pytest.mark.parametrize(
+    ("defaults", "route", "samples"),
+    [
+        ("{}", "{}", None),
+        ("{}", "{cascade: true}", 1),
+        ("{}", "{cascade: {}}", 1),
+        ("{}", "{cascade: {samples: 2}}", 2),
+        ("{cascade: true}", "{}", 1),
+        ("{cascade: {samples: 2}}", "{cascade: false}", None),
+    ],
+)
+def test_a_cascade_is_switched_on_or_says_how_many_samples_agree(
+    snapshot_of: Build, defaults: str, route: str, samples: int | None
+) -> None:
+    made = snapshot_of(f"{P}models: {{m: {{provider: p}}}}\ndefaults: {defaults}\nroutes: {{r: {route}}}")
+    cascade = made.routes["r"].cascade
+    assert (cascade.samples if cascade is not None else None) == samples
+    assert not any("cascade" in warning for warning in made.warnings)
+
+
+def test_a_cascade_takes_no_more_than_two_samples(complaints: Complain) -> None:
+    assert any("routes.r.cascade" in line for line in complaints(f"{P}routes: {{r: {{cascade: {{samples: 3}}}}}}"))
 
 
 def test_a_budget_is_a_rule_for_each_of_its_units(snapshot_of: Build) -> None:

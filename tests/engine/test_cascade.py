@@ -12,11 +12,14 @@ from tests.engine.test_tool_calls import answered as called
 from tests.engine.test_tool_calls import streamed as called_in_stream
 
 from afterbay.core.usage import Price
+from afterbay.emulate.profile import Profile, ProfileFile
+from afterbay.emulate.server import Emulator
 from afterbay.policy.cascade import Cascading
 from afterbay.policy.plan import Route
 from afterbay.testing.answers import answered, ask, failed, streamed
+from afterbay.testing.emulated_upstream import EmulatedUpstream
 from afterbay.testing.fakes import Cut, Hang, MemoryReply, Script, ScriptedUpstream, Wait
-from afterbay.testing.memory_gateway import MemoryGateway, alias, snapshot, target
+from afterbay.testing.memory_gateway import MemoryGateway, VirtualClock, alias, snapshot, target
 from afterbay.testing.virtual_loop import run
 
 CHEAP = Price(input=10_000, output=20_000, cached_input=1_000, cache_write=12_500)
@@ -156,6 +159,8 @@ def test_a_held_stream_that_says_it_failed_leads_on() -> None:
     whole = streamed(OPENAI, "It is ", RIGHT)
     one = gateway([msgspec.structs.replace(whole, steps=(whole.steps[0], bad))], [streamed(OPENAI, RIGHT)])
     assert text(serve(one, stream=True).body, OPENAI) == RIGHT
+    assert tried(one)[0][2] == "error"
+    assert "boom" in (one.record.attempts[0].error or "")
 
 
 def test_a_cheap_stream_that_hangs_is_left_when_its_first_token_is_late() -> None:
@@ -319,3 +324,21 @@ def test_an_answer_too_long_to_be_held_leads_on(spoken: str) -> None:
     other = MemoryGateway(small, **ups)
     assert text(serve(other, stream=True).body, OPENAI) == RIGHT
     assert "too long to be held" in (other.record.attempts[0].error or "")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("spoken", "provider"), [(OPENAI, "openai-a"), (ANTHROPIC, "anthropic-a")])
+def test_emulated_providers_in_a_cascade(spoken: str, provider: str, stream: bool) -> None:
+    """A cheap model that gives the prompt back is believed only where that makes sense."""
+    emulator = Emulator(ProfileFile(Profile("instant")), VirtualClock())
+    route = Route("auto", LIMITS, complexity={"low": "strong"}, candidates=("strong", "cheap"), cascade=ONE)
+    cheap = alias("cheap", target("a/echo", spoken, price=CHEAP))
+    strong = alias("strong", target("b/big", spoken, price=DEAR))
+    plan = snapshot(cheap, strong, routes=(route,))
+    for sum_, name in (("3 * 4 = 12", "echo"), ("3 * 4 = 13", "big")):
+        ups: Any = {"a": EmulatedUpstream(emulator, provider), "b": EmulatedUpstream(emulator, provider)}
+        one = MemoryGateway(plan, **ups)
+        reply = serve(one, spoken, body=ask("auto", f"Is {sum_} right?", stream=stream))
+        assert reply.status == 200
+        assert reply.headers["x-afterbay-model"] == name
+        assert (ups["a"].requests, ups["b"].requests) == (1, int(name == "big"))

@@ -14,6 +14,7 @@ class Seconds(float):
 # Bounds stand on the number itself: msgspec refuses them on a union with None.
 Count: TypeAlias = Annotated[int, msgspec.Meta(gt=0)]
 AtMostOnce: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1)]
+OneOrTwo: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2)]
 Factor: TypeAlias = Annotated[float, msgspec.Meta(gt=0)]
 Share: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Ratio: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]

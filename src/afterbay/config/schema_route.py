@@ -9,7 +9,19 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta as Doc
 
-from afterbay.config.fields import AtMostOnce, Count, Dollars, Factor, Ratio, Seconds, Section, Several, Share, Speed
+from afterbay.config.fields import (
+    AtMostOnce,
+    Count,
+    Dollars,
+    Factor,
+    OneOrTwo,
+    Ratio,
+    Seconds,
+    Section,
+    Several,
+    Share,
+    Speed,
+)
 from afterbay.policy.plan import FallbackOn
 
 Stage: TypeAlias = Literal[
@@ -105,7 +117,7 @@ class CascadeConfig(Section, frozen=True):
     """The cheapest candidate is asked first, and its answer is checked before it is given."""
 
     samples: Annotated[
-        Literal[1, 2],
+        OneOrTwo,
         Doc(
             description="Answers of the cheapest candidate that must agree; the second one is asked for if the first "
             "passes every check."

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from afterbay.core.errors import ProviderError
-from afterbay.core.event import Event, fold
+from afterbay.core.event import Event, Failed, fold
 from afterbay.core.message import Text, ToolUse
 from afterbay.core.request import ChatRequest
 from afterbay.engine.context import Turn
@@ -155,7 +155,7 @@ class HeldStream:
                 raise _bad("its answer is too long to be held")
             self._take(data)
         self._take(None)
-        if not self._parser.is_complete:
+        if not self._parser.is_complete and not any(type(event) is Failed for event in self.events):
             raise ProviderFailure(ProviderError("cut", "the stream ended before the answer did"))
 
     async def _next(self, response: UpstreamResponse) -> bytes:
