@@ -11,7 +11,7 @@ from tests.policy.test_route import ids, order
 
 from afterbay.core.decision import Decision, Target
 from afterbay.core.usage import Price
-from afterbay.policy.cascade import Cascading, accepted, escalated, expected_cost, is_checked, ranked
+from afterbay.policy.cascade import Cascading, accepted, escalated, expected_cost, is_checked, led_by_cheapest
 from afterbay.policy.facts import Facts
 from afterbay.policy.names import Found
 from afterbay.policy.plan import Route
@@ -106,13 +106,9 @@ def test_a_long_prompt_may_change_who_is_cheapest() -> None:
 
 def test_an_alias_costs_what_its_dearest_deployment_does() -> None:
     costs = {"a/x": 1, "b/x": 100, "c/y": 50, "d/z": 70}
-    targets = {"x": ["a/x", "b/x"], "y": ["c/y"], "z": ["d/z"]}
-
-    def of(name: str) -> list[Target]:
-        return [target(one) for one in targets[name]]
-
-    found = ranked("z", (), ("x", "y", "z"), None, of, lambda one: costs[one.id])
-    assert found.names == ("y", "z")
+    x, more, y, z = (target(name, alias=name[2:]) for name in costs)
+    led = led_by_cheapest([z], [x, more, y, z], [], lambda one: costs[one.id])
+    assert (led.targets, led.cheap) == ((y, z), ("c/y",))
 
 
 def test_what_came_of_it_is_said_before_the_rule() -> None:
@@ -124,32 +120,24 @@ def test_what_came_of_it_is_said_before_the_rule() -> None:
     assert not is_checked(decision, target("p/unheard"))
 
 
-NAMES = st.sampled_from(["a", "b", "c", "d"])
+ALL = [target(f"{provider}/{name}", alias=name) for name in "xyz" for provider in "ab"]
+SOME = st.lists(st.sampled_from(ALL), max_size=6, unique_by=lambda one: one.id)
 
 
-@given(
-    NAMES,
-    st.lists(NAMES, max_size=3),
-    st.lists(NAMES, max_size=4),
-    st.none() | NAMES,
-    st.dictionaries(NAMES, st.none() | st.integers(0, 5)),
-    st.sets(NAMES),
-)
-def test_nobody_is_lost_and_nobody_forbidden_is_cheap(
-    pick: str,
-    chain: list[str],
-    candidates: list[str],
-    strongest: str | None,
-    costs: dict[str, int | None],
-    gone: set[str],
+@given(SOME, SOME, SOME, st.dictionaries(st.sampled_from([one.id for one in ALL]), st.none() | st.integers(0, 5)))
+def test_nobody_is_lost_or_asked_twice_and_what_is_cheap_costs_least(
+    order_: list[Target], candidates: list[Target], strongest: list[Target], costs: dict[str, int | None]
 ) -> None:
-    def of(name: str) -> list[Target]:
-        return [] if name in gone else [target(f"p/{name}")]
-
-    found = ranked(pick, chain, candidates, strongest, of, lambda one: costs.get(one.name))
-    assert {pick, *chain} <= set(found.names)
-    if found.cheap is not None:
-        assert found.names[0] == found.cheap
-        assert found.cheap not in gone
-        assert costs[found.cheap] is not None
-        assert any(name != found.cheap for name in found.names)
+    led = led_by_cheapest(order_, candidates, strongest, lambda one: costs.get(one.id))
+    names = [one.id for one in led.targets]
+    assert len(set(names)) == len(names)
+    assert {one.id for one in order_} <= set(names) <= {one.id for one in (*order_, *candidates, *strongest)}
+    if led.cheap:
+        assert tuple(names[: len(led.cheap)]) == led.cheap
+        assert len(names) > len(led.cheap), "somebody is there to escalate to"
+        top = max(costs[one] or 0 for one in led.cheap)
+        assert all(costs[one] is not None for one in led.cheap)
+        pick = [costs.get(one.id) for one in order_ if one.alias == order_[0].alias]
+        assert None in pick or top <= max(one or 0 for one in pick)
+    else:
+        assert led.targets == tuple(order_)

@@ -31,11 +31,11 @@ class Cascading(msgspec.Struct, frozen=True):
     samples: int = 1
 
 
-class Ranked(msgspec.Struct, frozen=True):
-    """Aliases in the order in which they are to be asked, and which of them is cheap; None: none is."""
+class Led(msgspec.Struct, frozen=True):
+    """Targets in the order in which they are to be asked, and the ids of those that are cheap; none may be."""
 
-    names: tuple[str, ...]
-    cheap: str | None = None
+    targets: tuple[Target, ...]
+    cheap: tuple[str, ...] = ()
 
 
 def expected_cost(target: Target, input_tokens: int | None, at: float) -> int | None:
@@ -50,40 +50,62 @@ def expected_cost(target: Target, input_tokens: int | None, at: float) -> int | 
     return tokens * tier.input + EXPECTED_OUTPUT * tier.output
 
 
-def ranked(
-    pick: str,
-    chain: Sequence[str],
-    candidates: Iterable[str],
-    strongest: str | None,
-    targets: Callable[[str], Sequence[Target]],
+def led_by_cheapest(
+    order: Sequence[Target],
+    candidates: Sequence[Target],
+    strongest: Sequence[Target],
     cost: Callable[[Target], int | None],
-) -> Ranked:
-    """The order of aliases with the cheapest first.
+) -> Led:
+    """The order with the cheapest alias of the candidates first.
 
-    `chain`: the fallbacks after the pick. `targets(alias)`: those that pass the hard filters; `cost(target)`: what one
-    is expected to cost, None where that is not known.
+    `order`: what the rules made, the pick's deployments first. `candidates`, `strongest`: what else may serve, by the
+    hard filters. `cost(target)`: what one is expected to cost, None where that is not known.
     """
-
-    def dearest_of(name: str) -> int | None:
-        """What an alias costs at the dearest of its deployments: any of them may answer."""
-        costs = [cost(target) for target in targets(name)]
-        known = [one for one in costs if one is not None]
-        return max(known) if known and len(known) == len(costs) else None
-
-    costs = {name: dearest_of(name) for name in dict.fromkeys((pick, *candidates))}
-    known = {name: one for name, one in costs.items() if one is not None}
-    order = (pick, *chain)
-    if not known:
-        return Ranked(order)
-    cheapest = min(known, key=lambda name: (known[name], name != pick))
+    if not order:
+        return Led(())
+    pick = order[0].alias
+    grouped = _by_alias((*order, *candidates, *strongest))
+    costs = {alias: _dearest(group, cost) for alias, group in grouped.items()}
     picked = costs[pick]
-    if cheapest != pick and (picked is None or known[cheapest] < picked):
-        return Ranked(tuple(dict.fromkeys((cheapest, *order))), cheapest)
+    able = [alias for alias in dict.fromkeys((pick, *(one.alias for one in candidates))) if costs[alias] is not None]
+    cheapest = min(able, key=lambda alias: (costs[alias], alias != pick), default=pick)
+    if cheapest != pick:  # it costs less than the pick, or nobody knows what the pick costs
+        return Led(_without_doubles((*grouped[cheapest], *order)), _ids(grouped[cheapest]))
     if picked is None:
-        return Ranked(order)
-    dearer = [name for name in dict.fromkeys((*((strongest,) if strongest else ()), *chain)) if name != pick]
-    able = [name for name in dearer if targets(name) and (costs.get(name, dearest_of(name)) or picked + 1) > picked]
-    return Ranked(tuple(dict.fromkeys((pick, *able[:1], *chain))), pick) if able else Ranked(order)
+        return Led(tuple(order))
+    behind = next((one.alias for one in (*strongest, *order) if _is_dearer(costs[one.alias], picked)), None)
+    if behind is None:
+        return Led(tuple(order))
+    first = [one for one in order if one.alias == pick]
+    return Led(_without_doubles((*first, *grouped[behind], *order)), _ids(first))
+
+
+def _by_alias(targets: Iterable[Target]) -> dict[str, list[Target]]:
+    found: dict[str, list[Target]] = {}
+    for target in _without_doubles(targets):
+        found.setdefault(target.alias, []).append(target)
+    return found
+
+
+def _dearest(targets: Sequence[Target], cost: Callable[[Target], int | None]) -> int | None:
+    """What an alias costs at the dearest of its deployments: any of them may answer."""
+    known = [one for one in map(cost, targets) if one is not None]
+    return max(known) if len(known) == len(targets) else None
+
+
+def _is_dearer(cost: int | None, than: int) -> bool:
+    return cost is None or cost > than
+
+
+def _without_doubles(targets: Iterable[Target]) -> tuple[Target, ...]:
+    found: dict[str, Target] = {}
+    for target in targets:
+        found.setdefault(target.id, target)
+    return tuple(found.values())
+
+
+def _ids(targets: Iterable[Target]) -> tuple[str, ...]:
+    return tuple(target.id for target in targets)
 
 
 def is_checked(decision: Decision, target: Target) -> bool:

@@ -22,7 +22,8 @@ _REFUSAL = re.compile(
 )
 _HEDGE = re.compile(
     r"\b(?:i(?:'m| am) not (?:entirely |completely |quite |really |100% )?(?:sure|certain|familiar)"
-    r"|i (?:don't|do not) (?:know|have (?:enough|sufficient|that|access|any information))|i have no (?:information|idea)"
+    r"|i (?:don't|do not) (?:know|have (?:enough|sufficient|that|access|any information))"
+    r"|i have no (?:information|idea)"
     r"|(?:it is|it's) (?:not (?:clear|possible to (?:say|tell|determine))|unclear|impossible to (?:say|tell|determine))"
     r"|(?:cannot|can't|could not|unable to) (?:be )?(?:determined?|find|verify|confirm|say for)"
     r"|(?:not|isn't|insufficient) (?:enough )?information"
