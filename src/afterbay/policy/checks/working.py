@@ -215,7 +215,7 @@ def _ending(question: str, answer: str, working: Working) -> dict[str, float]:
         "final_fraction_of_things": float(value.denominator != 1 and asks_whole),
         "final_cents": float(value.denominator != 1 and (value * 100).denominator == 1),
         "final_odd": float((value * 100).denominator != 1),
-        "final_size": log1p(float(min(abs(value), 10**12))),
+        "final_size": log1p(float(min(abs(value), Fraction(10**12)))),
         "final_ratio": log1p(ratio),
         "final_small": float(abs(value) < 1),
         "final_round": float(value != 0 and value.denominator == 1 and value.numerator % 10 == 0),
