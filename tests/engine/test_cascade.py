@@ -342,3 +342,16 @@ def test_emulated_providers_in_a_cascade(spoken: str, provider: str, stream: boo
         assert reply.status == 200
         assert reply.headers["x-afterbay-model"] == name
         assert (ups["a"].requests, ups["b"].requests) == (1, int(name == "big"))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("logprob", "name"), [(-0.1, "small"), (-3.0, "big")])
+def test_a_model_that_was_unsure_of_its_words_is_not_believed(logprob: float, name: str, stream: bool) -> None:
+    made = (streamed if stream else answered)(OPENAI, "It is blue.")
+    told = b'"logprobs":{"content":[{"token":"It","logprob":%.1f}]},"finish_reason":' % logprob
+    steps = tuple(step.replace(b'"finish_reason":', told) for step in made.steps if isinstance(step, bytes))
+    one = gateway([msgspec.structs.replace(made, steps=steps)], [(streamed if stream else answered)(OPENAI, "Blue.")])
+    body = ask("auto", "What colour is it?", stream=stream, logprobs=True)
+    reply = serve(one, body=body)
+    assert reply.headers["x-afterbay-model"] == name
+    assert (one.record.attempts[0].error or "").startswith("cascade: logprob") is (name == "big")

@@ -27,6 +27,7 @@ from afterbay.policy.facts import prompt_text
 from afterbay.ports import TransportError, UpstreamResponse
 from afterbay.wire.dialect import Dialect
 from afterbay.wire.framing import Splitter
+from afterbay.wire.logprobs import mean_logprob
 from afterbay.wire.openai_chat.relay import without_usage
 
 SAME_DRAW = 0.7
@@ -59,12 +60,12 @@ def asked_of(request: ChatRequest) -> Asked:
     )
 
 
-def given_of(events: Sequence[Event], finish: str | None, others: tuple[str, ...] = ()) -> Given:
+def given_of(events: Sequence[Event], finish: str | None, logprob: float | None = None) -> Given:
     """An answer, as far as the checks need it."""
     message = fold(events).choices[0].message
     calls = tuple((part.name, part.arguments) for part in message.parts if isinstance(part, ToolUse))
     text = "".join(part.text for part in message.parts if isinstance(part, Text))
-    return Given(text, calls, finish, others=others)
+    return Given(text, calls, finish, logprob)
 
 
 class Gate:
@@ -73,14 +74,15 @@ class Gate:
     def __init__(self, turn: Turn, start: Start, dialect: Dialect, machine: Attempts) -> None:
         self._turn, self._start, self._dialect, self._machine = turn, start, dialect, machine
 
-    async def admit(self, events: list[Event], meter: Meter) -> None:
-        """Lets an answer pass, and says so in the decision.
+    async def admit(self, events: list[Event], meter: Meter, told: Sequence[bytes]) -> None:
+        """Lets an answer pass, and says so in the decision. `told`: its bytes, as `mean_logprob` wants them.
 
         Raises:
             Unusable: a check failed; the decision and the attempt say which one.
         """
         turn = self._turn
-        given = given_of(events, meter.finish)
+        logprob = mean_logprob(told) if turn.request.sampling.logprobs else None
+        given = given_of(events, meter.finish, logprob)
         checked = self._judged(given)
         cascade = turn.route.cascade
         if checked.accept and cascade is not None and cascade.samples > 1 and not given.calls:
@@ -137,6 +139,8 @@ class HeldStream:
     def __init__(self, dialect: Dialect, seed: str, splitter: Splitter, limit_bytes: int, *, hides_usage: bool) -> None:
         self.raw: list[bytes] = []
         self.events: list[Event] = []
+        self.data: list[bytes] = []
+        """What each event said."""
         self._parser = dialect.stream_parser(seed)
         self._splitter = splitter
         self._left = limit_bytes
@@ -171,6 +175,7 @@ class HeldStream:
         try:
             raw, events = self._splitter.rest() if data is None else self._splitter.feed(data)
             for name, said in events:
+                self.data.append(said)
                 self._parser.push(name, said, self.events)
         except (ValueError, RecursionError) as error:
             if self._parser.is_complete:

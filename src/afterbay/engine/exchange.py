@@ -279,7 +279,9 @@ class Exchange:
         if verdict is not None:
             raise Unusable(*verdict)
         if self._gate is not None:
-            await self._gate.admit(self._events, self.meter)
+            await self._gate.admit(
+                self._events, self.meter, self._held.data if self._held is not None else [self._whole]
+            )
         self.commit()
         self.before_write()
         await self._send_whole(delivery)
