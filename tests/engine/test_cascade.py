@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.engine.cases import ANTHROPIC, BEDROCK, GEMINI, LIMITS, OPENAI, PAIRS, check, is_clean, text
+from tests.engine.test_gemini_clients import as_array
 from tests.engine.test_tool_calls import BAD, GOOD, asked
 from tests.engine.test_tool_calls import answered as called
 from tests.engine.test_tool_calls import streamed as called_in_stream
@@ -22,6 +23,7 @@ from afterbay.testing.fakes import Cut, Hang, MemoryReply, Script, ScriptedUpstr
 from afterbay.testing.memory_gateway import MemoryGateway, VirtualClock, alias, snapshot, target
 from afterbay.testing.virtual_loop import run
 
+RESPONSES = "openai.responses"
 CHEAP = Price(input=10_000, output=20_000, cached_input=1_000, cache_write=12_500)
 DEAR = Price(input=1_000_000, output=2_000_000, cached_input=100_000, cache_write=1_250_000)
 ONE = Cascading()
@@ -355,3 +357,37 @@ def test_a_model_that_was_unsure_of_its_words_is_not_believed(logprob: float, na
     reply = serve(one, body=body)
     assert reply.headers["x-afterbay-model"] == name
     assert (one.record.attempts[0].error or "").startswith("cascade: logprob") is (name == "big")
+
+
+@pytest.mark.parametrize("query", ["alt=sse", ""])
+@pytest.mark.parametrize("spoken", [GEMINI, OPENAI])
+@pytest.mark.parametrize(("said", "name"), [(RIGHT, "small"), (WRONG, "big")])
+def test_a_client_of_geminis_protocol_gets_its_own_kind_of_stream(
+    spoken: str, query: str, said: str, name: str
+) -> None:
+    def made(text_: str) -> Script:
+        return as_array([text_]) if spoken == GEMINI and not query else streamed(spoken, text_)
+
+    one = gateway([made(said)], [made(RIGHT)], spoken=spoken)
+    body = msgspec.json.encode({"contents": [{"role": "user", "parts": [{"text": QUESTION}]}]})
+    path = "/v1beta/models/auto:streamGenerateContent"
+    reply = run(one.chat(body, GEMINI, path=path, query=query))
+    check(one)
+    assert (reply.status, reply.headers["x-afterbay-model"]) == (200, name)
+    assert b"= 12" in reply.body
+    assert reply.headers["content-type"].startswith("text/event-stream" if query else "application/json")
+    assert len(one.record.attempts) == (1 if name == "small" else 2)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("spoken", [OPENAI, RESPONSES])
+@pytest.mark.parametrize(("said", "name"), [(RIGHT, "small"), (WRONG, "big")])
+def test_a_client_of_responses_gets_a_response(spoken: str, stream: bool, said: str, name: str) -> None:
+    made = streamed if stream else answered
+    one = gateway([made(spoken, said)], [made(spoken, RIGHT)], spoken=spoken)
+    body = msgspec.json.encode({"model": "auto", "input": QUESTION, "stream": stream})
+    reply = run(one.chat(body, RESPONSES, path="/v1/responses", operation="responses"))
+    check(one)
+    assert (reply.status, reply.headers["x-afterbay-model"]) == (200, name)
+    assert b"= 12" in reply.body
+    assert (b"response.completed" in reply.body) is stream
