@@ -34,6 +34,15 @@ def one(text: str) -> Equation:
         "2/3 = 0.67",
         "7 \\times 8 = 56",
         "2(3 + 4) = 14",
+        "\\[ 3 \\times 4 = 12 \\]",
+        "\\( \\frac{1}{2} \\times 10 = 5 \\)",
+        "3 \\text{ boxes} \\times 4 \\text{ eggs} = 12 \\text{ eggs}",
+        "5{,}000 + 1 = 5{,}001",
+        "16 - 3 - 4 = **9**",
+        "5 (of the first) + 15 (Cody's cookies) = 20",
+        "0.1 + 0.2 = 0.30000000000000004",
+        "10 g + 5 g = 15 g",
+        "-5 + 3 = -2",
     ],
 )
 def test_a_right_equation_fits(text: str) -> None:
@@ -41,7 +50,8 @@ def test_a_right_equation_fits(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["She has 9 + 4 = 14.", "9 * $2 = $19", "10 / 4 = 3.5", "100 - 1 = 98", "50% * 10 = 6", "2/3 = 0.76"]
+    "text",
+    ["She has 9 + 4 = 14.", "9 * $2 = $19", "10 / 4 = 3.5", "100 - 1 = 98", "50% * 10 = 6", "2/3 = 0.76", "16-3=14"],
 )
 def test_a_wrong_equation_does_not(text: str) -> None:
     assert not one(text).fits
@@ -59,6 +69,16 @@ def test_a_wrong_equation_does_not(text: str) -> None:
         "if (a == 1) return 2 + 2;",
         "5 + = 7",
         "f(3 + 4) = 8",
+        "7 + W + 2W + 5 = 24",
+        "4S + 16 = 2(S + 16)",
+        "3(a + 2) = 15",
+        "4:30 + 2 = 6",
+        "2^3 + 1 = 7",
+        "2024-05-06 = 3",
+        "1-2 = 3 cups",
+        "5 - -3 = 9",
+        "https://host/?q=1+1=3",
+        "```python\nassert 1 + 1 == 3\nx = 1 + 1 = 3\n```",
         "99999999999999999999999999999999999 + 1 = 3",
         "1 + 1 =",
         "= 4",

@@ -62,6 +62,11 @@ def test_an_answer_in_words_gives_a_number_too() -> None:
     assert failed(Asked("小明有3个苹果,吃了1个,还剩多少?"), Given("还剩两个。")) == ()
 
 
+def test_a_final_number_may_come_from_an_equation_with_an_unknown() -> None:
+    answer = Given("4S - 2S = 16, so 2S = 16 and S = 16 / 2\nS = 8\n3 + 4 = 7, 7 - 2 = 5. There are 8.")
+    assert failed(Asked(QUESTION), answer) == ()
+
+
 def test_half_an_hour_is_no_broken_thing() -> None:
     answer = Given("It takes 5 / 2 = 2.5 hours.\n#### 2.5")
     assert failed(Asked("5 miles at 2 miles an hour: how many hours does it take?"), answer) == ()

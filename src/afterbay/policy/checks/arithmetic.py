@@ -39,7 +39,21 @@ _TOKEN = re.compile(
 )
 _MARK = re.compile(r"<<([^<>\n]{1,300})>>")
 
-_UNKNOWN = frozenset("xyzntmkabcpqrs")
+_UNIT_LETTERS = frozenset("ghlL")
+"""Letters that are rather units than unknowns."""
+
+_BINDING = frozenset(":^_!~@#&|\\?")
+"""A number that one of these stands before is part of a time, a power, a name."""
+
+_LAYOUT: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"```.*?(?:```|\Z)|https?://\S+", re.DOTALL), " "),
+    (re.compile(r"\\d?frac\{([^{}\n]{1,40})\}\{([^{}\n]{1,40})\}"), r"((\1)/(\2))"),
+    (re.compile(r"\\(?:text|mathrm|mathbf|boxed)\{([^{}\n]{0,60})\}"), r" \1 "),
+    (re.compile(r"\\(?:left|right|quad|qquad|[()\[\],;!$ ])|(?<!\d)\*\*|\*\*(?!\d)"), " "),
+    (re.compile(r"(?<=\d)\{,\}(?=\d)"), ","),
+    (re.compile(r"\([A-Za-z][A-Za-z'’][^()=+*/×÷\n]{0,80}\)"), " "),
+)
+"""What stands between the parts of an equation and is none of them: code, LaTeX, bold type, remarks in brackets."""
 
 
 class Equation(msgspec.Struct, frozen=True):
@@ -67,7 +81,9 @@ class _Token(msgspec.Struct, frozen=True):
 
 
 def equations(text: str) -> list[Equation]:
-    """The equations of a text that can be recomputed, in their order."""
+    """The equations of a text that can be recomputed, in their order. Places are those in the text without layout."""
+    for pattern, instead in _LAYOUT:
+        text = pattern.sub(instead, text)
     found: list[Equation] = []
     for mark in _MARK.finditer(text):
         found += _chains(mark[1], mark.start(), is_mark=True)
@@ -96,7 +112,9 @@ def _tokens(text: str, start: int) -> list[_Token]:
         if kind == "skip":
             continue
         at = start + match.start()
-        if match["number"] is not None:
+        if kind in ("minus", "equals"):
+            found.append(_Token(kind, at, text="tight" if _is_tight(text, match.start(), match.end()) else ""))
+        elif match["number"] is not None:
             value = value_of(match["number"])
             if value is None:
                 found.append(_Token("other", at))
@@ -106,6 +124,11 @@ def _tokens(text: str, start: int) -> list[_Token]:
         else:
             found.append(_Token(kind, at, text=match[0]))
     return found
+
+
+def _is_tight(text: str, start: int, end: int) -> bool:
+    """Whether a sign stands between two others without a space."""
+    return not text[start - 1 : start].isspace() and not text[end : end + 1].isspace()
 
 
 _OPERATORS = {"times": "*", "over": "/", "plus": "+", "minus": "-"}
@@ -118,7 +141,7 @@ def _chains(text: str, start: int, *, is_mark: bool) -> list[Equation]:
     for at, token in enumerate(tokens):
         if token.kind == "equals" and len(found) < MOST_EQUATIONS:
             left, right = _before(tokens, at), _after(tokens, at)
-            equation = _equation(token.at, left, right, is_mark)
+            equation = _equation(token, left, right, is_mark)
             if equation is not None:
                 found.append(equation)
     return found
@@ -131,7 +154,7 @@ def _before(tokens: Sequence[_Token], at: int) -> list[_Token]:
     while index >= 0 and len(out) < MOST_TOKENS:
         token = tokens[index]
         if wants and token.kind == "word" and words < _UNITS:
-            if token.text.lower() in _UNKNOWN:
+            if _is_unknown(token):
                 return []
             words += 1
         elif wants and (token.kind in _OPERANDS or token.kind == "close"):
@@ -151,12 +174,27 @@ def _before(tokens: Sequence[_Token], at: int) -> list[_Token]:
         else:
             break
         index -= 1
-    if not wants and index >= 0 and tokens[index].kind == "word" and tokens[index].text.lower() in _UNKNOWN:
+    if index >= 0 and _spoils(tokens[index], out, wants=wants):
         return []
     while out and out[-1].kind in _OPERATORS and out[-1].kind != "minus":
         out.pop()
     out.reverse()
     return out if depth == 0 else []
+
+
+def _is_unknown(token: _Token) -> bool:
+    return len(token.text) == 1 and token.text not in _UNIT_LETTERS
+
+
+def _spoils(before: _Token, out: Sequence[_Token], *, wants: bool) -> bool:
+    """Whether what stands before an expression shows that it is not all of it, or none."""
+    if not out:
+        return False
+    if wants:
+        return before.kind in _OPERATORS  # two signs, or an unknown between them
+    if before.kind == "word":
+        return _is_unknown(before)
+    return before.kind == "other" and before.text in _BINDING and before.at + 1 == out[-1].at
 
 
 def _after(tokens: Sequence[_Token], at: int) -> list[_Token]:
@@ -170,7 +208,7 @@ def _after(tokens: Sequence[_Token], at: int) -> list[_Token]:
             depth += token.kind == "open"
             wants, words = token.kind not in _OPERANDS, 0
         elif not wants and token.kind == "word" and words < _UNITS:
-            if token.text.lower() in _UNKNOWN and words == 0:
+            if _is_unknown(token) and words == 0:
                 return []
             words += 1
         elif not wants and token.kind in _OPERATORS:
@@ -187,7 +225,7 @@ def _after(tokens: Sequence[_Token], at: int) -> list[_Token]:
     return out if depth == 0 else []
 
 
-def _equation(at: int, left: list[_Token], right: list[_Token], is_mark: bool) -> Equation | None:
+def _equation(equals: _Token, left: list[_Token], right: list[_Token], is_mark: bool) -> Equation | None:
     operands = tuple(token.value for token in left if token.kind in _OPERANDS)
     operators = "".join(_OPERATORS[token.kind] for token in left if token.kind in _OPERATORS)
     if not operators or not right:
@@ -197,7 +235,10 @@ def _equation(at: int, left: list[_Token], right: list[_Token], is_mark: bool) -
         return None
     digits = max((_decimals(token.text) for token in right if token.kind in _OPERANDS), default=0)
     fits, is_exact = _fit(value, said, digits, right)
-    return Equation(at, operands, operators, value, said, fits, is_exact, is_mark)
+    signs = [token for token in left if token.kind in _OPERATORS]
+    if not fits and not equals.text and all(token.kind == "minus" and token.text for token in signs):
+        return None  # a range, or a date
+    return Equation(equals.at, operands, operators, value, said, fits, is_exact, is_mark)
 
 
 def _decimals(text: str) -> int:
@@ -214,6 +255,8 @@ def _fit(value: Fraction, said: Fraction, digits: int, right: list[_Token]) -> t
         value, said = (value * 100, said * 100) if abs(value) < 1 or said < 1 else (value, said * 100)
     unit = Fraction(1, 10**digits)
     near = abs(value - said)
+    if near <= abs(value) / 10**9:  # what a computer makes of a fraction
+        return True, True
     return near <= unit * Fraction(51, 100) or (digits >= 1 and near < unit), False
 
 

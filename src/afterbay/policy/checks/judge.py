@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from fractions import Fraction
 
 import msgspec
 
 from afterbay.policy.checks.form import call_problem, code_problem, json_problem
-from afterbay.policy.checks.numbers import figures, final_of, word_numbers
+from afterbay.policy.checks.numbers import figures, final_of, value_of, word_numbers
 from afterbay.policy.checks.verdict import Acceptor, Asked, Check, Checked, Given
 from afterbay.policy.checks.working import Working, counts_things, is_unfinished, read_working, working_features
 from afterbay.policy.checks.words import hedges, is_other_language, refuses, repetition
 
-TEXT_CHARS = 100_000
+TEXT_CHARS = 50_000
 """Of a longer answer only the form is checked."""
 
 QUESTION_CHARS = 20_000
@@ -37,6 +38,8 @@ HEDGED_CHARS = 600
 """In an answer of at most so many characters one hedge counts; in a longer one `HEDGES` do."""
 
 HEDGES = 3
+
+_ASSIGNED = re.compile(r"=[\s*$€£¥]*(\d[\d,]*(?:\.\d+)?)")
 
 _WANTS_NUMBER = re.compile(
     r"\b(?:how (?:many|much)|calculate|compute|what (?:is|was) the (?:total|sum|average|cost|price|number|value|area|"
@@ -140,11 +143,7 @@ def _sums(question: str, text: str, working: Working) -> tuple[Check, ...]:
     problem = None
     if is_unfinished(text):
         problem = "it breaks off before its final number"
-    elif (
-        final is not None
-        and steps
-        and final.value not in {value for step in steps for value in (step.said, step.value)}
-    ):
+    elif final is not None and steps and final.value not in _results(text, working):
         problem = "its final number is the result of none of its equations"
     elif final is not None and final.value.denominator != 1 and counts_things(question):
         problem = "its final number is no whole one, of things that are"
@@ -157,6 +156,13 @@ def _sums(question: str, text: str, working: Working) -> tuple[Check, ...]:
     share = len(given & used) / len(given)
     unused = "some numbers of the question play no part in it"
     return arithmetic, ends, Check("numbers", "passed" if share == 1 else "failed", share, unused if share < 1 else "")
+
+
+def _results(text: str, working: Working) -> set[Fraction]:
+    """What an answer's equations come to, and what stands behind an equals sign without one."""
+    found = {value for step in working.steps for value in (step.said, step.value)}
+    values = (value_of(match[1]) for match in _ASSIGNED.finditer(text))
+    return found | {value for value in values if value is not None}
 
 
 def _spells(text: str) -> bool:
