@@ -10,8 +10,9 @@ import msgspec
 import numpy as np
 import pytest
 
+from afterbay.core.errors import ClientMistake
 from afterbay.evals import cascade
-from afterbay.evals.cascade import checks_alone, expected_gains, folds_of, report
+from afterbay.evals.cascade import Costs, checks_alone, evaluate, expected_gains, folds_of, read_rows, report
 
 SHARED = Path(os.environ.get("AFTERBAY_SHARED") or Path(__file__).parents[2].parent / "shared")
 GSM8K = SHARED / "data" / "eval" / "routellm_gsm8k" / "routellm_gsm8k.jsonl"
@@ -50,9 +51,33 @@ def test_wrong_sums_are_found_by_an_acceptor_that_has_not_seen_them() -> None:
     assert figures["apgr"] > 0.75
     assert figures["saved_at_95"] > figures["baselines"]["random"]["saved_at_95"]
     assert figures["n"] == 60
-    assert set(figures["baselines"]) == {"random", "length", "checks_alone"}
+    assert set(figures["baselines"]) == {"random", "length"}
+    assert figures["margins"]["length"]["low"] > 0
+    low, high = figures["intervals"]["apgr"]
+    assert low <= high
     assert set(figures["standard_errors"]) == {"apgr", "cpt50", "cpt80", "saved_at_95", "saved_at_98"}
     msgspec.json.encode(figures)
+
+
+def test_a_few_rows_may_be_learned_from_and_the_others_scored() -> None:
+    figures = evaluate(ROWS, labels=40, costs=Costs(10.0, 1.0))
+    assert (figures["trained_on"], figures["tested"], figures["n"]) == (40, 20, 20)
+    assert evaluate(ROWS, folds=3)["trained_on"] == 40
+    assert evaluate(ROWS[:20], train=ROWS[20:])["trained_on"] == 40
+    with pytest.raises(ValueError, match="60 of 60 rows"):
+        evaluate(ROWS, labels=60)
+
+
+def test_rows_are_read_from_a_file_or_it_says_what_is_wrong(tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.jsonl", tmp_path / "bad.jsonl"
+    good.write_bytes(b"\n".join(msgspec.json.encode({**one, "id": "x"}) for one in ROWS))
+    assert read_rows(good) == ROWS
+    for text, said in ((b"", "has no rows"), (b'{"prompt": "a"}', "line 1"), (b"\xff", "line 1")):
+        bad.write_bytes(text)
+        with pytest.raises(ClientMistake, match=said):
+            read_rows(bad)
+    with pytest.raises(ClientMistake, match="cannot be read"):
+        read_rows(tmp_path)
 
 
 def test_other_rows_may_be_learned_from() -> None:
@@ -109,5 +134,5 @@ def test_on_real_answers_the_checks_say_more_than_the_length_of_the_question() -
     rows = [msgspec.json.decode(line) for line in GSM8K.read_bytes().splitlines()[:300]]
     figures = report(rows, expected_gains(rows, folds=3))
     assert figures["apgr"] > figures["baselines"]["length"]["apgr"] + 0.05
-    alone = figures["baselines"]["checks_alone"]
+    alone = figures["checks_alone"]
     assert alone["right_if_accepted"] > alone["right_if_rejected"] + 0.2

@@ -11,11 +11,14 @@ figures of GSM8K differ by less than their standard error).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeAlias
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from afterbay.core.errors import ClientMistake
 from afterbay.evals.curve import Column, apgr, auc, cpt, saved_at
 from afterbay.policy.checks.judge import features_of, judge
 from afterbay.policy.checks.verdict import Asked, Given
@@ -30,6 +33,44 @@ DRAWS = 200
 """Bootstrap draws for a standard error."""
 
 KEEPS = (0.95, 0.98)
+
+
+class Costs(msgspec.Struct, frozen=True):
+    """What a request costs on each model, in any unit."""
+
+    strong: float = 100.0
+    weak: float = 1.0
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a JSONL file.
+
+    Raises:
+        ClientMistake: it cannot be read, or a line lacks a column.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise ClientMistake(f"{path} cannot be read: {error.strerror}.", remedy="Name a JSONL file.") from None
+    rows: list[Row] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append(msgspec.to_builtins(msgspec.json.decode(line, type=_Row)))
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise ClientMistake(f"{path}, line {number}: {error}.", remedy=_FORM) from None
+    if not rows:
+        raise ClientMistake(f"{path} has no rows.", remedy=_FORM)
+    return rows
+
+
+class _Row(msgspec.Struct):
+    prompt: str
+    weak_correct: bool | float
+    strong_correct: bool | float
+    weak_response: str | None
+
+
+_FORM = "Each line is an object with `prompt`, `weak_response`, `weak_correct` and `strong_correct`."
 
 
 def expected_gains(rows: Sequence[Row], *, train: Sequence[Row] | None = None, folds: int = 5, seed: int = 0) -> Column:
@@ -69,43 +110,101 @@ def folds_of(prompts: Sequence[str], folds: int, seed: int) -> NDArray[np.int64]
     return np.asarray(fold[numbers], np.int64)
 
 
-def report(
-    rows: Sequence[Row], gains: Column, *, strong_cost: float = 100.0, weak_cost: float = 1.0, seed: int = 0
+def evaluate(
+    rows: Sequence[Row],
+    *,
+    train: Sequence[Row] | None = None,
+    labels: int | None = None,
+    folds: int = 5,
+    costs: Costs = Costs(),  # noqa: B008  # immutable
+    seed: int = 0,
 ) -> dict[str, Any]:
-    """The figures of one set of scores, with standard errors (bootstrap over rows) and baselines beside."""
+    """Learns and scores as the options say, and reports. `labels`: so many rows, drawn, are learned from, and the
+    others are scored once; it excludes `train`.
+
+    Raises:
+        ValueError: there are too few rows.
+    """
+    if labels is not None:
+        if not 0 < labels < len(rows):
+            raise ValueError(f"{labels} of {len(rows)} rows cannot be learned from with some left to be scored")
+        order = np.random.default_rng(seed).permutation(len(rows))
+        train, rows = [rows[at] for at in order[:labels]], [rows[at] for at in order[labels:]]
+    gains = expected_gains(rows, train=train, folds=folds, seed=seed)
+    learned = len(train) if train is not None else len(rows) - len(rows) // folds
+    return {**report(rows, gains, costs=costs, seed=seed), "trained_on": learned, "tested": len(rows)}
+
+
+def report(
+    rows: Sequence[Row],
+    gains: Column,
+    *,
+    costs: Costs = Costs(),  # noqa: B008  # immutable
+    seed: int = 0,
+) -> dict[str, Any]:
+    """The figures of one set of scores, with errors (bootstrap over rows) and baselines beside."""
     weak, strong = _targets(rows).T
-    costs = {"strong_cost": strong_cost, "weak_cost": weak_cost, "is_cascade": True}
-
-    def figures(scores: Column, chosen: NDArray[np.int64]) -> dict[str, float]:
-        picked = scores[chosen], weak[chosen], strong[chosen]
-        return {
-            "apgr": apgr(*picked),
-            "cpt50": cpt(*picked, 0.5),
-            "cpt80": cpt(*picked, 0.8),
-            **{f"saved_at_{round(keep * 100)}": saved_at(*picked, keep, **costs) for keep in KEEPS},  # type: ignore[arg-type]
-        }
-
     everything = np.arange(len(rows))
     draw = np.random.default_rng(seed)
-    drawn = [figures(gains, draw.integers(0, len(rows), len(rows))) for _ in range(DRAWS)]
-    chance = [figures(draw.random(len(rows)), everything) for _ in range(20)]
     lengths = np.array([float(len(str(row["prompt"]))) for row in rows])
+
+    def figures(scores: Column, chosen: NDArray[np.int64] = everything) -> dict[str, float]:
+        return _figures(scores[chosen], weak[chosen], strong[chosen], costs)
+
+    drawn: list[dict[str, float]] = []
+    margins: list[float] = []
+    for _ in range(DRAWS):
+        chosen = draw.integers(0, len(rows), len(rows))
+        drawn.append(figures(gains, chosen))
+        margins.append(drawn[-1]["apgr"] - apgr(lengths[chosen], weak[chosen], strong[chosen]))
+    chance = [figures(draw.random(len(rows))) for _ in range(20)]
+    found, length = figures(gains), figures(lengths)
     return {
-        **figures(gains, everything),
-        "standard_errors": {name: float(np.nanstd([one[name] for one in drawn])) for name in drawn[0]},
-        "auc_weak_wrong": auc(gains, weak < 0.5),
+        **found,
+        "n": len(rows),
+        "standard_errors": {name: float(np.nanstd([one[name] for one in drawn])) for name in found},
+        "intervals": {name: _interval([one[name] for one in drawn]) for name in found},
         "baselines": {
-            "random": {name: float(np.mean([one[name] for one in chance])) for name in chance[0]},
-            "length": figures(lengths, everything),
-            "checks_alone": checks_alone(rows, strong_cost=strong_cost, weak_cost=weak_cost),
+            "random": {name: float(np.mean([one[name] for one in chance])) for name in found},
+            "length": length,
         },
+        "margins": {
+            "length": {
+                "apgr": found["apgr"] - length["apgr"],
+                "standard_error": float(np.nanstd(margins)),
+                "low": _interval(margins)[0],
+                "high": _interval(margins)[1],
+            }
+        },
+        "auc_weak_wrong": auc(gains, weak < 0.5),
+        "checks_alone": checks_alone(rows, costs=costs),
         "weak_quality": float(weak.mean()),
         "strong_quality": float(strong.mean()),
-        "n": len(rows),
     }
 
 
-def checks_alone(rows: Sequence[Row], *, strong_cost: float = 100.0, weak_cost: float = 1.0) -> dict[str, float]:
+def _figures(scores: Column, weak: Column, strong: Column, costs: Costs) -> dict[str, float]:
+    """APGR, percent of strong calls, and shares of cost saved."""
+    prices = {"strong_cost": costs.strong, "weak_cost": costs.weak}
+    saved = {
+        f"saved_at_{round(keep * 100)}": saved_at(scores, weak, strong, keep, **prices, is_cascade=True)
+        for keep in KEEPS
+    }
+    shares = {f"cpt{part}": 100 * cpt(scores, weak, strong, part / 100) for part in (50, 80)}
+    return {"apgr": apgr(scores, weak, strong), **shares, **saved}
+
+
+def _interval(values: Sequence[float]) -> tuple[float, float]:
+    """Where 95 % of the draws lie."""
+    low, high = np.nanquantile(values, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def checks_alone(
+    rows: Sequence[Row],
+    *,
+    costs: Costs = Costs(),  # noqa: B008  # immutable
+) -> dict[str, float]:
     """One point, not a curve: what the free checks do without anything learned."""
     weak, strong = _targets(rows).T
     accepted = np.array(
@@ -118,7 +217,7 @@ def checks_alone(rows: Sequence[Row], *, strong_cost: float = 100.0, weak_cost: 
         "right_if_rejected": float(weak[~accepted].mean()) if not accepted.all() else float("nan"),
         "quality": quality,
         "kept": quality / float(strong.mean()) if strong.any() else float("nan"),
-        "saved": 1.0 - (float((~accepted).mean()) + weak_cost / strong_cost),
+        "saved": 1.0 - (float((~accepted).mean()) + costs.weak / costs.strong),
     }
 
 
