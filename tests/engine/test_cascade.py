@@ -113,6 +113,15 @@ def test_a_relayed_stream_is_given_byte_for_byte_after_it_was_held() -> None:
     assert reply.body == b"".join(step for step in script.steps if isinstance(step, bytes))
 
 
+def test_a_held_stream_may_be_come_back_to() -> None:
+    script = streamed(OPENAI, "It is ", "3 * 4 = 12", ".\n#### 12")
+    one = gateway([script], [], reconnect_s=30.0)
+    reply = serve(one, stream=True)
+    assert reply.headers["x-afterbay-reconnect"] == "30"
+    assert text(reply.body, OPENAI) == "It is 3 * 4 = 12.\n#### 12"
+    assert is_clean(reply.body, OPENAI)
+
+
 def test_a_held_stream_pings_while_it_is_held_and_escalates_unseen() -> None:
     slow = streamed(OPENAI, WRONG)
     held = msgspec.structs.replace(slow, steps=(slow.steps[0], Wait(12.0), *slow.steps[1:]))

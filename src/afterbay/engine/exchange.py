@@ -328,7 +328,8 @@ class Exchange:
         await self._keep(b"")
         await delivery.open_stream(self.target)
         await delivery.settle_first()
-        await delivery.write(b"".join(held.raw))
+        for piece in held.raw:
+            await delivery.write(piece)
         await delivery.end_stream()
 
     def usage(self) -> Usage | None:
