@@ -11,7 +11,7 @@ from tests.policy.test_route import ids, order
 
 from afterbay.core.decision import Decision, Target
 from afterbay.core.usage import Price
-from afterbay.policy.cascade import Cascading, accepted, escalated, expected_cost, is_checked, led_by_cheapest
+from afterbay.policy.cascade import Cascading, accepted, escalated, is_checked, led_by_cheapest
 from afterbay.policy.facts import Facts
 from afterbay.policy.names import Found
 from afterbay.policy.plan import Route
@@ -86,13 +86,6 @@ def test_a_model_that_is_asked_for_by_name_is_the_one() -> None:
     route = Route("defaults", cascade=Cascading())
     decision = order(plan, Found(alias=plan.aliases["big"]), route, facts=FACTS)
     assert (ids(decision), decision.cheap) == (["p/big", "p/small"], ())
-
-
-def test_what_a_request_is_expected_to_cost_grows_with_its_length() -> None:
-    one = target("p/m", price=price(1))
-    assert expected_cost(one, None, 0.0) == 400 * 2_000_000
-    assert expected_cost(one, 1000, 0.0) == 400 * 2_000_000 + 1000 * 1_000_000
-    assert expected_cost(target("p/m", price=None), 1000, 0.0) is None
 
 
 def test_a_long_prompt_may_change_who_is_cheapest() -> None:

@@ -14,14 +14,10 @@ Theory of operation
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
 
 import msgspec
 
 from afterbay.core.decision import Decision, Target
-
-EXPECTED_OUTPUT: Final = 400
-"""Tokens of a usual answer: what compares prices needs some length, and none is known before."""
 
 
 class Cascading(msgspec.Struct, frozen=True):
@@ -36,18 +32,6 @@ class Led(msgspec.Struct, frozen=True):
 
     targets: tuple[Target, ...]
     cheap: tuple[str, ...] = ()
-
-
-def expected_cost(target: Target, input_tokens: int | None, at: float) -> int | None:
-    """What a target is expected to cost for a request (1e-12 USD); None: its price is not known."""
-    price = target.price
-    if price is None:
-        return None
-    if price.dates or price.hours:
-        price = price.at(at)
-    tokens = input_tokens or 0
-    tier = price.tier(tokens)
-    return tokens * tier.input + EXPECTED_OUTPUT * tier.output
 
 
 def led_by_cheapest(

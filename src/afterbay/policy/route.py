@@ -20,6 +20,7 @@ import msgspec
 
 from afterbay.core.decision import Decision, Target
 from afterbay.policy.balance import Here, balanced
+from afterbay.policy.cascade import Led, led_by_cheapest
 from afterbay.policy.condition import Condition
 from afterbay.policy.facts import Facts
 from afterbay.policy.filters import Ask, Cannot, Filter, nothing_left
@@ -90,10 +91,11 @@ def decide(ask: Ask, plan: Plan, route: Route, cannot: Cannot, world: World, now
         _enlarge(choice, ask, plan, route, passing)
     if not choice.targets:
         raise nothing_left(ask, passing.rejected)
-    order = arrange(choice.targets, world.cooling_until, world.conditions, now)
+    led = _cascade(choice, ask, plan, route, passing)
+    order = arrange(led.targets, world.cooling_until, world.conditions, now)
     warnings = [one for one in (found.warning, choice.warning, PANIC if order.panics else None) if one]
     rejected = (*passing.rejected, *order.left_out)
-    return Decision(order.targets, name, choice.rule, rejected, tuple(warnings), choice.propensity)
+    return Decision(order.targets, name, choice.rule, rejected, tuple(warnings), choice.propensity, led.cheap)
 
 
 class Choice(msgspec.Struct):
@@ -181,6 +183,22 @@ def _stayed(choice: Choice, ask: Ask, plan: Plan, route: Route, passing: Filter,
         return choice
     targets = [here, *(one for one in choice.targets if one.id != here.id)]
     return Choice(PINNED, targets, choice.warning, choice.propensity)
+
+
+def _cascade(choice: Choice, ask: Ask, plan: Plan, route: Route, passing: Filter) -> Led:
+    """The targets with the cheapest candidate first, where the route is a cascade; usually as they are.
+
+    A client that names a model gets that model. A conversation that is pinned stays, and a stuck agent keeps the strongest.
+    """
+    targets = tuple(choice.targets)
+    if route.cascade is None or ask.facts is None or ask.found.route is None:
+        return Led(targets)
+    if choice.rule in (PINNED, STALLED, RAISED):
+        return Led(targets)
+    every = [target for name in route.candidates for target in passing.targets(name)]
+    strong = [target for name in strongest(plan, route) for target in passing.targets(name)]
+    task = task_of(ask)
+    return led_by_cheapest(targets, every, strong, lambda one: expected_cost(ask, one, 0, task))
 
 
 def _misses(target: Target, slo_s: float, world: World) -> bool:

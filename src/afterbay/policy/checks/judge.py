@@ -16,8 +16,8 @@ import msgspec
 from afterbay.policy.checks.form import call_problem, code_problem, json_problem
 from afterbay.policy.checks.numbers import figures, final_of, value_of, word_numbers
 from afterbay.policy.checks.verdict import Acceptor, Asked, Check, Checked, Given
-from afterbay.policy.checks.working import Working, counts_things, is_unfinished, read_working, working_features
 from afterbay.policy.checks.words import hedges, is_other_language, refuses, repetition
+from afterbay.policy.checks.working import Working, counts_things, is_unfinished, read_working, working_features
 
 TEXT_CHARS = 50_000
 """Of a longer answer only the form is checked."""
