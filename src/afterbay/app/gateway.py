@@ -23,6 +23,7 @@ from afterbay.config.retirement import Retirement, day_of, notices, retiring
 from afterbay.config.schema import StateConfig
 from afterbay.config.snapshot import Provider, Snapshot
 from afterbay.config.watch import Loaded, load_snapshot
+from afterbay.config.weights import task_classifier
 from afterbay.core.decision import Record, Target
 from afterbay.core.secret import Secret
 from afterbay.engine.alerts import CAUSES
@@ -114,6 +115,9 @@ class RunningGateway:
         self.context = Context(
             self._fleet(snapshot), clock, SystemEntropy(), self.log, self._responses, seed, self.ledger, worker
         )
+        self.context.scorer = task_classifier
+        if any("classify" in route.stages for route in snapshot.routes.values()):
+            task_classifier()  # now: it takes a tenth of a second, and nobody waits yet
         lasts_s = min(float(snapshot.state.idempotency), float(snapshot.state.retention))
         runs = partial(is_running, self._database.path)
         self._originals = SqliteOriginals(self._database, lasts_s=lasts_s, holder=self._holder.name, runs=runs)

@@ -9,6 +9,7 @@ import msgspec
 
 from afterbay.app.snapshots import direct_target
 from afterbay.config.snapshot import Snapshot
+from afterbay.config.weights import task_classifier
 from afterbay.core.chance import draw
 from afterbay.core.decision import Target
 from afterbay.policy.facts import read_facts
@@ -65,7 +66,9 @@ def reach_of(plan: Snapshot, model: str) -> Reach:
         plan = msgspec.structs.replace(plan, aliases={**plan.aliases, model: alias})
         found = Found(alias=alias)
     route = route_of(plan, found, plan.defaults)
-    ask = Ask(model, found, DIALECT, facts=read_facts(PROMPT, route.rules) if found.route is not None else None)
+    scorer = task_classifier() if "classify" in route.stages else None
+    facts = read_facts(PROMPT, route.rules, scorer) if found.route is not None else None
+    ask = Ask(model, found, DIALECT, facts=facts)
     firsts: Counter[str] = Counter()
     seen: dict[str, Target] = {}
     for number in range(DRAWS):

@@ -23,6 +23,7 @@ from afterbay.engine.lasting_streams import LastingStreams
 from afterbay.engine.shared import SharedAnswer, SharedAnswers
 from afterbay.engine.statement import wish_stated
 from afterbay.engine.tags import read_tags
+from afterbay.policy.facts import Scorer
 from afterbay.policy.filters import Ask
 from afterbay.policy.hedge import Hedges
 from afterbay.policy.lanes import Priority
@@ -84,6 +85,8 @@ class Context:
         self.hedges = Hedges()
         self.alerts = Alerts()
         self.pressure = Pressure()
+        self.scorer: Callable[[], Scorer] | None = None
+        """Loads what says which task a prompt is, for routes with the stage `classify`; None: nothing can."""
         self.guards: tuple[Guard, ...] = ()
         """Who must allow an answer before it goes to a client."""
         self.acceptors: Mapping[str, tuple[Acceptor, float]] = {}

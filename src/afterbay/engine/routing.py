@@ -15,7 +15,7 @@ from afterbay.engine.conversation import recall
 from afterbay.engine.failure import not_found
 from afterbay.engine.statement import task_of
 from afterbay.policy.balance import prefix_of
-from afterbay.policy.facts import prompt_text, read_facts
+from afterbay.policy.facts import Facts, read_facts
 from afterbay.policy.filters import CONTEXT, Ask, NoCandidate
 from afterbay.policy.lanes import PRIORITIES, Priority
 from afterbay.policy.names import Found, look_up
@@ -164,7 +164,7 @@ def _routed(turn: Turn, found: Found, route: Route, unreadable: ClientMistake | 
         features=turn.features if request is not None else None,
         unreadable=unreadable,
         input_tokens=turn.measure() if request is not None else None,
-        facts=read_facts(prompt_text(request.messages), route.rules) if request is not None else None,
+        facts=_facts(turn, route) if request is not None else None,
         task=task,
         rights=call.key.rights if call.key is not None else EVERYTHING,
         policies=policies_beside(turn),
@@ -186,6 +186,15 @@ def _fitting(turn: Turn, route: Route) -> Fitting:
     if route.drop_unsupported and CONTEXT.isdisjoint(unsaid):
         unsaid = ()
     return Fitting(turn.request, route.overflow, unsaid)
+
+
+def _facts(turn: Turn, route: Route) -> Facts:
+    """What can be seen of the request; its task too where the route classifies and the client did not say it."""
+    load = turn.context.scorer if "classify" in route.stages else None
+    facts = read_facts(turn.request, route.rules, load() if load is not None else None)
+    if turn.record.task is None:
+        turn.record.task = facts.task
+    return facts
 
 
 def _sought(turn: Turn) -> str:

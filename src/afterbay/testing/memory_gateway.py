@@ -19,6 +19,7 @@ import msgspec
 
 from afterbay.config.schema import LimitsConfig, StateConfig, TelemetryConfig
 from afterbay.config.snapshot import Provider, Snapshot
+from afterbay.config.weights import task_classifier
 from afterbay.core.decision import Record, Target
 from afterbay.core.ids import request_id
 from afterbay.core.usage import Price
@@ -146,6 +147,7 @@ class MemoryGateway:
         self.responses = MemoryResponses(now=clock.utc)
         self.ledger = MemoryLedger(clock)
         self.context = Context(fleet, clock, self.entropy, self.log, self.responses, seed, self.ledger)
+        self.context.scorer = task_classifier
         self.context.originals = MemoryOriginals(now=clock.utc)
 
     @property

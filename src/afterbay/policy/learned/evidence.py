@@ -99,8 +99,14 @@ _SIGNS: Final[dict[str, tuple[str, str]]] = {
         "following+question choices select",
         "回答 问题 答案 阅读 选择 选项 材料 正确 问答 下方 短文 文中 文章 文本 对错 填空 完成 匹配 根据 上下文",
     ),
-    "passage": ("article passage text paragraph document following+text conversation sentence news review", "文章 段落 文本 新闻 报道 句子 短文 以下文 这段话 下文 材料 上文 故事 原文 对话 评论 内容"),
-    "given": ("given following below above based+on these", "给定 以下 下面 下列 这段 这篇 上文 所给 给出的 基于 针对 对于 将 把 根据 按照 从"),
+    "passage": (
+        "article passage text paragraph document following+text conversation sentence news review",
+        "文章 段落 文本 新闻 报道 句子 短文 以下文 这段话 下文 材料 上文 故事 原文 对话 评论 内容",
+    ),
+    "given": (
+        "given following below above based+on these",
+        "给定 以下 下面 下列 这段 这篇 上文 所给 给出的 基于 针对 对于 将 把 根据 按照 从",
+    ),
     "self": ("my i i'm i've me mine we our", "我 我们 我的"),
     "agent": ("you your you're yours", "你 您 你们"),
     "service": (
@@ -109,7 +115,10 @@ _SIGNS: Final[dict[str, tuple[str, str]]] = {
         "atm statement phone bill insurance credit",
         "订单 退款 退货 快递 客服 账户 银行卡 信用卡 取消 预约 提醒我 转账 发货 充值 到账 投诉 会员 余额 快递 收货 帮我查 帮我订 密码 发票 挂失 积分",
     ),
-    "hello": ("hi hey hello thanks thank bye goodbye ok okay haha morning sorry", "你好 您好 谢谢 再见 早上好 晚安 哈哈 好的 不用"),
+    "hello": (
+        "hi hey hello thanks thank bye goodbye ok okay haha morning sorry",
+        "你好 您好 谢谢 再见 早上好 晚安 哈哈 好的 不用",
+    ),
     "please": ("please could can+you could+you would+you kindly", "请 帮 帮我 麻烦 帮忙"),
     "person": ("customer: agent: user: assistant:", "客服 客户 顾客 用户 病人 医生"),
 }
@@ -125,7 +134,13 @@ def _tables() -> tuple[dict[str, tuple[int, ...]], frozenset[str], dict[str, tup
             latin.setdefault(word, []).append(place)
         for word in chinese.split():
             (latin if word.isascii() else han).setdefault(word, []).append(place)
-    starts = {"+".join(parts[:n]) for word in latin if "+" in word for parts in [word.split("+")] for n in range(1, len(parts))}
+    starts = {
+        "+".join(parts[:n])
+        for word in latin
+        if "+" in word
+        for parts in [word.split("+")]
+        for n in range(1, len(parts))
+    }
     return {w: tuple(p) for w, p in latin.items()}, frozenset(starts), {w: tuple(p) for w, p in han.items()}
 
 

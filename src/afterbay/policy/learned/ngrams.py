@@ -7,13 +7,14 @@ character is a word of its own). Every n-gram is one 32-bit hash, computed for a
 
 from __future__ import annotations
 
-import unicodedata
 from functools import lru_cache
 from typing import Final, TypeAlias
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+
+from afterbay.policy.normal import folded as folded
 
 Ids: TypeAlias = NDArray[np.uint32]
 Values: TypeAlias = NDArray[np.float32]
@@ -46,11 +47,6 @@ class Sparse(msgspec.Struct, frozen=True):
 def trimmed(text: str, ends_chars: int = ENDS_CHARS) -> str:
     """The text, or its beginning and end where it is long."""
     return text if len(text) <= 2 * ends_chars else f"{text[:ends_chars]}\n{text[-ends_chars:]}"
-
-
-def folded(text: str) -> str:
-    """The text as n-grams see it: one form for what looks alike (NFKC: full-width forms, ligatures), no case."""
-    return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
 
 
 def sparse(text: str, spec: Spec) -> Sparse:

@@ -15,6 +15,7 @@ import msgspec
 from afterbay.app.snapshots import direct_target
 from afterbay.config.portable import from_json
 from afterbay.config.snapshot import Snapshot
+from afterbay.config.weights import task_classifier
 from afterbay.core.decision import Record, Target
 from afterbay.core.errors import ClientMistake
 from afterbay.engine.context import Call, Context
@@ -132,6 +133,7 @@ async def _rerun(incident: Incident, snapshot: Snapshot, *, is_same: bool) -> Re
     fleet.stock, fleet.record = stock, record
     context = Context(fleet, clock, _NoEntropy(), log, MemoryResponses(now=clock.utc), seed, MemoryLedger(clock))
     context.hedges = ReplayedHedges(record, is_same=is_same)
+    context.scorer = task_classifier
     _restore(incident, fleet, health, context)
     reply = MemoryReply(gone=record.outcome == "client_closed")
     serve = serve_responses if record.protocol == "openai.responses" else serve_chat

@@ -1,0 +1,67 @@
+"""The language that a prompt is written in: by its script, and for Latin letters by the small words that each language has.
+
+Why no library: the scripts settle most languages by themselves, function words the others; a model for a hundred
+languages would be a compiled dependency and a megabyte, and a route asks for few of them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+HEAD, TAIL = 300, 120
+"""Characters that are looked at: the beginning and the end, where the instruction stands."""
+
+_SCRIPTS: Final = re.compile(
+    "(?P<ja>[\u3040-\u30ff])|(?P<ko>[\uac00-\ud7af])|(?P<zh>[\u3400-\u9fff])|(?P<uk>[іїєґ])|(?P<ru>[\u0400-\u04ff]+)"
+    "|(?P<fa>[پچژگ])|(?P<ar>[\u0600-\u06ff]+)|(?P<he>[\u0590-\u05ff]+)|(?P<el>[\u0370-\u03ff]+)|(?P<th>[\u0e00-\u0e7f]+)"
+    "|(?P<hi>[\u0900-\u097f]+)|(?P<latin>[a-z\u00c0-\u024f\u1e00-\u1eff']+)"
+)
+_SMALL: Final = {
+    "en": "the of and to in is that for it with as on are this be what how you your my i do can please from at by write not",
+    "de": "der die das und ist nicht ein eine ich zu mit für von auf dem den wie was sie es im bitte wir sind auch",
+    "fr": "le la les des et est une un que pour dans je vous ce pas sur avec du en qui quel quelle comment au mon",
+    "es": "el la los las y es una un que para en de por con no qué cómo del se mi su al lo más está son",
+    "pt": "o a os as e é uma um que para em de por com não do da como no na se meu os mais você ao são",
+    "it": "il lo la gli le e è una un che per in di con non come del della mi si sono al nel più questo",
+    "nl": "de het een en is van dat in op te niet voor met zijn ik aan wat hoe er je mijn ook naar",
+    "pl": "i w nie na się jest to że z do jak co dla od po przez czy mój są",
+    "tr": "ve bir bu için ile ne nasıl da de mi çok olarak daha en gibi var",
+    "sv": "och att det är en ett som på för inte med av jag hur vad till den kan",
+    "vi": "là của và một các có cho không được trong tôi hãy với để này như người",
+    "id": "yang dan di untuk dengan ini itu dari adalah tidak saya apa bagaimana ke pada",
+}
+_VOTES: Final[dict[str, tuple[str, ...]]] = {
+    word: tuple(name for name, words in _SMALL.items() if word in words.split())
+    for word in {word for words in _SMALL.values() for word in words.split()}
+}
+
+
+def language_of(text: str) -> str:
+    """The language as its two-letter code; `und` where nothing tells it.
+
+    A Han character counts as much as a word of letters: a Chinese instruction above an English passage is Chinese as
+    long as it is not a small part of what is looked at.
+    """
+    ends = (text if len(text) <= HEAD + TAIL else f"{text[:HEAD]} {text[-TAIL:]}").lower()
+    counts: dict[str, float] = {}
+    votes: dict[str, float] = {}
+    for match in _SCRIPTS.finditer(ends):
+        script = match.lastgroup or ""
+        counts[script] = counts.get(script, 0.0) + 1.0
+        if script == "latin":
+            for name in (voters := _VOTES.get(match.group(), ())):
+                votes[name] = votes.get(name, 0.0) + 1.0 / len(voters)
+    for rare, of in (("ja", "zh"), ("uk", "ru"), ("fa", "ar")):  # a few letters that only one of two languages has
+        if counts.get(rare, 0.0) > (0.1 * counts.get(of, 0.0) if rare == "ja" else 1.0):
+            counts[rare] += counts.pop(of, 0.0)
+        else:
+            counts[of] = counts.get(of, 0.0) + counts.pop(rare, 0.0)
+    found, most = max(counts.items(), key=lambda one: one[1], default=("", 0.0))
+    if most == 0.0:
+        return "und"
+    if found != "latin":
+        return found
+    if not votes:
+        return "en" if ends.isascii() else "und"
+    return max(sorted(votes), key=lambda name: votes[name])
