@@ -1,1 +1,1 @@
-"""Training of the weights that ship: reads prompts written for it and permissively licensed sets, writes the same bytes."""
+"""Training of the weights that ship: from prompts written for it and permissively licensed sets, to the same bytes."""

@@ -1,8 +1,8 @@
 """Quick fits of the same texts many times over: in the coordinates of their Gram matrix.
 
-Leaving out each source in turn is a dozen fits over 130,000 buckets. The texts span at most as many dimensions as there are
-texts, so the Cholesky factor of their inner products stands for them: a fit on its rows has the same optimum, and takes
-two products of small dense matrices a step.
+Leaving out each source in turn is a dozen fits over 130,000 buckets. The texts span at most as many dimensions as
+there are texts, so the Cholesky factor of their inner products stands for them: a fit on its rows has the same optimum,
+and takes two products of dense matrices a step.
 """
 
 from __future__ import annotations

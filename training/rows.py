@@ -18,7 +18,10 @@ SHARED: Final = Path(os.environ.get("AFTERBAY_SHARED") or HERE.parents[1] / "sha
 
 _CLINC_PER_INTENT: Final = 8
 _NOT_CHAT: Final = frozenset(
-    ["calculator", "definition", "fun_fact", "recipe", "spelling", "tell_joke", "measurement_conversion", "exchange_rate", "weather", "ingredients_list", "ingredient_substitution", "translate"]
+    (
+        *("calculator", "definition", "fun_fact", "recipe", "spelling", "tell_joke", "measurement_conversion"),
+        *("exchange_rate", "weather", "ingredients_list", "ingredient_substitution", "translate"),
+    )
 )
 """Intents of CLINC150 that are questions, sums or jokes, not talk with a service."""
 _NOT_QUESTIONS: Final = ("calculate", "%", "how to say")

@@ -35,8 +35,8 @@ class Judged(msgspec.Struct, frozen=True):
 
 
 class Score(msgspec.Struct, frozen=True):
-    """Of `n` prompts: the share that was decided, and of the labelled ones the share that was right, among those decided
-    and among all. None: nothing to judge by. `error_decided`: the standard error of the first."""
+    """Of `n` prompts: the share that was decided, and of the labelled ones the share that was right, of those decided
+    and of all. None: nothing to judge by. `error_decided`: the standard error of the first."""
 
     n: int
     coverage: float

@@ -16,7 +16,7 @@ from afterbay.core.request import ChatRequest
 WINDOW: Final = 12
 """Messages at the end of a history that are looked at."""
 SAME_CALLS: Final = 3
-"""So many calls of one tool with the same arguments are a circle; of results that are errors with the same words, too."""
+"""So many calls of one tool with the same arguments are a circle; so are as many errors with the same words."""
 _ERROR_CHARS: Final = 300
 
 

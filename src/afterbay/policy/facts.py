@@ -1,10 +1,10 @@
-"""What can be seen of a request: its length and words, its language, what it holds and asks for, what kind of work it is.
+"""What can be seen of a request: its length and words, its language, what it holds, what kind of work it is.
 
 Cheap first: a route without the classifier pays for its words and the groups of rule words, as the simple rules need
 them. Everything else is worked out when it is first asked for, or when a scorer is given.
 
-Why only the last user turn for words and task: it says what is wanted now. System prompts of coding agents and old turns
-are long and full of every keyword; counting them would send every request to the reasoning model.
+Why only the last user turn for words and task: it says what is wanted now. System prompts of coding agents and old
+turns are long and full of every keyword; counting them would send every request to the reasoning model.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ LONG: Final = 4_000
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """What a scorer makes of a prompt: the task it decides on (None: it abstains), its best guess with the probability of
-    that, and the probability of every task."""
+    """What a scorer makes of a prompt: the task it decides on (None: it abstains), its best guess, the probability of
+    that, and of every task."""
 
     task: str | None
     best: str
@@ -56,7 +56,7 @@ class Scorer(Protocol):
 class Facts(msgspec.Struct, frozen=True, dict=True):
     """What is known of a request. `words`: of the prompt. `mentions`: groups of rule words that it holds.
 
-    `task` with `task_p`, and `complexity` (0 to 1): as a scorer has it; None: there was none, or it abstained from the task.
+    `task` with `task_p`, and `complexity` (0 to 1): as a scorer has it; None: there was none, or it abstained.
     `stalled`: an agent that goes round in circles asks. The other facts are properties, worked out when asked for.
     """
 

@@ -1,4 +1,4 @@
-"""The language that a prompt is written in: by its script, and for Latin letters by the small words that each language has.
+"""The language that a prompt is written in: by its script, and for Latin letters by the small words of each language.
 
 Why no library: the scripts settle most languages by themselves, function words the others; a model for a hundred
 languages would be a compiled dependency and a megabyte, and a route asks for few of them.
@@ -17,8 +17,9 @@ _SCRIPTS: Final = re.compile(
     "|(?P<fa>[پچژگ])|(?P<ar>[\u0600-\u06ff]+)|(?P<he>[\u0590-\u05ff]+)|(?P<el>[\u0370-\u03ff]+)|(?P<th>[\u0e00-\u0e7f]+)"
     "|(?P<hi>[\u0900-\u097f]+)|(?P<latin>[a-z\u00c0-\u024f\u1e00-\u1eff']+)"
 )
+_ACCENTED: Final = re.compile("[\u00c0-\u024f\u1e00-\u1eff]")
 _SMALL: Final = {
-    "en": "the of and to in is that for it with as on are this be what how you your my i do can please from at by write not",
+    "en": "the of and to in is that for it with as on are this be what how you your my i do can please from at by not",
     "de": "der die das und ist nicht ein eine ich zu mit für von auf dem den wie was sie es im bitte wir sind auch",
     "fr": "le la les des et est une un que pour dans je vous ce pas sur avec du en qui quel quelle comment au mon",
     "es": "el la los las y es una un que para en de por con no qué cómo del se mi su al lo más está son",
@@ -63,5 +64,5 @@ def language_of(text: str) -> str:
     if found != "latin":
         return found
     if not votes:
-        return "en" if ends.isascii() else "und"
+        return "und" if _ACCENTED.search(ends) else "en"
     return max(sorted(votes), key=lambda name: votes[name])

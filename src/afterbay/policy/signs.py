@@ -27,7 +27,7 @@ _MATH: Final = re.compile(
     r"\\(?:frac|int|sum|sqrt|begin)|\$[^$\n]+\$|\d\s*[-+*/^×÷=]\s*[\dxyz]|[√∫∑≤≥π]|\b[xyz]\s*[=^+-]\s*\d"
 )
 _TOPICS: Final = {
-    "software": "code python javascript java sql api server database function docker linux git 代码 函数 数据库 服务器 编程",
+    "software": "code python javascript java sql api server database function docker git 代码 函数 数据库 服务器 编程",
     "law": "law court contract legal tenant liability plaintiff statute 法律 合同 法院 条款 诉讼 违约",
     "medicine": "patient doctor disease symptoms treatment drug clinical blood 患者 医生 症状 疾病 治疗 药",
     "finance": "stock revenue profit invest bank loan tax market budget price 股票 利润 投资 银行 贷款 税 营收 房价",

@@ -1,7 +1,7 @@
 """What a prompt asks for: one of eight tasks, how sure that is, or nothing where it is not sure enough.
 
-A prompt is seen three times: its beginning and end together, and its first and last line's worth of characters apart from the
-rest, because instructions stand there and passages in between; and by the signs of `evidence`. One linear head a task.
+A prompt is seen three times: its beginning and end together, and its first and last few words apart from the rest,
+because instructions stand there and passages in between; and by the signs of `evidence`. One linear head a task.
 Pure; numpy only.
 """
 
@@ -35,8 +35,8 @@ _MAGIC: Final = b"afterbay-tasks-1\n"
 
 
 class Classifier(msgspec.Struct, frozen=True):
-    """Heads for `TASKS`. A head's scores, divided by `temperature`, are log-odds. A task is decided where its probability is
-    at least that of `thresholds`: by `LANGUAGE:TASK` where there is one, else by `TASK`."""
+    """Heads for `TASKS`. Scores, divided by `temperature`, are log-odds. A task is decided where its probability is at
+    least that of `thresholds`: by `LANGUAGE:TASK` where there is one, else by `TASK`."""
 
     heads: Heads
     temperature: float
@@ -49,8 +49,9 @@ class Classifier(msgspec.Struct, frozen=True):
         grown = np.exp(said - said.max())
         p = [float(one) for one in grown / grown.sum()]
         best = int(np.argmax(said))
-        return Judgement(TASKS[best] if p[best] >= self.threshold(language, TASKS[best]) else None, TASKS[best], p[best],
-                         dict(zip(TASKS, p, strict=True)))  # fmt: skip
+        task = TASKS[best]
+        decided = task if p[best] >= self.threshold(language, task) else None
+        return Judgement(decided, task, p[best], dict(zip(TASKS, p, strict=True)))
 
     def threshold(self, language: str, task: str) -> float:
         """The probability from which a task is decided."""
