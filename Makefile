@@ -53,6 +53,9 @@ budgets: setup  ## processes over one database, killed at random, and whether a 
 rights: setup   ## random keys, owners, rights and requests, and whether anybody got more than they may (AFTERBAY_RIGHTS operations)
 	PYTHONPATH=src:tests $(BIN)/python -m rights
 
+weights: setup  ## train the task classifier that ships anew; the same bytes (needs the sets of prompts)
+	PYTHONPATH=src:. $(BIN)/python -m training.tasks
+
 costs: setup    ## every recorded answer: what it cost, by its provider and by us; writes docs/costs.md (needs the recordings)
 	PYTHONPATH=src:tests $(BIN)/python -m costs
 

@@ -47,13 +47,14 @@ def tabled(rows: Sequence[Row]) -> Table:
 def counts_of(rows: Sequence[Row]) -> Matrix:
     """How much each row counts: those of large groups less, joined passages half."""
     sizes = Counter((one.source, one.label) for one in rows)
-    found = np.array(
+    found: NDArray[np.float64] = np.array(
         [
             sizes[one.source, one.label] ** -_BALANCE * (_MIXED_COUNT if one.source.startswith("mixed") else 1.0)
             for one in rows
         ]
     )
-    return (found / found.mean()).astype(np.float32)
+    even: Matrix = (found / found.mean()).astype(np.float32)
+    return even
 
 
 def parts_of(rows: Sequence[Row]) -> list[NDArray[np.int64]]:
@@ -134,8 +135,7 @@ def trained(rows: Sequence[Row]) -> Classifier:
 
 
 def thresholds_of(rows: Sequence[Row], said: Matrix, labels: NDArray[np.int64], temperature: float) -> dict[str, float]:
-    """Thresholds by language and task: halfway between what the task alone needs and what all need, since either is known
-    from few rows."""
+    """Thresholds by language and task: halfway between what the task needs and what all need, for few rows tell either."""
     p = softmax(said / np.float32(temperature)).astype(np.float64)
     best, most, known = p.argmax(axis=1), p.max(axis=1), ~np.isnan(said[:, 0])
     chinese = np.array([one.lang == "zh" for one in rows])

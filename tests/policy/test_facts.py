@@ -1,7 +1,9 @@
-"""Facts of a request: cheap ones at once, the others when they are asked for, and none of anybody's words in the log."""
+"""Facts of a request: cheap ones at once, others when they are asked for, and none of anybody's words in the log."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -172,3 +174,12 @@ def fastest(work: Callable[[], object]) -> float:
 @pytest.mark.parametrize("text", ["a long document of words. " * 8000, "这是一份很长的文件。" * 6000])
 def test_the_facts_of_a_long_document_take_milliseconds(text: str) -> None:
     assert fastest(lambda: read_facts(text, Rules(), SURE)) < 0.02  # about 3 ms; CI machines are slow
+
+
+def test_facts_without_a_scorer_do_not_load_numpy() -> None:
+    code = (
+        "import sys; from afterbay.policy.facts import read_facts; from afterbay.policy.plan import Rules; "
+        "from afterbay.engine import routing; from afterbay.config import weights; read_facts('write code', Rules()); "
+        "sys.exit('numpy' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -32,7 +32,7 @@ _KINDS: Final = bytes(97 if chr(i).isascii() and chr(i).isalnum() else 45 if chr
 
 GROUPS: Final = ("extract", "reasoning", "code", "summarize", "translate")
 """Groups of rule words."""
-LONG: Final = 4_000
+LONG: Final = 200
 """Characters from which rule words are looked for as plain text first."""
 
 

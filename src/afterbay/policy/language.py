@@ -13,11 +13,11 @@ HEAD, TAIL = 300, 120
 """Characters that are looked at: the beginning and the end, where the instruction stands."""
 
 _SCRIPTS: Final = re.compile(
-    "(?P<ja>[\u3040-\u30ff])|(?P<ko>[\uac00-\ud7af])|(?P<zh>[\u3400-\u9fff])|(?P<uk>[іїєґ])|(?P<ru>[\u0400-\u04ff]+)"
+    "(?P<ja>[\u3040-\u30ff]+)|(?P<ko>[\uac00-\ud7af]+)|(?P<zh>[\u3400-\u9fff]+)|(?P<uk>[іїєґ])|(?P<ru>[\u0400-\u04ff]+)"
     "|(?P<fa>[پچژگ])|(?P<ar>[\u0600-\u06ff]+)|(?P<he>[\u0590-\u05ff]+)|(?P<el>[\u0370-\u03ff]+)|(?P<th>[\u0e00-\u0e7f]+)"
     "|(?P<hi>[\u0900-\u097f]+)|(?P<latin>[a-z\u00c0-\u024f\u1e00-\u1eff']+)"
 )
-_ACCENTED: Final = re.compile("[\u00c0-\u024f\u1e00-\u1eff]")
+_WORDS: Final = re.compile("[a-z']+")
 _SMALL: Final = {
     "en": "the of and to in is that for it with as on are this be what how you your my i do can please from at by not",
     "de": "der die das und ist nicht ein eine ich zu mit für von auf dem den wie was sie es im bitte wir sind auch",
@@ -46,13 +46,15 @@ def language_of(text: str) -> str:
     """
     ends = (text if len(text) <= HEAD + TAIL else f"{text[:HEAD]} {text[-TAIL:]}").lower()
     counts: dict[str, float] = {}
-    votes: dict[str, float] = {}
+    words: list[str] = []
+    if ends.isascii():
+        return _latin(_WORDS.findall(ends))
     for match in _SCRIPTS.finditer(ends):
         script = match.lastgroup or ""
-        counts[script] = counts.get(script, 0.0) + 1.0
+        weight = len(match.group()) if script in {"ja", "ko", "zh"} else 1
+        counts[script] = counts.get(script, 0.0) + weight
         if script == "latin":
-            for name in (voters := _VOTES.get(match.group(), ())):
-                votes[name] = votes.get(name, 0.0) + 1.0 / len(voters)
+            words.append(match.group())
     for rare, of in (("ja", "zh"), ("uk", "ru"), ("fa", "ar")):  # a few letters that only one of two languages has
         if counts.get(rare, 0.0) > (0.1 * counts.get(of, 0.0) if rare == "ja" else 1.0):
             counts[rare] += counts.pop(of, 0.0)
@@ -63,6 +65,15 @@ def language_of(text: str) -> str:
         return "und"
     if found != "latin":
         return found
-    if not votes:
-        return "und" if _ACCENTED.search(ends) else "en"
-    return max(sorted(votes), key=lambda name: votes[name])
+    return _latin(words)
+
+
+def _latin(words: list[str]) -> str:
+    """The language that most of the small words are of; without any, English where no letter has an accent."""
+    votes: dict[str, float] = {}
+    for word in words:
+        for name in (voters := _VOTES.get(word, ())):
+            votes[name] = votes.get(name, 0.0) + 1.0 / len(voters)
+    if votes:
+        return max(sorted(votes), key=lambda name: votes[name])
+    return "en" if words and all(map(str.isascii, words)) else "und"

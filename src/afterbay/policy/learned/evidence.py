@@ -42,6 +42,10 @@ def _tables() -> tuple[dict[str, tuple[int, ...]], frozenset[str], dict[str, tup
 
 
 _LATIN, _STARTS, _HAN = _tables()
+_LENGTHS: Final = {
+    word[0]: tuple(sorted({len(other) for other in _HAN if other[0] == word[0]}, reverse=True)) for word in _HAN
+}
+"""Which lengths the Chinese words that begin with a character have."""
 _QUIET: Final = frozenset(_NAMES.index(name) for name in ("please", "self", "agent", "given"))
 """Signs that say nothing by coming first."""
 
@@ -82,8 +86,8 @@ def _places(text: str) -> list[int]:
     pending: list[str] = []
     for token in _TOKENS.findall(text):
         if token[0] > "\u33ff":
-            for i in range(len(token)):
-                for n in (4, 3, 2, 1):
+            for i, char in enumerate(token):
+                for n in _LENGTHS.get(char, ()):
                     if (places := _HAN.get(token[i : i + n])) is not None:
                         found += places
             pending = []
