@@ -32,9 +32,8 @@ def show(name: str, text: str, scorer: Scorer | None, rounds: int = ROUNDS) -> N
     rules = Rules()
     read_facts(text, rules, scorer)
     times = spent(lambda: read_facts(text, rules, scorer), rounds)
-    print(
-        f"{name:34s} {len(text):8d} characters  p50 {times[len(times) // 2]:.3f} ms  p99 {times[int(0.99 * len(times))]:.3f} ms"
-    )
+    half, most = times[len(times) // 2], times[int(0.99 * len(times))]
+    print(f"{name:34s} {len(text):8d} characters  p50 {half:.3f} ms  p99 {most:.3f} ms")
 
 
 def main() -> None:

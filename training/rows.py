@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,9 @@ _NOT_CHAT: Final = frozenset(
 )
 """Intents of CLINC150 that are questions, sums or jokes, not talk with a service."""
 _NOT_QUESTIONS: Final = ("calculate", "%", "how to say")
+_PROGRAM: Final = re.compile(
+    r"```|\bdef \w+\(|^\s*import \w+|#include|;\s*\n|\b(?:python|javascript|c\+\+|code)\b", re.I | re.M
+)
 _PER_INSTRUCTION: Final = 3
 _AFTER: Final = ("上文", "以上", "上面", "上述", "above")
 _BEFORE: Final = ("below", "following", "下")
@@ -62,13 +66,18 @@ def labelled(name: str) -> list[Row]:
 
 def training_rows() -> list[Row]:
     """All rows that train, in a fixed order. BELLE's are not among them: its authors ask for research use only."""
-    rows = [one for one in labelled("train") if not one.source.startswith("belle")]
+    rows = [one for one in labelled("train") if not one.source.startswith("belle") and not _is_mislabelled(one)]
     seen = {one.prompt.strip() for one in rows}
     rows += [one for one in _sets() if one.prompt.strip() not in seen]
     rows += _own()
     rows += _mixed()
     tests = {one.prompt.strip() for one in labelled("test")}
     return [one for one in rows if one.prompt.strip() not in tests]
+
+
+def _is_mislabelled(row: Row) -> bool:
+    """Whether a prompt is about a program though its label is of reasoning: Arena's `math` holds many such."""
+    return row.source == "arena_hard_v2" and row.label == "reasoning" and _PROGRAM.search(row.prompt) is not None
 
 
 def _sets() -> Iterator[Row]:
