@@ -210,7 +210,7 @@ def test_an_unsupported_field_is_named(gateway: LiveGateway) -> None:
         ("POST", "/v1/files", 501),
         ("GET", "/v1/files", 501),
         ("POST", "/v1/batches", 501),
-        ("POST", "/v1/feedback", 501),
+        ("GET", "/v1/feedback", 405),
         ("POST", "/v1/messages/batches", 501),
         ("GET", "/ui", 501),
         ("GET", "/openapi.json", 501),

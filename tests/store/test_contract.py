@@ -10,11 +10,14 @@ import pytest
 
 from afterbay.store.database import open_database
 from afterbay.store.keys import SqliteKeys
+from afterbay.store.labels import SqliteLabels, SqliteRouters
 from afterbay.store.memory import MemoryKeys, MemoryRequestLog, MemoryResponses
+from afterbay.store.memory_labels import MemoryLabels, MemoryRouters
 from afterbay.store.reading import SqliteReading
 from afterbay.store.request_log import LogLimits, SqliteRequestLog
 from afterbay.store.responses import SqliteResponses
 from afterbay.testing.keyrings import KeysContract, OpenedKeys
+from afterbay.testing.labels import LabelsContract, OpenedLabels
 from afterbay.testing.stores import (
     RETENTION_S,
     T0,
@@ -89,3 +92,21 @@ class TestSqliteResponses(OnDisk, ResponsesContract):
         responses = SqliteResponses(open_database(self.url), retention_s=RETENTION_S, now=clock)
         yield OpenedResponses(responses, clock.advance)
         responses.close()
+
+
+class TestMemoryLabels(LabelsContract):
+    @contextmanager
+    def opened_labels(self) -> Iterator[OpenedLabels]:
+        clock = Clock()
+        yield OpenedLabels(MemoryLabels(now=clock, retention_s=RETENTION_S), MemoryRouters(), clock.advance)
+
+
+class TestSqliteLabels(OnDisk, LabelsContract):
+    @contextmanager
+    def opened_labels(self) -> Iterator[OpenedLabels]:
+        clock, database = Clock(), open_database(self.url)
+        labels = SqliteLabels(database, retention_s=RETENTION_S, now=clock)
+        routers = SqliteRouters(database)
+        yield OpenedLabels(labels, routers, clock.advance)
+        labels.close()
+        routers.close()

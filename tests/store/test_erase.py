@@ -14,11 +14,12 @@ import pytest
 from afterbay.core.decision import Attempt, Circumstances, Record, Rejected
 from afterbay.core.usage import Usage
 from afterbay.policy.rights import Preference, Rights
-from afterbay.ports import KeptResponse, Repeatable, StoredAnswer
+from afterbay.ports import KeptResponse, Label, Repeatable, StoredAnswer
 from afterbay.store.audit import Anchor, Broken
 from afterbay.store.database import Database, open_database
 from afterbay.store.erase import ROWS, SPOKEN_FOR, Ambiguous, Erased, UnknownOrganisation, Waiting, Whom, erase
 from afterbay.store.keys import SqliteKeys
+from afterbay.store.labels import SqliteLabels
 from afterbay.store.lookup import one_request
 from afterbay.store.originals import SqliteOriginals
 from afterbay.store.reading import SqliteReading
@@ -73,6 +74,7 @@ def record(number: int, user: str | None = "ada-lovelace", key: str | None = "k-
         "agent": "canary-agent",
         "task": "canary-tag",
         "compliance": ["held: s", "a/up: soc2"],
+        "reasons": {"task": "canary-tag"},
     }
     return Record(**plain | fields)
 
@@ -171,6 +173,7 @@ def test_what_is_left_of_a_request_says_what_was_done_and_not_for_whom(database:
         tags={},
         traceparent=None,
         circumstances=None,
+        reasons=None,
         agent=None,
         task=None,
         attempts=[Attempt(0, "a/up", "primary", 0.0, outcome="error", cost_picousd=7)],
@@ -179,6 +182,23 @@ def test_what_is_left_of_a_request_says_what_was_done_and_not_for_whom(database:
     refused = one_request(database, "req_000008")
     assert refused is not None
     assert (refused.requested_model, refused.rejected, refused.compliance) == ("m", [], [])
+
+
+def test_their_words_on_answers_and_imprints_of_their_prompts_go_and_scores_stay(database: Database) -> None:
+    write(database, record(1), record(2, "grace", "k-grace"))
+    labels = SqliteLabels(database, retention_s=2e9)
+    for number in (1, 2):
+        told = f"canary-comment-{number}"
+        asyncio.run(labels.put(Label(f"req_{number:06d}", "m", 1000.0, "feedback", "m", 0.5, "score", told)))
+        asyncio.run(labels.put_imprint(f"req_{number:06d}", "m", 1000.0, b"canary-imprint-%d" % number))
+    labels.close()
+    erase(database, Whom("user", "ada-lovelace"))
+    left = bytes_of(database)
+    assert b"canary-comment-1" not in left
+    assert b"canary-imprint-1" not in left
+    assert [one.comment for one in asyncio.run(labels.labels("m"))] == [None, "canary-comment-2"]
+    assert asyncio.run(labels.imprints("m")) == {"req_000002": b"canary-imprint-2"}
+    labels.close()
 
 
 def test_a_dry_run_counts_the_same_and_changes_nothing(database: Database) -> None:

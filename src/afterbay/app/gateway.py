@@ -31,6 +31,7 @@ from afterbay.engine.context import Context
 from afterbay.engine.fleet import Fleet
 from afterbay.engine.health import Health, TargetState, watch
 from afterbay.http.asgi import Gateway
+from afterbay.http.feedback import Feedback
 from afterbay.http.pages import Pages
 from afterbay.http.reports import Reports
 from afterbay.ports import Upstream
@@ -41,6 +42,7 @@ from afterbay.store.configurations import keep_configuration
 from afterbay.store.database import Database, open_database
 from afterbay.store.holder import Holder, hold, is_running
 from afterbay.store.keys import SqliteKeys
+from afterbay.store.labels import SqliteLabels, SqliteRouters
 from afterbay.store.leases import SqliteLeases
 from afterbay.store.ledger import LeasedLedger
 from afterbay.store.lookup import one_request
@@ -122,11 +124,15 @@ class RunningGateway:
         runs = partial(is_running, self._database.path)
         self._originals = SqliteOriginals(self._database, lasts_s=lasts_s, holder=self._holder.name, runs=runs)
         self.context.originals = self._originals if lasts_s > 0 else None
+        self._labels = SqliteLabels(self._database, retention_s=float(snapshot.state.retention))
+        self._routers = SqliteRouters(self._database)
         self._show_figures()
         pages = Pages(self.context, self.why_not_ready, figures or self._figures, self._find_record, about)
         admin_key = environ.get("AFTERBAY_ADMIN_KEY")
         reports = Reports(self._database, lambda: self.snapshot, lambda: datetime.fromtimestamp(clock.utc(), UTC))
-        self.application = Gateway(self.context, self.keys, pages, Secret(admin_key) if admin_key else None, reports)
+        feedback = Feedback(self._labels, self._find_record, clock)
+        secret = Secret(admin_key) if admin_key else None
+        self.application = Gateway(self.context, self.keys, pages, secret, reports, feedback)
 
     def _show_figures(self) -> None:
         """Tells the metrics where to read what is only known when it is asked for."""
@@ -231,6 +237,8 @@ class RunningGateway:
             await asyncio.to_thread(self._tracer.close)
         await asyncio.to_thread(self._responses.close)
         await asyncio.to_thread(self._originals.close)
+        await asyncio.to_thread(self._labels.close)
+        await asyncio.to_thread(self._routers.close)
         self.keys.close()
 
     def _fleet(self, snapshot: Snapshot) -> Fleet:

@@ -242,10 +242,11 @@ class Record(msgspec.Struct):
     is taken from; empty: nobody's.
     These three are the ledger's, and not in the log's table.
 
-    `reasons` has what a route picked by, where one picked: `afterbay.policy.report`.
-
     `compliance` is the proof that the policies held: which ones, then for each target that was let through the facts by
     which it met them. Empty: none asked for anything.
+
+    `reasons` has what a route picked by, where one picked (`afterbay.policy.statement`), so that it can be replayed
+    under another policy: facts, candidates, scores, propensity. There is no text of anybody's in it.
     """
 
     id: str

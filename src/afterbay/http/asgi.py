@@ -22,6 +22,8 @@ from afterbay.engine.reconnect import serve_reconnect
 from afterbay.engine.responses import serve_responses
 from afterbay.http.admin import BODY_BYTES, Admin, Asked, who_asks
 from afterbay.http.body import check_head, read_body
+from afterbay.http.feedback import BODY_BYTES as FEEDBACK_BYTES
+from afterbay.http.feedback import Feedback
 from afterbay.http.identity import Client, identify, is_loopback, require_admin, require_local
 from afterbay.http.pages import Pages
 from afterbay.http.passthrough import RawEndpoints, is_raw
@@ -60,7 +62,9 @@ class Gateway:
         pages: Pages,
         admin_key: Secret | None = None,
         reports: Reports | None = None,
+        feedback: Feedback | None = None,
     ) -> None:
+        self._feedback = feedback
         self._context = context
         self._keys = keys
         self._pages = pages
@@ -95,6 +99,9 @@ class Gateway:
             assert endpoint is not None, "a missing endpoint was refused"  # noqa: S101
             if endpoint.operation == "admin":
                 await self._administer(endpoint, scope, client, headers, query, receive, reply)
+                return
+            if endpoint.operation == "feedback":
+                await self._hear(headers, key, receive, reply)
                 return
             serve = _SERVE.get(endpoint.operation)
             if serve is None:
@@ -151,6 +158,20 @@ class Gateway:
         # secrets are in some of these answers: nobody on the way may keep them
         kept = {"content-type": "application/json", "cache-control": "no-store"}
         await reply.start(status, {**kept, "content-length": str(len(told))})
+        await reply.end(told)
+
+    async def _hear(self, headers: Mapping[str, str], key: Key | None, receive: Receive, reply: AsgiReply) -> None:
+        """Takes feedback.
+
+        Raises:
+            GatewayError: it is not right, or cannot be kept.
+        """
+        if self._feedback is None:
+            raise NotBuilt("Feedback has nowhere to go here.", code="not_built")
+        check_head(headers, FEEDBACK_BYTES)
+        body = await read_body(receive, FEEDBACK_BYTES, float(self._context.fleet.snapshot.limits.body_timeout))
+        told = await self._feedback.take(body, key)
+        await reply.start(200, {"content-type": "application/json", "content-length": str(len(told))})
         await reply.end(told)
 
     def _admit(

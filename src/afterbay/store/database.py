@@ -27,7 +27,7 @@ from urllib.parse import unquote
 from afterbay.store import statements
 from afterbay.store.errors import StoreError, UnsupportedDatabase
 
-HEAD: Final = "0011"
+HEAD: Final = "0012"
 """The newest migration. A test compares it with the scripts in `migrations/versions`."""
 
 BUSY_S: Final = 5.0

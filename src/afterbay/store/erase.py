@@ -47,6 +47,9 @@ SPOKEN_FOR: Final[Mapping[str, str]] = MappingProxyType(
         "originals": "deleted: who repeats a request of theirs sends it anew",
         "requests": "made nobody's",
         "attempts": "made nobody's with their request",
+        "labels": "lose their comment, and stay as scores of nobody's requests",
+        "pairs": "stay: scores of nobody's requests",
+        "imprints": "deleted",
         "keys": "a revoked key loses its name, the beginning of its secret, its rights and its preference",
         "tenants": "a user that has ended loses its name, its rights and its preference",
         "audit": "entries about them lose their details, if they have ended",
@@ -55,6 +58,7 @@ SPOKEN_FOR: Final[Mapping[str, str]] = MappingProxyType(
         "rollups": "added to those of nobody, of the same hour and model",
         "rollup_steps": "the same",
         "rollup_failures": "the same",
+        "routers": "weights over hashed words of many, and what was certified with them; nothing of anybody's",
         "secrets": "nothing of anybody's",
         "counters": "nothing of anybody's",
         "configurations": "nothing of anybody's",
@@ -70,9 +74,11 @@ _FORGET_REQUEST = (
     " user_name = CASE WHEN user_name IS NULL THEN NULL ELSE 'erased' END,"
     " requested_model = CASE WHEN requested_model IN (model, route, upstream_model) THEN requested_model"
     " ELSE 'erased' END, agent = NULL, task = NULL, tags = NULL, traceparent = NULL, error = NULL, warnings = NULL,"
-    " circumstances = NULL, rejected = CASE WHEN provider = '' THEN NULL ELSE rejected END,"
+    " circumstances = NULL, decision = NULL, rejected = CASE WHEN provider = '' THEN NULL ELSE rejected END,"
     " compliance = CASE WHEN provider = '' THEN NULL ELSE compliance END WHERE seq = ?"
 )
+_FORGET_COMMENT = "UPDATE labels SET comment = NULL WHERE request_id = ? AND comment IS NOT NULL"
+_FORGET_IMPRINT = "DELETE FROM imprints WHERE request_id = ?"
 _FORGET_ATTEMPTS = "UPDATE attempts SET error = NULL WHERE request_id = ?"
 _RESPONSES = "SELECT id, provider FROM responses WHERE key_id = ?1"
 _FORGET_RESPONSES = f"DELETE FROM responses WHERE id IN (SELECT id FROM responses WHERE key_id = ?1 LIMIT {ROWS})"  # noqa: S608
@@ -191,7 +197,8 @@ def _forget_requests(connection: sqlite3.Connection, person: Person) -> None:
         after = rows[-1][0]
         with transaction(connection):
             connection.executemany(_FORGET_REQUEST, [(seq,) for seq, _ in rows])
-            connection.executemany(_FORGET_ATTEMPTS, [(request_id,) for _, request_id in rows])
+            for statement in (_FORGET_ATTEMPTS, _FORGET_COMMENT, _FORGET_IMPRINT):
+                connection.executemany(statement, [(request_id,) for _, request_id in rows])
 
 
 def _forget_sums(connection: sqlite3.Connection, person: Person) -> None:

@@ -92,6 +92,7 @@ def request_row(record: Record) -> Row:
         record.agent[:NAME_CHARS] if record.agent else record.agent,
         record.task[:NAME_CHARS] if record.task else record.task,
         _json(record.compliance) if record.compliance else None,
+        _json(record.reasons) if record.reasons else None,
     )
 
 
@@ -169,6 +170,7 @@ def record_of(row: Named, attempts: Iterable[Named]) -> Record:
         agent=row["agent"],
         task=row["task"],
         compliance=_from_json(row["compliance"], list[str], []),
+        reasons=_from_json(row["decision"], dict[str, Any], None),
     )
 
 

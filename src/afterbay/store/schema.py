@@ -4,7 +4,8 @@ Conventions. Times of day are UTC RFC 3339 text of fixed width (`2026-01-31T23:5
 time order and any SQLite tool can read them. Durations are seconds, money is integer picodollars (1e-12 USD; NULL: the
 price is unknown, which is not 0), tokens lie in the five disjoint buckets of `core.usage`. JSON columns hold NULL for
 "empty". Nothing but `responses` and `originals`, where clients ask for it, ever holds a prompt or an answer, and
-nothing a secret in the clear.
+nothing a secret in the clear. `labels` has what people said of an answer, `imprints` which buckets the n-grams of a
+prompt fall into, where a route learns from its traffic.
 
 `requests.seq` is the order of writing, not of arrival (a record is written after its last byte): it is the cursor of
 `tail`. `attempts` is clustered by request, so the attempts of one request lie in one page and go with it.
@@ -71,6 +72,7 @@ requests = sa.Table(
     sa.Column("agent", sa.Text),
     sa.Column("task", sa.Text),
     sa.Column("compliance", sa.Text),
+    sa.Column("decision", sa.Text),
 )
 """One row a request. Key and route names are copied, not referenced: the log must outlive what it names."""
 
@@ -212,6 +214,70 @@ originals = sa.Table(
 """Requests with idempotency keys: `name` and `content` are keyed digests of the key (with its owner, a virtual key's id
 or empty) and of the request. `holder` is the process that serves it while `state` is `running`. What it answered
 (`answered`: status, headers as JSON, a zlib-compressed body) is the only thing kept of it; `gone`: not even that."""
+
+labels = sa.Table(
+    "labels",
+    metadata,
+    sa.Column("request_id", sa.Text, primary_key=True),
+    sa.Column("judge", sa.Text, primary_key=True),
+    sa.Column("route", sa.Text, nullable=False),
+    sa.Column("at", sa.Text, nullable=False, index=True),
+    sa.Column("alias", sa.Text, nullable=False),
+    sa.Column("score", sa.REAL, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("comment", sa.Text),
+    sqlite_with_rowid=False,
+)
+"""What is known of how good an answer was, once a request and kind of judge (`check`, `judge`, `feedback`,
+`regenerate`): the last word counts. `score` is from 0 to 1, `kind` how it was said, `at` when; `comment`: a person's
+own words."""
+
+pairs = sa.Table(
+    "pairs",
+    metadata,
+    sa.Column("request_id", sa.Text, primary_key=True),
+    sa.Column("route", sa.Text, nullable=False),
+    sa.Column("at", sa.Text, nullable=False, index=True),
+    sa.Column("cheap", sa.Text, nullable=False),
+    sa.Column("strong", sa.Text, nullable=False),
+    sa.Column("gain", sa.REAL, nullable=False),
+    sa.Column("predictor", sa.Text, nullable=False),
+    sa.Column("cheap_quality", sa.REAL, nullable=False),
+    sa.Column("strong_quality", sa.REAL, nullable=False),
+    sa.Column("judged", sa.Text, nullable=False),
+    sa.Column("propensity", sa.REAL, nullable=False),
+    sa.Column("cheap_picousd", _Big),
+    sa.Column("strong_picousd", _Big),
+    sa.Column("cost_picousd", _Big),
+    sqlite_with_rowid=False,
+)
+"""Requests that two models answered, and how good either answer was: what certificates are made of. `gain`: what the
+`predictor` of that moment expected of the strong one, `propensity`: how likely such a request was drawn, `cost_picousd`
+what the second answer and the judgement cost."""
+
+imprints = sa.Table(
+    "imprints",
+    metadata,
+    sa.Column("request_id", sa.Text, primary_key=True),
+    sa.Column("route", sa.Text, nullable=False),
+    sa.Column("at", sa.Text, nullable=False, index=True),
+    sa.Column("imprint", sa.LargeBinary, nullable=False),
+)
+"""Which buckets the n-grams of a prompt fall into (`policy.learned.imprint`), compressed: only of requests that were
+drawn for a shadow or for exploring, since without it nothing can be learned from them."""
+
+routers = sa.Table(
+    "routers",
+    metadata,
+    sa.Column("route", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("made_at", sa.Text, primary_key=True),
+    sa.Column("blob", sa.LargeBinary, nullable=False),
+    sa.Column("labels", _Big, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+)
+"""What was learned of a route: `predictor` (weights) and `certificate` (JSON), the newest counts. The same row comes
+of the same labels, whichever process makes it."""
 
 counters = sa.Table(
     "counters",

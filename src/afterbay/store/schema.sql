@@ -28,6 +28,16 @@ CREATE TABLE counters (
     PRIMARY KEY (name)
 );
 
+CREATE TABLE imprints (
+    request_id TEXT NOT NULL,
+    route TEXT NOT NULL,
+    at TEXT NOT NULL,
+    imprint BLOB NOT NULL,
+    PRIMARY KEY (request_id)
+);
+
+CREATE INDEX ix_imprints_at ON imprints (at);
+
 CREATE TABLE keys (
     id TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -48,6 +58,20 @@ CREATE TABLE keys (
 );
 
 CREATE UNIQUE INDEX keys_live_name ON keys (owner, name) WHERE revoked_at IS NULL;
+
+CREATE TABLE labels (
+    request_id TEXT NOT NULL,
+    judge TEXT NOT NULL,
+    route TEXT NOT NULL,
+    at TEXT NOT NULL,
+    alias TEXT NOT NULL,
+    score REAL NOT NULL,
+    kind TEXT NOT NULL,
+    comment TEXT,
+    PRIMARY KEY (request_id, judge)
+) WITHOUT ROWID;
+
+CREATE INDEX ix_labels_at ON labels (at);
 
 CREATE TABLE leases (
     account TEXT NOT NULL,
@@ -82,6 +106,26 @@ CREATE TABLE originals (
 );
 
 CREATE INDEX ix_originals_created_at ON originals (created_at);
+
+CREATE TABLE pairs (
+    request_id TEXT NOT NULL,
+    route TEXT NOT NULL,
+    at TEXT NOT NULL,
+    cheap TEXT NOT NULL,
+    strong TEXT NOT NULL,
+    gain REAL NOT NULL,
+    predictor TEXT NOT NULL,
+    cheap_quality REAL NOT NULL,
+    strong_quality REAL NOT NULL,
+    judged TEXT NOT NULL,
+    propensity REAL NOT NULL,
+    cheap_picousd INTEGER,
+    strong_picousd INTEGER,
+    cost_picousd INTEGER,
+    PRIMARY KEY (request_id)
+) WITHOUT ROWID;
+
+CREATE INDEX ix_pairs_at ON pairs (at);
 
 CREATE TABLE requests (
     seq INTEGER NOT NULL,
@@ -127,6 +171,7 @@ CREATE TABLE requests (
     agent TEXT,
     task TEXT,
     compliance TEXT,
+    decision TEXT,
     PRIMARY KEY (seq),
     UNIQUE (id)
 );
@@ -189,6 +234,16 @@ CREATE TABLE rollups (
     answer_picousd INTEGER NOT NULL,
     PRIMARY KEY (id),
     UNIQUE (hour, operation, organisation, team, user_name, key_id, key_name, agent, task, route, model, provider, upstream_model, tags)
+);
+
+CREATE TABLE routers (
+    route TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    made_at TEXT NOT NULL,
+    blob BLOB NOT NULL,
+    labels INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (route, kind, made_at)
 );
 
 CREATE TABLE secrets (

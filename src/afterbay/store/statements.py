@@ -12,7 +12,7 @@ INSERT_REQUESTS = (
     " upstream_model, key_id, key_name, stream, status, outcome, error, input_tokens, cached_input_tokens,"
     " cache_write_tokens, output_tokens, reasoning_tokens, estimated, cost_picousd, ttft_s, duration_s, stages_s,"
     " finish, request_bytes, response_bytes, tags, traceparent, config_hash, rejected, warnings, seed,"
-    " circumstances, organisation, team, user_name, agent, task, compliance) VALUES "
+    " circumstances, organisation, team, user_name, agent, task, compliance, decision) VALUES "
 )
 INSERT_ATTEMPTS = (
     "INSERT INTO attempts (request_id, number, target, why, started_s, headers_s, first_token_s, ended_s, outcome,"
@@ -185,4 +185,57 @@ FOLD_OLD_SPENDING = (
     " picousd = picousd + excluded.picousd, requests = requests + excluded.requests, tokens = tokens + excluded.tokens"
 )
 DELETE_OLD_SPENDING = "DELETE FROM spending WHERE day > ? AND day < ?"
+PUT_LABEL = (
+    "INSERT INTO labels (request_id, judge, route, at, alias, score, kind, comment) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (request_id, judge) DO UPDATE SET at = excluded.at, score = excluded.score, kind = excluded.kind,"
+    " comment = excluded.comment"
+)
+SELECT_LABELS = (
+    "SELECT request_id, judge, route, at, alias, score, kind, comment FROM labels WHERE route = ? AND at >= ?"
+    " ORDER BY at DESC, request_id DESC, judge LIMIT ?"
+)
+PUT_PAIR = (
+    "INSERT INTO pairs (request_id, route, at, cheap, strong, gain, predictor, cheap_quality, strong_quality, judged,"
+    " propensity, cheap_picousd, strong_picousd, cost_picousd) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT DO NOTHING"
+)
+SELECT_PAIRS = (
+    "SELECT request_id, route, at, cheap, strong, gain, predictor, cheap_quality, strong_quality, judged, propensity,"
+    " cheap_picousd, strong_picousd, cost_picousd FROM pairs WHERE route = ? AND at >= ?"
+    " ORDER BY at DESC, request_id DESC LIMIT ?"
+)
+PUT_IMPRINT = "INSERT INTO imprints (request_id, route, at, imprint) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+SELECT_IMPRINTS = (
+    "SELECT request_id, imprint FROM imprints WHERE route = ? AND at >= ? ORDER BY at DESC, request_id DESC LIMIT ?"
+)
+DELETE_OLD_LABELS = (
+    "DELETE FROM labels WHERE (request_id, judge) IN"
+    " (SELECT request_id, judge FROM labels WHERE at < ? ORDER BY at LIMIT ?)"
+)
+DELETE_OLD_PAIRS = (
+    "DELETE FROM pairs WHERE request_id IN (SELECT request_id FROM pairs WHERE at < ? ORDER BY at LIMIT ?)"
+)
+DELETE_OLD_IMPRINTS = (
+    "DELETE FROM imprints WHERE request_id IN (SELECT request_id FROM imprints WHERE at < ? ORDER BY at LIMIT ?)"
+)
+COUNT_IMPRINTS = "SELECT COUNT(*) FROM imprints"
+DELETE_OLDEST_IMPRINTS = (
+    "DELETE FROM imprints WHERE request_id IN (SELECT request_id FROM imprints ORDER BY at LIMIT ?)"
+)
+PUT_ROUTER = (
+    "INSERT INTO routers (route, kind, made_at, blob, labels, reason) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+)
+SELECT_ROUTER = (
+    "SELECT route, kind, made_at, blob, labels, reason FROM routers WHERE route = ? AND kind = ?"
+    " ORDER BY made_at DESC LIMIT 1"
+)
+DELETE_OLD_ROUTERS = (
+    "DELETE FROM routers WHERE route = ?1 AND kind = ?2 AND made_at NOT IN"
+    " (SELECT made_at FROM routers WHERE route = ?1 AND kind = ?2 ORDER BY made_at DESC LIMIT ?3)"
+)
+EXPLORED = (
+    "SELECT COALESCE(SUM(json_extract(decision, '$.extra_picousd')), 0) FROM requests"
+    " WHERE received_at >= ? AND route = ? AND decision IS NOT NULL"
+)
+"""What exploring cost more than the picks would have, since a moment."""
 DATA_VERSION = "PRAGMA data_version"
