@@ -31,13 +31,20 @@ from afterbay.store.reports import (
     errors_report,
     explain_report,
     latency_report,
+    satisfaction_report,
     savings_report,
     usage_report,
 )
 from afterbay.store.rollup import catch_up
 from afterbay.store.rollup_reading import Hours, RollupReading, told_reading
 
-REPORTS: Final = {"cost": cost_report, "usage": usage_report, "latency": latency_report, "errors": errors_report}
+REPORTS: Final = {
+    "cost": cost_report,
+    "usage": usage_report,
+    "latency": latency_report,
+    "errors": errors_report,
+    "satisfaction": satisfaction_report,
+}
 SLOW_ROWS: Final = 100_000
 """So many rows take more than a second to sum: then it is said."""
 

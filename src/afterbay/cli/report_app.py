@@ -10,7 +10,7 @@ import typer
 from afterbay.cli.options import AsJson, Config, examples
 
 app = typer.Typer(
-    help="Report on the request log: cost, usage, latency, errors, savings, and why a bill changed.",
+    help="Report on the request log: cost, usage, latency, errors, satisfaction, savings, and why a bill changed.",
     epilog=examples(
         "afterbay report cost --by team --since 30d",
         "afterbay report cost --by tag:project,user --since 2026-11 --until 2026-12 --csv > chargeback.csv",
@@ -117,6 +117,26 @@ def errors(
 ) -> None:
     """Show what failed, and how. Requests as clients were told, attempts as providers failed."""
     _run("errors", config, by, since, until, only, top, (as_csv, as_json))
+
+
+@app.command(
+    "satisfaction",
+    epilog=examples(
+        "afterbay report satisfaction --by model", "afterbay report satisfaction --by route,day --since 4w"
+    ),
+)
+def satisfaction(
+    by: By = "model",
+    since: Since = "7d",
+    until: Until = "now",
+    only: Only = None,
+    top: Top = None,
+    config: Config = None,
+    as_csv: AsCsv = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what was said of answers. Feedback of clients, questions asked again at once, and what compared answers."""
+    _run("satisfaction", config, by, since, until, only, top, (as_csv, as_json))
 
 
 @app.command(

@@ -28,6 +28,7 @@ from afterbay.store.reports import (
     errors_report,
     explain_report,
     latency_report,
+    satisfaction_report,
     savings_report,
     usage_report,
 )
@@ -41,7 +42,13 @@ SUM_ROWS: Final = 32_768
 SINCE: Final = "7d"
 
 _PLAIN: Final[Mapping[str, Callable[[RollupReading, Question], Report]]] = MappingProxyType(
-    {"cost": cost_report, "usage": usage_report, "latency": latency_report, "errors": errors_report}
+    {
+        "cost": cost_report,
+        "usage": usage_report,
+        "latency": latency_report,
+        "errors": errors_report,
+        "satisfaction": satisfaction_report,
+    }
 )
 _BY: Final[Mapping[str, str]] = MappingProxyType({"errors": "provider", "explain": ""})
 """What lines are told apart by where the query does not say; else by model."""

@@ -8,7 +8,7 @@ lines and once in the total.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 
@@ -22,11 +22,13 @@ from afterbay.store.rollup_reading import (
     Failures,
     Group,
     Hours,
+    Ratings,
     RollupReading,
     Sums,
     columns_of,
 )
 
+_Line = TypeVar("_Line")
 Kind: TypeAlias = Literal["text", "count", "money", "seconds", "share"]
 """`money` is in picodollars."""
 Value: TypeAlias = str | int | float | None
@@ -166,6 +168,28 @@ def errors_report(reading: RollupReading, asked: Question) -> Report:
     return _report("errors", asked, columns, rows, cells(whole, reading.failures(asked.hours).get((), [])))
 
 
+def satisfaction_report(reading: RollupReading, asked: Question) -> Report:
+    """What was said of answers: by those who got them, and by what compared them."""
+    lines = reading.ratings(asked.hours, asked.dimensions) if asked.by else {}
+    whole = reading.ratings(asked.hours).get((), Ratings())
+    columns = (
+        Column("rated"),
+        Column("score", "share"),
+        Column("bad"),
+        Column("comments"),
+        Column("asked again"),
+        Column("judged"),
+        Column("judged score", "share"),
+    )
+
+    def cells(one: Ratings) -> tuple[Value, ...]:
+        return (one.rated, one.score, one.bad, one.comments, one.again, one.judged, one.held)
+
+    order = _order(asked, lines, lambda one: (one.rated, one.again, one.judged))
+    rows = [(group, cells(lines[group])) for group in order]
+    return _report("satisfaction", asked, columns, rows, cells(whole))
+
+
 def savings_report(reading: RollupReading, asked: Question, best: str, price: Price) -> Report:
     """What the same answers would have cost had one model, the best, given all of them.
 
@@ -272,7 +296,7 @@ def _sums(reading: RollupReading, asked: Question) -> tuple[dict[Group, Sums], S
     return (reading.sums(asked.hours, asked.dimensions) if asked.by else {}), whole
 
 
-def _order(asked: Question, lines: Mapping[Group, Sums], size: Callable[[Sums], tuple[int, ...]]) -> list[Group]:
+def _order(asked: Question, lines: Mapping[Group, _Line], size: Callable[[_Line], tuple[int, ...]]) -> list[Group]:
     """In time, or the largest first."""
     if asked.is_by_time:
         return sorted(lines)

@@ -1,6 +1,6 @@
 """What reports ask of the roll-ups: sums, percentiles and failures, by any of their dimensions, over whole hours.
 
-No question reads a row of the log. Text and not SQLAlchemy, for the reason that `statements.py` has: pages of a running
+No question reads a row of the log, but that for labels: those are few, and each leads to its request. Text and not SQLAlchemy, for the reason that `statements.py` has: pages of a running
 gateway ask the same.
 
 Requests are counted with the provider and model that answered, attempts with those that were asked (see `rollup.py`),
@@ -154,6 +154,35 @@ class Failures(msgspec.Struct, frozen=True):
     count: int
 
 
+class Ratings(msgspec.Struct, frozen=True):
+    """What was said of the answers of a line. `rated`: requests that somebody gave feedback on, `score` their mean,
+    `bad` those below a half; `again`: asked again at once; `judged`: compared by a program or a model, `held` the mean.
+    """
+
+    rated: int = 0
+    score: float | None = None
+    bad: int = 0
+    comments: int = 0
+    again: int = 0
+    judged: int = 0
+    held: float | None = None
+
+
+_TEXTS = ("organisation", "team", "user_name", "key_id", "key_name", "agent", "task", "tags")
+_OR_EMPTY = ", ".join(f"coalesce({name}, '') AS {name}" for name in _TEXTS)
+_RATED = (
+    " FROM labels AS l JOIN (SELECT id, substr(received_at, 1, 13) AS hour, operation, route, model, provider,"
+    f" upstream_model, {_OR_EMPTY} FROM requests) AS r ON r.id = l.request_id"
+)
+_RATINGS = (
+    "sum(l.judge = 'feedback')",
+    "avg(CASE l.judge WHEN 'feedback' THEN l.score END)",
+    "sum(l.judge = 'feedback' AND l.score < 0.5)",
+    "sum(l.comment IS NOT NULL)",
+    "sum(l.judge = 'regenerate')",
+    "sum(l.judge IN ('check', 'judge'))",
+    "avg(CASE WHEN l.judge IN ('check', 'judge') THEN l.score END)",
+)
 _SUMS = (*REQUEST_SUMS, *ATTEMPT_SUMS)
 _SPAN = "r.hour >= ? AND r.hour < ?"
 _EACH = " LEFT JOIN json_each(nullif(r.tags, '')) AS t"
@@ -214,6 +243,13 @@ class RollupReading:
         for group in found.values():
             group.sort(key=lambda one: (one.scope != "request", -one.count, one.outcome, one.status))
         return found
+
+    def ratings(self, hours: Hours, by: Sequence[Dimension] = ()) -> dict[Group, Ratings]:
+        """What was said of answers by line, of requests received in these hours; lines without any are left out."""
+        width = len(columns_of(by))
+        text = f"SELECT {_listed(by, *_RATINGS)}{_RATED}{_join(by)} WHERE {_SPAN}{self._only}{_grouping(width)}"
+        rows = self._connection.execute(text, [*_values(by), *self._span(hours)]).fetchall()
+        return {tuple(map(str, row[:width])): Ratings(*row[width:]) for row in rows if row[width] is not None}
 
     def _span(self, hours: Hours) -> list[str]:
         """What is bound to the conditions, in their order."""
