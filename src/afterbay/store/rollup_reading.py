@@ -1,7 +1,7 @@
 """What reports ask of the roll-ups: sums, percentiles and failures, by any of their dimensions, over whole hours.
 
-No question reads a row of the log, but that for labels: those are few, and each leads to its request. Text and not SQLAlchemy, for the reason that `statements.py` has: pages of a running
-gateway ask the same.
+No question reads a row of the log, but that for labels: those are few, and each leads to its request. Text and not
+SQLAlchemy, for the reason that `statements.py` has: pages of a running gateway ask the same.
 
 Requests are counted with the provider and model that answered, attempts with those that were asked (see `rollup.py`),
 so a provider that only failed has attempts and no requests.

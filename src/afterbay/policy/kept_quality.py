@@ -1,0 +1,174 @@
+"""Who answers on a route that keeps a share of its strongest candidate's quality. Pure, and without numpy.
+
+There are two models: the strongest candidate, and the cheapest one. The cheapest is taken for requests whose predicted
+gain (how much better the strongest is expected to be) is at most the threshold that a certificate allows; everything
+else goes to the strongest. Where nothing is certified that is everything, and the rule says why.
+
+The two are the route's, not the request's: a certificate speaks of one pair. A request that the cheapest may not serve
+goes to the strongest, however cheap a third one would be.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from afterbay.policy.plan import Alias, Exploring, Plan, Route
+
+LENGTH: Final = "length-1"
+"""The predictor of a route that has none of its own: the length of what the user says last."""
+RULE: Final = "keep"
+INPUT_TIMES: Final = 3
+"""So many tokens are read for one that is written, where candidates are compared without a request."""
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """What is certified of a route now, as every process of a gateway works it out from the same labels.
+
+    `threshold` -inf: nothing. `pairs`: labels that it was made of; `needed`: about how many it takes, where that can be
+    told. `floor`: the certified share of the strong model's quality; `saved`, `routed`: shares of cost and of requests,
+    estimates. `scorer`: whose gains the threshold is about. `why`: a sentence.
+    """
+
+    cheap: str = ""
+    strong: str = ""
+    threshold: float = -math.inf
+    pairs: int = 0
+    needed: int | None = None
+    floor: float = 1.0
+    saved: float = 0.0
+    routed: float = 0.0
+    keep: float = 1.0
+    confidence: float = 0.9
+    scorer: str = LENGTH
+    why: str = "no labels yet"
+    made_at: float = 0.0
+    withdrawn_at: float = 0.0
+
+    @property
+    def is_certified(self) -> bool:
+        """Whether anything may go to the cheap model."""
+        return self.threshold > -math.inf
+
+
+class Duel(msgspec.Struct, frozen=True):
+    """The two candidates of a route that keeps quality, by alias."""
+
+    cheap: str
+    strong: str
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """Which of the two is taken, by which rule, and what that went by."""
+
+    alias: str
+    rule: str
+    is_cheap: bool
+    gain: float
+    threshold: float
+
+
+def length_gain(text: str) -> float:
+    """What `LENGTH` predicts of a request: longer ones need the strong model more."""
+    return math.log1p(len(text))
+
+
+def length_thresholds() -> tuple[float, ...]:
+    """The thresholds that are tried for `LENGTH`: 1 to 60,000 characters, each 18 % more than the one before. Fixed
+    before any label is seen, as a certificate demands."""
+    return tuple(round(1.0 + step * 10.0 / 60, 6) for step in range(61))
+
+
+def duel_of(plan: Plan, route: Route, strongest: str | None) -> Duel | None:
+    """The two candidates; None: the route has only one, or of none of the others the price is known.
+
+    `strongest`: the route's own (`policy.route.strongest`). The cheapest is the other one whose dearest deployment
+    costs least, and less than the strongest does.
+    """
+    names = [name for name in route.candidates or tuple(plan.aliases) if name in plan.aliases]
+    if strongest is None or strongest not in plan.aliases:
+        return None
+    most = _blended(plan.aliases[strongest])
+    prices = {name: _blended(plan.aliases[name]) for name in names if name != strongest}
+    known = {name: price for name, price in prices.items() if price is not None and (most is None or price < most)}
+    if not known:
+        return None
+    return Duel(min(known, key=lambda name: known[name]), strongest)
+
+
+def _blended(alias: Alias) -> int | None:
+    """What a token costs at the dearest deployment, reads and writes together; None: a price is not known, or it does
+    not chat."""
+    found = [
+        None if one.price is None else INPUT_TIMES * one.price.input + one.price.output
+        for one in alias.targets
+        if not one.embeds
+    ]
+    return None if not found or any(one is None for one in found) else max(one for one in found if one is not None)
+
+
+def kept(duel: Duel, standing: Standing | None, gain: float, scorer: str) -> Kept:
+    """Who answers a request of this predicted gain, as `scorer` has it."""
+    if standing is None or (standing.cheap, standing.strong) != (duel.cheap, duel.strong):
+        standing = Standing(duel.cheap, duel.strong)
+    if standing.scorer != scorer:  # a new predictor, and a process that has not heard of it yet
+        return Kept(duel.strong, f"{RULE}: another predictor, strongest until certified", False, gain, -math.inf)
+    if not standing.is_certified:
+        return Kept(duel.strong, f"{RULE}: {_why(standing)}", False, gain, standing.threshold)
+    if gain <= standing.threshold:
+        return Kept(
+            duel.cheap, f"{RULE}:{standing.keep:g}@{standing.confidence:g} certified", True, gain, standing.threshold
+        )
+    return Kept(duel.strong, f"{RULE}: above the certified threshold", False, gain, standing.threshold)
+
+
+def _why(standing: Standing) -> str:
+    """Why the strongest serves all, short enough for a header."""
+    labels = f"{standing.pairs} label{'s' if standing.pairs != 1 else ''}"
+    if standing.withdrawn_at:
+        return f"certificate withdrawn, {labels} since, strongest until certified"
+    if standing.needed is not None:
+        return f"{labels} of about {standing.needed}, strongest until certified"
+    return f"{labels}, strongest until certified"
+
+
+class Explored(msgspec.Struct, frozen=True):
+    """What a draw says of exploring: which candidate, how likely it was, what it is expected to cost more."""
+
+    alias: str
+    propensity: float
+    extra_picousd: int = 0
+
+
+def explored(
+    rules: Exploring | None,
+    pick: str,
+    others: Sequence[str],
+    draw: Callable[[str], float],
+    costs: Mapping[str, int | None],
+    left_picousd: int,
+) -> Explored:
+    """Whether another candidate than the pick answers, so that something is learned of it.
+
+    Each of the `others`, which may serve as well, is taken with the same small probability, but for those that may cost
+    more than is left for today, or whose price is not known; the pick takes their part. `costs`: what each is expected
+    to cost. Deterministic given the draw; the propensities of all outcomes add up to 1.
+    """
+    base = costs.get(pick)
+    extras = {one: _extra(costs.get(one), base) for one in others if one != pick}
+    able = {one: extra for one, extra in extras.items() if extra is not None and extra <= left_picousd}
+    if rules is None or not rules.share or not extras:
+        return Explored(pick, 1.0)
+    each = rules.share / len(extras)
+    drawn = draw("explore")
+    for place, name in enumerate(extras):
+        if each * place <= drawn < each * (place + 1) and name in able:
+            return Explored(name, each, able[name])
+    return Explored(pick, 1.0 - each * len(able))
+
+
+def _extra(cost: int | None, base: int | None) -> int | None:
+    return None if cost is None or base is None else max(0, cost - base)
