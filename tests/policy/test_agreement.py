@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afterbay.core.event import Finished, TextDelta, ToolCallDelta, ToolCallStarted, fold
+from afterbay.core.event import Event, Finished, TextDelta, ToolCallDelta, ToolCallStarted, fold
 from afterbay.policy.agreement import Said, agreement, final_answer, said_of
 
 
@@ -57,7 +57,7 @@ def test_fields_are_compared_where_json_was_asked_for() -> None:
 
 
 def test_an_answer_is_its_first_choice() -> None:
-    events = [
+    events: list[Event] = [
         TextDelta("let me see"),
         ToolCallStarted(0, "id_1", "find"),
         ToolCallDelta(0, '{"q"'),
