@@ -212,10 +212,13 @@ class RequestBody(Protocol):
 class Reply(Protocol):
     """The way back to one client."""
 
-    started: bool
-    """Whether the status line went out: after that only bytes and an end are legal."""
-    gone: bool
-    """Whether the client hung up. A request that is cancelled without it ends because the gateway does."""
+    @property
+    def started(self) -> bool:
+        """Whether the status line went out: after that only bytes and an end are legal."""
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client hung up. A request that is cancelled without it ends because the gateway does."""
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
         """Sends status and headers; names in lower case."""

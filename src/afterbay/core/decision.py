@@ -132,7 +132,7 @@ class Decision(msgspec.Struct, frozen=True):
     `route` is the alias or route asked for, `rule` the short reason (`alias`, `task:code`, `complexity:high`, ...).
     `propensity`: how likely this order was, where chance had a say in it.
     `cheap`: the targets whose answers are checked before they are given (`afterbay.policy.cascade`), by their ids;
-    `cascade`: what came of that.
+    `cascade`: what came of that. `because`: what a rule that was learned went by, for the record.
     """
 
     targets: tuple[Target, ...]
@@ -141,6 +141,7 @@ class Decision(msgspec.Struct, frozen=True):
     rejected: tuple[Rejected, ...] = ()
     warnings: tuple[str, ...] = ()
     propensity: float = 1.0
+    because: Mapping[str, Any] = {}
     cheap: tuple[str, ...] = ()
     cascade: str = ""
 

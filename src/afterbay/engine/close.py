@@ -27,7 +27,7 @@ def close(turn: Turn, driver: Driver | None) -> None:
     if driver is not None and driver.hedge is not None:
         driver.hedge.learn(turn.context.clock.monotonic(), driver.machine.attempts)
     went_well = record.outcome == "ok" and (len(record.attempts) < 2 or _only_escalated(turn))
-    if not went_well or turn.sights:
+    if (not went_well or turn.sights) and not turn.is_own:
         record.circumstances = circumstances_of(turn, with_shape=not went_well)
     if turn.is_picked and driver is not None and driver.exchanges and record.outcome == "ok":
         target, usage = _winner(driver)
@@ -61,6 +61,10 @@ def fill(turn: Turn, driver: Driver | None) -> None:
     prove(turn)
     decided = turn.decision.warnings if turn.decision is not None else ()
     record.warnings = list(dict.fromkeys([*turn.warnings, *decided, *told]))
+    if turn.is_own:  # what providers say may quote what they were asked
+        record.warnings, record.error = [], None
+        for attempt in record.attempts:
+            attempt.error = None
 
 
 def _settle(turn: Turn, driver: Driver) -> list[str]:

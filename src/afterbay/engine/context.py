@@ -16,13 +16,17 @@ from afterbay.core.ids import request_id
 from afterbay.core.message import Text, ToolResult, ToolUse
 from afterbay.core.request import ChatRequest, EmbedRequest
 from afterbay.core.usage import Price
+from afterbay.engine.afterwards import Afterwards
 from afterbay.engine.alerts import Alerts
 from afterbay.engine.drain import Drain
 from afterbay.engine.fleet import Fleet
 from afterbay.engine.lasting_streams import LastingStreams
+from afterbay.engine.learned import Learned
+from afterbay.engine.repeats import Repeats
 from afterbay.engine.shared import SharedAnswer, SharedAnswers
 from afterbay.engine.statement import wish_stated
 from afterbay.engine.tags import read_tags
+from afterbay.engine.witness import Witness
 from afterbay.policy.facts import Scorer
 from afterbay.policy.filters import Ask
 from afterbay.policy.hedge import Hedges
@@ -102,6 +106,12 @@ class Context:
         """Where requests with idempotency keys are kept; None: the header means nothing."""
         self.answers = SharedAnswers()
         """What is being answered to requests with idempotency keys."""
+        self.learned: Learned | None = None
+        """What routes have learned from their traffic; None: nothing is kept of that."""
+        self.afterwards = Afterwards()
+        """What is done for requests that are over."""
+        self.repeats = Repeats()
+        """What was asked of late by routes that learn."""
         self.conversations = Conversations()
         """Where conversations were that a route picked for."""
         self.lengths = Lengths()
@@ -215,6 +225,8 @@ class Turn:
         """What its attempts may cost; None: no limit of money is set."""
         self.driver: Driver | None = None
         """What makes its attempts, from the first one on."""
+        self.is_own = False
+        """Whether it is the gateway's own request, about one of a client's: its record may tell nothing of that."""
         self.drops = False
         self.keep: Keep | None = None
         """What is done with a good answer before its end is sent."""
@@ -229,6 +241,8 @@ class Turn:
         self.warnings: list[str] = []
         self.input_tokens = len(call.body) // 4
         self.response_bytes = 0
+        self.witness: Witness | None = None
+        """Keeps its answer, to be compared with another one; None: it was not drawn for that."""
         self.sights: tuple[Sight, ...] = ()
         """Targets that were not well, or asked to be left alone, as the decision saw them."""
         self._request: ChatRequest | None = None

@@ -27,6 +27,7 @@ from afterbay.engine.lasting import LastingReply, outlast
 from afterbay.engine.purse import affordable
 from afterbay.engine.routing import admit, choose
 from afterbay.engine.settlement import begin
+from afterbay.engine.shadow import Decides, after, watch
 from afterbay.ports import ClientGone, Reply
 from afterbay.wire.decoding import decode_object, mistake, too_deep
 
@@ -85,8 +86,11 @@ async def serve_chat(context: Context, call: Call, reply: Reply) -> None:
     await serve(Turn(context, call, "chat"), reply, Exchange)
 
 
-async def serve(turn: Turn, reply: Reply, make: MakeTry, prepares: Prepare | None = None) -> None:
-    """Takes one request through its stages. Every error is told to the client. `prepares`: in place of `prepare`.
+async def serve(
+    turn: Turn, reply: Reply, make: MakeTry, prepares: Prepare | None = None, decides: Decides = choose
+) -> None:
+    """Takes one request through its stages. Every error is told to the client. `prepares`: in place of `prepare`,
+    `decides` of `choose`.
 
     Raises:
         ClientGone, asyncio.CancelledError: nobody listens any more; the record is written all the same. A request that
@@ -100,9 +104,10 @@ async def serve(turn: Turn, reply: Reply, make: MakeTry, prepares: Prepare | Non
             prepare(turn)
         else:
             await prepares(turn)
-        turn.decision = admit(turn, affordable(turn, await set_aside(turn, choose(turn))))
+        turn.decision = admit(turn, affordable(turn, await set_aside(turn, decides(turn))))
         if turn.stream and turn.route.reconnect_s:
             lasting = outlast(turn, delivery)
+        watch(turn, delivery)
         driver = turn.driver = Driver(turn, delivery, make)
         begin(turn)
         if turn.stream:
@@ -132,9 +137,15 @@ async def serve(turn: Turn, reply: Reply, make: MakeTry, prepares: Prepare | Non
         if turn.call.shared is not None:
             turn.warnings += turn.call.shared.notes
         close(turn, driver)  # first and without an await: a client that leaves now finds nothing left to interrupt
+        after(turn, _serve_own)
         await delivery.close()
         if lasting is not None:
             await lasting.close()
+
+
+async def _serve_own(turn: Turn, reply: Reply, make: MakeTry, decides: Decides) -> None:
+    """Serves a request of the gateway's own."""
+    await serve(turn, reply, make, decides=decides)
 
 
 @contextlib.asynccontextmanager

@@ -9,21 +9,24 @@ import msgspec
 
 from afterbay.core.decision import Decision
 from afterbay.core.errors import Capacity, ClientMistake
+from afterbay.core.request import ChatRequest
 from afterbay.engine.clearance import hold, policies_beside
 from afterbay.engine.context import Turn
 from afterbay.engine.conversation import recall
 from afterbay.engine.failure import not_found
 from afterbay.engine.statement import task_of
 from afterbay.policy.balance import prefix_of
-from afterbay.policy.facts import Facts, read_facts
-from afterbay.policy.filters import CONTEXT, Ask, NoCandidate
+from afterbay.policy.facts import Facts, prompt_text, read_facts
+from afterbay.policy.filters import CONTEXT, Ask, Filter, NoCandidate, nothing_left
+from afterbay.policy.kept_quality import LENGTH, length_gain
 from afterbay.policy.lanes import PRIORITIES, Priority
 from afterbay.policy.names import Found, look_up
+from afterbay.policy.order import arrange
 from afterbay.policy.plan import Limits, Route
 from afterbay.policy.pressure import COME_BACK_S as SHED_S
 from afterbay.policy.rights import EVERYTHING
 from afterbay.policy.room import Fitting
-from afterbay.policy.route import decide, route_of
+from afterbay.policy.route import decide, deployments, route_of
 from afterbay.policy.sight import sights
 from afterbay.policy.throttle import COME_BACK_S, attempts_left, narrowed
 from afterbay.wire.registry import DIALECTS, EMBEDS_AS
@@ -49,6 +52,8 @@ def choose(turn: Turn) -> Decision:
     ask = _ASK.get(turn.record.operation, _ask)(turn, found, turn.route)
     turn.ask = ask
     world = turn.fleet.world()
+    if context.learned is not None:
+        world = context.learned.world(world, turn.route)
     try:
         decision = decide(ask, snapshot, turn.route, _CANNOT, world, now, turn.draw)
     except NoCandidate as error:
@@ -64,9 +69,28 @@ def choose(turn: Turn) -> Decision:
         decision = decide(kept, snapshot, turn.route, _CANNOT, world, now, turn.draw)
     if _sought(turn) != turn.model:
         turn.warnings.append(f"this key is bound to '{_sought(turn)}', which answers instead of '{turn.model}'")
+    if context.learned is not None and decision.because and turn.record.operation == "chat":
+        context.learned.decided(turn.route.name, decision.because)
     turn.sights = sights(decision, world.cooling_until, world.conditions, now)
     turn.stage("route", now)
     return decision
+
+
+def among(turn: Turn, alias: str, rule: str) -> Decision:
+    """The deployments of an alias that may serve a request of the gateway's own, in order; its route is known.
+
+    Raises:
+        ClientMistake, PolicyRefusal: none may.
+    """
+    now, world = turn.context.clock.monotonic(), turn.fleet.world()
+    ask = _ask(turn, Found(route=turn.route), turn.route)
+    plan = turn.snapshot
+    passing = Filter(ask, plan, turn.route, _CANNOT, lambda one: deployments(one, world, now, turn.draw, ask))
+    chosen = passing.targets(alias)
+    if not chosen:
+        raise nothing_left(ask, passing.rejected)
+    order = arrange(chosen, world.cooling_until, world.conditions, now)
+    return Decision(order.targets, turn.route.name, rule, (*passing.rejected, *order.left_out))
 
 
 def admit(turn: Turn, decision: Decision) -> Decision:
@@ -157,6 +181,7 @@ def _routed(turn: Turn, found: Found, route: Route, unreadable: ClientMistake | 
     request = turn.request if unreadable is None else None
     task = task_of(call.headers, call.body)
     turn.record.task = task
+    gain, scorer = _gain(turn, request, route)
     return Ask(
         requested=_sought(turn),
         found=found,
@@ -176,6 +201,8 @@ def _routed(turn: Turn, found: Found, route: Route, unreadable: ClientMistake | 
         usual_output=turn.context.lengths.known,
         pinned=recall(turn, request) if request is not None else None,
         fitting=turn.fitting,
+        gain=gain,
+        scorer=scorer,
     )
 
 
@@ -195,6 +222,14 @@ def _facts(turn: Turn, route: Route) -> Facts:
     if turn.record.task is None:
         turn.record.task = facts.task
     return facts
+
+
+def _gain(turn: Turn, request: ChatRequest | None, route: Route) -> tuple[float | None, str]:
+    """How much better the strongest is expected to answer, and who says so, where the route asks."""
+    if route.keep is None or request is None:
+        return None, ""
+    text, learned = prompt_text(request.messages), turn.context.learned
+    return learned.gain(route.name, text) if learned is not None else (length_gain(text), LENGTH)
 
 
 def _sought(turn: Turn) -> str:

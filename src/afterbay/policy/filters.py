@@ -45,6 +45,8 @@ class Ask(msgspec.Struct, frozen=True):
     alias's answers usually are, `qualities`: how good they are expected to be (a share of 1), where either is known
     better than from the catalogue. `pinned`: where the conversation was, and what of it may be in a cache there.
     `fitting`: what the route does about a history that fits no window; None: it refuses it.
+    `gain`: how much better the route's strongest candidate is expected to answer than its cheapest one, as `scorer` has
+    it (`policy.kept_quality`); None: nobody can tell.
     """
 
     requested: str
@@ -67,6 +69,8 @@ class Ask(msgspec.Struct, frozen=True):
     qualities: Mapping[str, float] = {}
     pinned: Pinned | None = None
     fitting: Fitting | None = None
+    gain: float | None = None
+    scorer: str = ""
 
 
 class NoCandidate(PolicyRefusal):

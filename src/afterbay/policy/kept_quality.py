@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
 from typing import Final
 
 import msgspec
@@ -21,6 +22,7 @@ from afterbay.policy.plan import Alias, Exploring, Plan, Route
 LENGTH: Final = "length-1"
 """The predictor of a route that has none of its own: the length of what the user says last."""
 RULE: Final = "keep"
+UNREAD: Final = "keep: it cannot be read, strongest"
 INPUT_TIMES: Final = 3
 """So many tokens are read for one that is written, where candidates are compared without a request."""
 
@@ -133,6 +135,14 @@ def _why(standing: Standing) -> str:
     if standing.needed is not None:
         return f"{labels} of about {standing.needed}, strongest until certified"
     return f"{labels}, strongest until certified"
+
+
+def is_for_training(request_id: str) -> bool:
+    """Whether the pair of a request is one that predictors learn from: every second one, by its id.
+
+    The others are kept from them for good, so that a certificate can be made of them whenever a predictor is new.
+    """
+    return bool(blake2b(request_id.encode(), digest_size=1).digest()[0] & 1)
 
 
 class Explored(msgspec.Struct, frozen=True):

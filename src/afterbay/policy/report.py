@@ -81,6 +81,7 @@ def reasons_of(ask: Ask, decision: Decision, candidates: Sequence[Candidate]) ->
     }
     if len(able) > MOST:
         found["more_candidates"] = len(able) - MOST
+    found.update(decision.because)
     return found
 
 

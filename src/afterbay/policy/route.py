@@ -6,7 +6,9 @@ the same filters, so no failure leads to a target that policy forbids.
 A route picks by the first of these that has anything to say: an agent that is stuck gets the strongest candidate; the
 task that the client states; the classifier where it runs, else simple rules whose every threshold is in the config; the
 route's aim (`policy.pick`, by the scores of `policy.scores`); the first candidate. Last, a conversation may stay where
-it was (`policy.pinning`). Equal deployments are balanced (`policy.balance`), and health has its say (`policy.order`).
+it was (`policy.pinning`), or another candidate is explored. A route that keeps quality has no other choice than its
+certificate's (`policy.kept_quality`): only an agent that is stuck goes before that. Equal deployments are balanced
+(`policy.balance`), and health has its say (`policy.order`).
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -24,6 +26,8 @@ from afterbay.policy.cascade import Led, led_by_cheapest
 from afterbay.policy.condition import Condition
 from afterbay.policy.facts import Facts
 from afterbay.policy.filters import Ask, Cannot, Filter, nothing_left
+from afterbay.policy.kept_quality import RULE as KEPT
+from afterbay.policy.kept_quality import UNREAD, Standing, duel_of, explored, kept
 from afterbay.policy.names import Found
 from afterbay.policy.order import PANIC, arrange
 from afterbay.policy.pick import Sorted, has_aim, ranked, rule_of
@@ -48,12 +52,15 @@ STALLED, RAISED = "escalate:stalled", "escalate:held"
 class World(msgspec.Struct, frozen=True):
     """What is known of the targets now: until when (monotonic seconds) one asked to be left alone, and how they do.
 
-    `here`: where the gateway is; None: its configuration does not say.
+    `here`: where the gateway is; None: its configuration does not say. `standings`: what is certified of routes that
+    keep quality; `explorable`: what exploring may still cost today (1e-12 USD), of routes that explore.
     """
 
     cooling_until: Mapping[str, float]
     conditions: Mapping[str, Condition] = {}
     here: Here | None = None
+    standings: Mapping[str, Standing] = {}
+    explorable: Mapping[str, int] = {}
 
     def is_well(self, target: str, now: float) -> bool:
         """Whether a target may be asked without need: it is not ejected, and did not ask to be left alone."""
@@ -87,6 +94,7 @@ def decide(ask: Ask, plan: Plan, route: Route, cannot: Cannot, world: World, now
     else:
         name = route.name
         choice = _stayed(_routed(ask, plan, route, passing, world, draw), ask, plan, route, passing, world, now)
+        choice = _explored(choice, ask, plan, route, passing, world, draw)
     if route.overflow == "larger_model":
         _enlarge(choice, ask, plan, route, passing)
     if not choice.targets:
@@ -95,7 +103,9 @@ def decide(ask: Ask, plan: Plan, route: Route, cannot: Cannot, world: World, now
     order = arrange(led.targets, world.cooling_until, world.conditions, now)
     warnings = [one for one in (found.warning, choice.warning, PANIC if order.panics else None) if one]
     rejected = (*passing.rejected, *order.left_out)
-    return Decision(order.targets, name, choice.rule, rejected, tuple(warnings), choice.propensity, led.cheap)
+    return Decision(
+        order.targets, name, choice.rule, rejected, tuple(warnings), choice.propensity, choice.because, led.cheap
+    )
 
 
 class Choice(msgspec.Struct):
@@ -105,6 +115,7 @@ class Choice(msgspec.Struct):
     targets: list[Target]
     warning: str | None = None
     propensity: float = 1.0
+    because: Mapping[str, Any] = {}
 
 
 def _led(pick: str, rule: str, ask: Ask, plan: Plan, route: Route, passing: Filter, world: World, draw: Draw) -> Choice:
@@ -129,6 +140,9 @@ def _routed(ask: Ask, plan: Plan, route: Route, passing: Filter, world: World, d
     Raises:
         ClientMistake, PolicyRefusal: nothing may serve.
     """
+    certified = _certified(ask, plan, route, passing, world, draw) if route.keep is not None else None
+    if certified is not None:
+        return certified
     for wish, rule in _wishes(ask, plan, route):
         if wish is not None and passing.targets(wish):
             return _led(wish, rule, ask, plan, route, passing, world, draw)
@@ -145,6 +159,57 @@ def _routed(ask: Ask, plan: Plan, route: Route, passing: Filter, world: World, d
             if passing.targets(name):
                 return _led(name, "larger window", ask, plan, route, passing, world, draw)
     raise nothing_left(ask, passing.rejected)
+
+
+def _certified(ask: Ask, plan: Plan, route: Route, passing: Filter, world: World, draw: Draw) -> Choice | None:
+    """What a certificate allows; None: the route has no cheaper candidate, its strongest may not serve, or an agent is
+    stuck and gets the strongest by another rule."""
+    strong = next(iter(strongest(plan, route)), None)
+    duel = duel_of(plan, route, strong)
+    if duel is None or not passing.targets(duel.strong) or _stuck(ask, route) is not None:
+        return None
+    if ask.gain is None:
+        return _led(duel.strong, UNREAD, ask, plan, route, passing, world, draw)
+    found = kept(duel, world.standings.get(route.name), ask.gain, ask.scorer)
+    taken, rule = found.alias, found.rule
+    if found.is_cheap and not passing.targets(duel.cheap):
+        taken, rule = duel.strong, f"{KEPT}: the cheapest may not serve this one"
+    choice = _led(taken, rule, ask, plan, route, passing, world, draw)
+    if taken == duel.cheap:  # what fails there is for the strongest, whatever the route falls back to
+        ids = {one.id for one in passing.targets(duel.cheap)}
+        after = {one.id: one for one in (*passing.targets(duel.strong), *choice.targets) if one.id not in ids}
+        choice.targets = [*(one for one in choice.targets if one.id in ids), *after.values()]
+    threshold = found.threshold if math.isfinite(found.threshold) else None
+    choice.because = {
+        "keep": {"gain": round(found.gain, 4), "scorer": ask.scorer, "threshold": threshold, "cheap": duel.cheap}
+    }
+    return choice
+
+
+def _explored(choice: Choice, ask: Ask, plan: Plan, route: Route, passing: Filter, world: World, draw: Draw) -> Choice:
+    """The choice, or once in a while another candidate, where the route explores and keeps no quality: a certificate
+    says nothing of who is taken in spite of it, and shadows learn as much."""
+    if (
+        route.explore is None
+        or route.keep is not None
+        or not choice.targets
+        or choice.rule in (PINNED, STALLED, RAISED)
+    ):
+        return choice
+    pick = choice.targets[0].alias
+    able = {name: passing.targets(name) for name in route.candidates or tuple(_by_priority(plan))}
+    names = [name for name, targets in able.items() if targets and name != pick]
+    task = task_of(ask)
+    costs = {name: expected_cost(ask, able[name][0], 0, task) for name in names}
+    costs[pick] = expected_cost(ask, choice.targets[0], 0, task)
+    found = explored(route.explore, pick, names, draw, costs, world.explorable.get(route.name, 0))
+    choice.propensity *= found.propensity
+    if found.alias == pick:
+        return choice
+    first = able[found.alias]
+    rest = [one for one in choice.targets if one.id not in {each.id for each in first}]
+    because = {"explored": {"instead_of": pick}, "extra_picousd": found.extra_picousd}
+    return Choice(f"explore:{found.alias}", [*first, *rest], choice.warning, choice.propensity, because)
 
 
 def _by_aim(
@@ -174,26 +239,32 @@ def _stayed(choice: Choice, ask: Ask, plan: Plan, route: Route, passing: Filter,
     pick = choice.targets[0]
     if pick.id == pinned.target or choice.rule in (STALLED, RAISED):
         return choice
+    if choice.rule.startswith(KEPT) and pinned.alias != next(iter(strongest(plan, route)), None):
+        return choice  # to stay with any other one is not certified
     if route.candidates and pinned.alias not in route.candidates:
         return choice
+    if pinned.alias == choice.because.get("keep", {}).get("cheap"):
+        return choice  # what a certificate keeps from the cheap one does not stay there
     here = next((one for one in passing.targets(pinned.alias) if one.id == pinned.target), None)
     if here is None or not world.is_well(here.id, now) or not _is_worth(here, pick, ask):
         return choice
     if route.slo_ttft_p95_s is not None and _misses(here, route.slo_ttft_p95_s, world):
         return choice
     targets = [here, *(one for one in choice.targets if one.id != here.id)]
-    return Choice(PINNED, targets, choice.warning, choice.propensity)
+    return Choice(PINNED, targets, choice.warning, choice.propensity, choice.because)
 
 
 def _cascade(choice: Choice, ask: Ask, plan: Plan, route: Route, passing: Filter) -> Led:
     """The targets with the cheapest candidate first, where the route is a cascade; usually as they are.
 
-    A client that names a model gets that model. A conversation that is pinned stays, and a stuck agent keeps the strongest.
+    A client that names a model gets that model. A conversation that is pinned stays, a stuck agent keeps the strongest,
+    and so does what a certificate does not give to the cheap one.
     """
     targets = tuple(choice.targets)
     if route.cascade is None or ask.facts is None or ask.found.route is None:
         return Led(targets)
-    if choice.rule in (PINNED, STALLED, RAISED):
+    kept_from = choice.because.get("keep", {}).get("cheap")
+    if choice.rule in (PINNED, STALLED, RAISED) or (kept_from is not None and kept_from != targets[0].alias):
         return Led(targets)
     every = [target for name in route.candidates for target in passing.targets(name)]
     strong = [target for name in strongest(plan, route) for target in passing.targets(name)]
@@ -275,12 +346,10 @@ def _output_price(target: Target) -> int:
 
 def _wishes(ask: Ask, plan: Plan, route: Route) -> Iterable[tuple[str | None, str]]:
     """What each rule would pick, in the order of the rules; None where the config has no entry for it."""
-    facts, pinned = ask.facts, ask.pinned
-    if route.escalates:
-        rule = STALLED if facts is not None and facts.stalled else RAISED if pinned and pinned.escalated else None
-        if rule is not None:
-            for name in strongest(plan, route):
-                yield name, rule
+    facts, stuck = ask.facts, _stuck(ask, route)
+    if stuck is not None:
+        for name in strongest(plan, route):
+            yield name, stuck
     if ask.task is not None:
         yield route.tasks.get(ask.task), f"task:{ask.task} (said by the client)"
     if facts is None:
@@ -289,6 +358,15 @@ def _wishes(ask: Ask, plan: Plan, route: Route) -> Iterable[tuple[str | None, st
         yield from _classified(facts, facts.complexity, route)
         return
     yield from _by_rules(facts, plan, route)
+
+
+def _stuck(ask: Ask, route: Route) -> str | None:
+    """The rule of an agent that goes round in circles, or did; None: it does not, or the route lets it."""
+    if not route.escalates:
+        return None
+    if ask.facts is not None and ask.facts.stalled:
+        return STALLED
+    return RAISED if ask.pinned is not None and ask.pinned.escalated else None
 
 
 def _classified(facts: Facts, complexity: float, route: Route) -> Iterable[tuple[str | None, str]]:
