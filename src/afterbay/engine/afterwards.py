@@ -29,7 +29,6 @@ class Afterwards:
     def __init__(self, at_once: int = AT_ONCE, most_waiting: int = MOST_WAITING) -> None:
         self._at_once, self._most_waiting = at_once, most_waiting
         self._waiting: asyncio.Queue[tuple[Job, float]] | None = None
-        self._busy = 0
         self.counts: Counter[str] = Counter()
 
     @property
@@ -37,10 +36,10 @@ class Afterwards:
         """Whether more would be taken now; never where nobody runs it."""
         return self._waiting is not None and not self._waiting.full()
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing waits or runs."""
-        return not self._busy and (self._waiting is None or self._waiting.empty())
+    async def settle(self) -> None:
+        """Waits until all that was offered is done, or was given up."""
+        if self._waiting is not None:
+            await self._waiting.join()
 
     def offer(self, job: Job, within_s: float) -> bool:
         """Takes a piece of work, unless there is no room: whether it did."""
@@ -71,7 +70,6 @@ class Afterwards:
     async def _work(self, waiting: asyncio.Queue[tuple[Job, float]]) -> None:
         while True:
             job, within_s = await waiting.get()
-            self._busy += 1
             try:
                 async with asyncio.timeout(within_s):
                     word = await job()
@@ -80,6 +78,5 @@ class Afterwards:
             except Exception:  # one of many pieces: whatever it is, the others go on
                 logger.exception("work after a request failed")
                 word = "failed"
-            finally:
-                self._busy -= 1
             self.count(word)
+            waiting.task_done()

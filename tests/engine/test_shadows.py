@@ -1,0 +1,331 @@
+"""Requests that two models answer: after the client, under its rights, at the route's own cost, and what is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from afterbay.core.decision import Record
+from afterbay.core.usage import Price
+from afterbay.engine.learned import Learned
+from afterbay.engine.shadow import JUDGE, SHADOW
+from afterbay.policy.kept_quality import LENGTH, Standing, length_gain
+from afterbay.policy.plan import Compliance, Route, Shadowing
+from afterbay.policy.rights import Rights
+from afterbay.ports import Key, Label, Pair
+from afterbay.store.memory_labels import MemoryLabels, MemoryRouters
+from afterbay.testing.answers import answered, ask, failed, streamed
+from afterbay.testing.fakes import MemoryReply, Script, ScriptedUpstream
+from afterbay.testing.memory_gateway import MemoryGateway, alias, snapshot, target
+
+OPENAI, ANTHROPIC, GEMINI = "openai.chat", "anthropic.messages", "gemini"
+CHEAP = Price(input=10_000, output=20_000, cached_input=10_000, cache_write=10_000)
+CERTIFIED = Standing("small", "large", 20.0, 300, keep=0.9, confidence=0.9)
+
+
+def verdict(better: str) -> Script:
+    return answered(OPENAI, json.dumps({"better": better}))
+
+
+class World:
+    """A gateway whose route `auto` keeps quality: `small` at a, `large` at b, the judge at c."""
+
+    def __init__(
+        self,
+        small: Sequence[Script],
+        large: Sequence[Script],
+        judge: Sequence[Script] = (),
+        *,
+        spoken: str = OPENAI,
+        judged: bool = True,
+        standing: Standing | None = None,
+        **fields: Any,
+    ) -> None:
+        cheap = {"price": CHEAP} | fields.pop("small_fields", {})
+        shadow = fields.pop("shadow", Shadowing(1.0, "judge" if judged else ""))
+        names = fields.pop("candidates", ("small", "large"))
+        route = Route("auto", candidates=names, fallback=("large", "small"), keep=0.9, shadow=shadow, **fields)
+        plan = snapshot(
+            alias("small", target("a/small", spoken, **cheap)),
+            alias("large", target("b/large", spoken)),
+            alias("judge", target("c/judge")),
+            routes=(route,),
+        )
+        ups = {"a": small, "b": large, "c": judge}
+        self.gateway = MemoryGateway(plan, **{name: ScriptedUpstream(*scripts) for name, scripts in ups.items()})
+        clock = self.gateway.context.clock
+        self.labels = MemoryLabels(now=lambda: 0.0, retention_s=1e12)
+        self.learned = self.gateway.context.learned = Learned(self.labels, MemoryRouters(), clock)
+        if standing is not None:
+            self.learned.standings = {"auto": standing}
+
+    def ask(self, *asked: dict[str, Any], client: str = OPENAI, key: Key | None = None) -> list[MemoryReply]:
+        """Serves requests one after another, and waits for what comes afterwards."""
+
+        async def served() -> list[MemoryReply]:
+            afterwards = self.gateway.context.afterwards
+            async with asyncio.TaskGroup() as group:
+                work = group.create_task(afterwards.run())
+                await asyncio.sleep(0)
+                replies = []
+                for one in asked or ({},):
+                    path = one.pop("path", "")
+                    headers = one.pop("headers", {})
+                    body = ask("auto", **one) if not path else json.dumps(one).encode()
+                    replies.append(await self.gateway.chat(body, client, headers, key=key, path=path))
+                    await afterwards.settle()
+                work.cancel()
+            return replies
+
+        return asyncio.run(served())
+
+    @property
+    def pairs(self) -> list[Pair]:
+        return list(asyncio.run(self.labels.pairs("auto")))
+
+    @property
+    def said(self) -> list[Label]:
+        return list(asyncio.run(self.labels.labels("auto")))
+
+    def records(self, operation: str) -> list[Record]:
+        return [one for one in self.gateway.records if one.operation == operation]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return dict(self.gateway.context.afterwards.counts)
+
+
+def sent(world: World, name: str) -> list[dict[str, Any]]:
+    return [json.loads(one.body) for one in world.gateway.upstreams[name].sent]
+
+
+def test_the_strongest_answers_and_the_cheapest_is_asked_the_same_afterwards() -> None:
+    world = World([answered(OPENAI, "paris")], [answered(OPENAI, "Paris.")])
+    (reply,) = world.ask({"text": "Capital of France?", "temperature": 0.5})
+    assert b"Paris." in reply.body
+    assert reply.headers["x-afterbay-route"] == "auto; keep: 0 labels, strongest until certified"
+    (first,), (second,) = sent(world, "b"), sent(world, "a")
+    assert second == first | {"model": "small"}
+    (pair,) = world.pairs
+    (original,) = world.records("chat")
+    (shadow,) = world.records(SHADOW)
+    assert (pair.request_id, pair.route, pair.cheap, pair.strong) == (original.id, "auto", "small", "large")
+    assert (pair.cheap_quality, pair.strong_quality, pair.judged, pair.propensity) == (1.0, 1.0, "same words", 1.0)
+    assert (pair.gain, pair.predictor) == (pytest.approx(length_gain("Capital of France?"), abs=1e-3), LENGTH)
+    assert (pair.cheap_picousd, pair.strong_picousd) == (shadow.cost_picousd, original.cost_picousd)
+    assert pair.cost_picousd == shadow.cost_picousd
+    assert world.said == [Label(original.id, "auto", pair.at, "check", "large", 1.0, "same words")]
+    assert list(asyncio.run(world.labels.imprints("auto"))) == [original.id]
+    assert world.counts == {"paired by agreement": 1}
+
+
+def test_where_the_cheapest_answered_the_strongest_is_asked() -> None:
+    world = World([answered(OPENAI, "Rome")], [answered(OPENAI, "Paris")], [verdict("B")], standing=CERTIFIED)
+    (reply,) = world.ask()
+    assert b"Rome" in reply.body
+    assert reply.headers["x-afterbay-route"] == "auto; keep:0.9@0.9 certified"
+    (pair,) = world.pairs
+    assert pair.judged == JUDGE
+    assert (pair.cheap_picousd or 0) < (pair.strong_picousd or 0)
+    (said,) = world.said
+    assert (said.judge, said.alias, said.score) == ("judge", "small", pair.cheap_quality)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("client", [OPENAI, ANTHROPIC])
+@pytest.mark.parametrize("spoken", [OPENAI, ANTHROPIC, GEMINI])
+def test_answers_are_compared_however_they_came(client: str, spoken: str, stream: bool) -> None:
+    large = streamed(spoken, "Pa", "ris") if stream else answered(spoken, "Paris")
+    world = World([answered(spoken, "Paris")], [large], spoken=spoken)
+    world.ask({"stream": stream}, client=client)
+    assert [one.judged for one in world.pairs] == ["same words"]
+    if spoken in (OPENAI, ANTHROPIC):
+        assert not sent(world, "a")[0].get("stream")
+
+
+def test_a_client_of_gemini_is_shadowed_too() -> None:
+    world = World([answered(GEMINI, "Paris")], [streamed(GEMINI, "Paris")], spoken=GEMINI)
+    body = {"contents": [{"role": "user", "parts": [{"text": "hello"}]}]}
+    world.ask({"path": "/v1beta/models/auto:streamGenerateContent", **body}, client=GEMINI)
+    assert [one.judged for one in world.pairs] == ["same words"]
+    assert world.gateway.upstreams["a"].sent[0].path == "/v1beta/models/small:generateContent"
+
+
+@pytest.mark.parametrize(
+    ("better", "quality"), [("tie", {1.0}), ("A", {0.0, 1.0}), ("B", {0.0, 1.0}), ("no idea", set())]
+)
+def test_a_judge_decides_what_does_not_agree_and_sees_it_in_a_drawn_order(better: str, quality: set[float]) -> None:
+    many = 12
+    world = World([answered(OPENAI, "Rome")] * many, [answered(OPENAI, "Paris")] * many, [verdict(better)] * many)
+    world.ask(*({"text": f"question {number}"} for number in range(many)))
+    assert {one.cheap_quality for one in world.pairs} == quality
+    orders = {"Rome" in one["messages"][1]["content"].partition("<answer_b>")[0] for one in sent(world, "c")}
+    assert orders == {True, False}
+    for pair, asked in zip(world.pairs, sent(world, "c"), strict=False):
+        is_cheap_first = "Rome" in asked["messages"][1]["content"].partition("<answer_b>")[0]
+        assert pair.cheap_quality == float(better == "tie" or (better == "A") == is_cheap_first)
+    if not quality:
+        assert world.counts == {"not judged": many}
+
+
+def test_without_a_judge_what_does_not_agree_counts_against_the_cheap_model() -> None:
+    world = World([answered(OPENAI, "Rome")], [answered(OPENAI, "Paris")], judged=False)
+    world.ask()
+    (pair,) = world.pairs
+    assert (pair.cheap_quality, pair.judged) == (0.0, "no agreement")
+    assert not sent(world, "c")
+
+
+def test_the_second_request_is_nobodys_and_is_charged_to_the_route() -> None:
+    key = Key("key_1", "ada", accounts=("key:key_1",))
+    world = World([answered(OPENAI, "Rome")], [answered(OPENAI, "Paris")], [verdict("tie")])
+    world.ask({"headers": {"x-afterbay-tags": "app=x", "traceparent": "00-a-b-01"}}, key=key)
+    (original,) = world.records("chat")
+    assert original.accounts == ("key:key_1",)
+    for one in (*world.records(SHADOW), *world.records(JUDGE)):
+        assert (one.key_id, one.key_name, one.user, one.tags, one.traceparent) == (None, None, None, {}, None)
+        assert one.accounts == ("shadow:auto",)
+        assert one.reasons == {"shadow_of": original.id}
+        assert one.charged_picousd == one.cost_picousd
+    assert len(world.records(SHADOW)) == len(world.records(JUDGE)) == 1
+
+
+def test_what_a_provider_says_of_a_failed_shadow_is_not_kept() -> None:
+    world = World([failed(OPENAI, 400, "invalid_request")], [answered(OPENAI, "Paris")])
+    world.ask()
+    (shadow,) = world.records(SHADOW)
+    assert shadow.outcome != "ok"
+    assert (shadow.error, shadow.warnings, shadow.circumstances) == (None, [], None)
+    assert [one.error for one in shadow.attempts] == [None]
+    assert world.pairs == []
+    assert world.counts == {"not answered by the cheap model": 1}
+
+
+def test_a_day_s_money_is_never_passed() -> None:
+    one_dollar_a_million = Shadowing(1.0, "", max_cost_picousd=300_000)
+    many = 20
+    world = World(
+        [answered(OPENAI, "Paris")] * many,
+        [answered(OPENAI, "Paris")] * many,
+        judged=False,
+        shadow=one_dollar_a_million,
+    )
+    world.ask(*({"text": f"question {number}"} for number in range(many)))
+    spent = sum(one.cost_picousd or 0 for one in world.records(SHADOW))
+    assert spent <= 300_000
+    assert len(world.pairs) < many
+
+
+def test_a_price_that_nobody_knows_is_not_spent() -> None:
+    world = World(
+        [answered(OPENAI, "Paris")],
+        [answered(OPENAI, "Paris")],
+        standing=CERTIFIED,
+        small_fields={"price": CHEAP},
+    )
+    plan = world.gateway.context.fleet.snapshot
+    large = plan.aliases["large"]
+    unknown = tuple(msgspec.structs.replace(one, price=None) for one in large.targets)
+    aliases = {**plan.aliases, "large": msgspec.structs.replace(large, targets=unknown)}
+    world.gateway.context.fleet.snapshot = msgspec.structs.replace(plan, aliases=aliases)
+    world.ask()
+    assert sent(world, "b") == []
+    assert [one.outcome for one in world.records(SHADOW)] == ["price_unknown"]
+
+
+def test_policies_and_rights_of_the_client_hold_for_the_second_request() -> None:
+    rules = {"headers": {"x-afterbay-residency": "eu"}}
+    world = World([answered(OPENAI, "Paris")], [answered(OPENAI, "Paris")], small_fields={"region": "us"})
+    plan = world.gateway.context.fleet.snapshot
+    aliases = dict(plan.aliases)
+    aliases["large"] = msgspec.structs.replace(
+        aliases["large"], targets=tuple(msgspec.structs.replace(o, region="eu") for o in aliases["large"].targets)
+    )
+    world.gateway.context.fleet.snapshot = msgspec.structs.replace(plan, aliases=aliases)
+    world.ask(rules)
+    assert sent(world, "a") == []
+    assert [one.outcome for one in world.records("chat")] == ["ok"]
+    narrow = World([answered(OPENAI, "Paris")], [answered(OPENAI, "Paris")])
+    narrow.ask(key=Key("k", "k", Rights(providers=frozenset({"b", "c"}))))
+    assert sent(narrow, "a") == []
+    named = World([answered(OPENAI, "Paris")], [answered(OPENAI, "Paris")])
+    named.ask(key=Key("k", "k", Rights(models=frozenset({"auto"}))))
+    assert len(named.pairs) == 1
+
+
+def test_the_judge_is_under_the_route_s_compliance() -> None:
+    soc2 = Compliance(frozenset({"soc2"}), name="s")
+    world = World([answered(OPENAI, "Rome")], [answered(OPENAI, "Paris")], [verdict("tie")], compliance=(soc2,))
+    plan = world.gateway.context.fleet.snapshot
+    has = frozenset({"soc2"})
+    aliases = {
+        name: one
+        if name == "judge"
+        else msgspec.structs.replace(
+            one, targets=tuple(msgspec.structs.replace(each, compliance=has) for each in one.targets)
+        )
+        for name, one in plan.aliases.items()
+    }
+    world.gateway.context.fleet.snapshot = msgspec.structs.replace(plan, aliases=aliases)
+    world.ask()
+    assert len(world.records(SHADOW)) == 1
+    assert sent(world, "c") == []
+    assert world.pairs == []
+
+
+def test_nothing_is_kept_of_an_answer_that_is_not_drawn() -> None:
+    world = World([], [answered(OPENAI, "Paris")], shadow=Shadowing(0.0, ""))
+    world.ask()
+    assert (world.pairs, world.said, world.counts, sent(world, "a")) == ([], [], {}, [])
+
+
+def test_what_has_several_answers_or_is_one_dialect_s_alone_is_not_compared() -> None:
+    world = World([], [answered(OPENAI, "Paris")] * 2)
+    world.ask({"n": 2}, {"web_search_options": {}})
+    assert world.pairs == []
+    assert world.counts == {"not comparable": 2}
+
+
+def test_without_room_or_under_pressure_nothing_is_drawn() -> None:
+    world = World([], [answered(OPENAI, "Paris")])
+    world.gateway.context.pressure.note(0.9, 0.0)
+    world.ask()
+    assert world.counts == {"no room": 1}
+
+
+def test_a_request_that_another_model_answered_makes_no_pair() -> None:
+    world = World([], [failed(OPENAI, 500, "server")] * 9, [answered(OPENAI, "Paris")], candidates=("small", "large"))
+    plan = world.gateway.context.fleet.snapshot
+    route = msgspec.structs.replace(plan.routes["auto"], fallback=("large", "judge"))
+    world.gateway.context.fleet.snapshot = msgspec.structs.replace(plan, routes={"auto": route})
+    (reply,) = world.ask()
+    assert b"Paris" in reply.body
+    assert world.counts == {"another model": 1}
+
+
+def test_the_same_question_again_doubts_the_first_answer_once() -> None:
+    world = World([], [answered(OPENAI, "Paris")] * 4, shadow=Shadowing(0.0, ""))
+    context = world.gateway.context
+
+    async def served() -> None:
+        async with asyncio.TaskGroup() as group:
+            work = group.create_task(context.afterwards.run())
+            await asyncio.sleep(0)
+            for text, key, shift_s in (("a", "k", 0.0), ("a", "other", 0.0), ("b", "k", 0.0), ("a", "k", 5.0)):
+                call = world.gateway.call(ask("auto", text), key=Key(key, key))
+                call = msgspec.structs.replace(call, received_s=call.received_s + shift_s)
+                from afterbay.engine.pipeline import serve_chat
+
+                await serve_chat(context, call, MemoryReply())
+            await context.afterwards.settle()
+            work.cancel()
+
+    asyncio.run(served())
+    (label,) = world.said
+    assert label.request_id == world.gateway.records[0].id
+    assert (label.judge, label.alias, label.score, label.kind) == ("regenerate", "large", 0.25, "asked again")
