@@ -141,7 +141,7 @@ def test_two_gateways_in_a_process_do_not_meet(metrics: Metrics) -> None:
 
 
 def test_every_metric_has_a_name_of_ours_or_of_the_conventions(metrics: Metrics) -> None:
-    assert len(names(metrics)) == 29
+    assert len(names(metrics)) == 34
     assert all(name.startswith(("afterbay_", "gen_ai_server_")) for name in names(metrics))
 
 

@@ -30,6 +30,7 @@ from afterbay.engine.alerts import CAUSES
 from afterbay.engine.context import Context
 from afterbay.engine.fleet import Fleet
 from afterbay.engine.health import Health, TargetState, watch
+from afterbay.engine.learned import REFRESH_S, Learned
 from afterbay.http.asgi import Gateway
 from afterbay.http.feedback import Feedback
 from afterbay.http.pages import Pages
@@ -126,6 +127,8 @@ class RunningGateway:
         self.context.originals = self._originals if lasts_s > 0 else None
         self._labels = SqliteLabels(self._database, retention_s=float(snapshot.state.retention))
         self._routers = SqliteRouters(self._database)
+        if not self._replays:  # nobody else than who was recorded can be asked
+            self.context.learned = Learned(self._labels, self._routers, clock)
         self._show_figures()
         pages = Pages(self.context, self.why_not_ready, figures or self._figures, self._find_record, about)
         admin_key = environ.get("AFTERBAY_ADMIN_KEY")
@@ -151,6 +154,9 @@ class RunningGateway:
         self.metrics.watch_streams(lambda: streams.detached, lambda: streams.size)
         pressure = self.context.pressure
         self.metrics.watch_pressure(lambda: pressure.late_s, lambda: pressure.memory or 0.0, lambda: pressure.refused)
+        learned, afterwards = self.context.learned, self.context.afterwards
+        if learned is not None:
+            self.metrics.watch_learning(lambda: learned.standings, lambda: afterwards.counts)
         self.metrics.watch_health(self._states, lambda: self.context.fleet.queues)
         self.metrics.watch_retirements(lambda: {one.target: one.days for one in self._retirements()})
 
@@ -162,6 +168,9 @@ class RunningGateway:
         self._own(self._watch_keys(), "watch keys")
         self._own(self._watch_pressure(), "watch memory and lateness")
         self._own(tell_daily(self._ending), "tell of models that end")
+        if self.context.learned is not None:
+            self._own(self.context.afterwards.run(), "work after requests")
+            self._own(self._keep_learning(self.context.learned), "read what routes have learned")
         if self._wrap is None:
             self._own(watch(lambda: self.context.fleet, self.context.clock), "probe idle targets")
         if local_models and not self._replays:
@@ -282,6 +291,16 @@ class RunningGateway:
                 await asyncio.to_thread(self.keys.refresh_if_changed)  # a change may wait for the database meanwhile
             except Exception:
                 logger.exception("the keys could not be read again; those known so far stay")
+
+    async def _keep_learning(self, learned: Learned) -> None:
+        """Reads what routes have learned now and then; soon after a reload, too."""
+        read_for, due_s = "", 0.0
+        while True:
+            now, snapshot = self.context.clock.monotonic(), self.snapshot
+            if now >= due_s or snapshot.hash != read_for:
+                await learned.keep_fresh(snapshot)
+                read_for, due_s = snapshot.hash, now + REFRESH_S
+            await asyncio.sleep(KEYS_REFRESH_S)
 
     async def _watch_pressure(self) -> None:
         """Notes how late the loop is, by how late this is woken, and how much memory is in use."""

@@ -107,6 +107,62 @@ class _HealthCollector:
         return state, ejections, waiting, ending
 
 
+class RouteStanding(Protocol):
+    """What is certified of a route."""
+
+    @property
+    def is_certified(self) -> bool:
+        """Whether anything may go to the cheap model."""
+
+    @property
+    def floor(self) -> float:
+        """The certified share of the strong model's quality."""
+
+    @property
+    def routed(self) -> float:
+        """The share of requests that may go to the cheap model, about."""
+
+    @property
+    def pairs(self) -> int:
+        """Labels that it was made of."""
+
+
+class _LearningCollector:
+    """Reads what routes have learned when it is asked for."""
+
+    def __init__(self, label: Callable[[str], str]) -> None:
+        self.standings: Callable[[], Mapping[str, RouteStanding]] = dict
+        self.counts: Callable[[], Mapping[str, int]] = dict
+        self._label = label
+
+    def collect(self) -> Iterable[Metric]:
+        """The families, as prometheus_client wants them."""
+        families = (
+            _route_gauge("afterbay_certified", "1 where a certificate lets requests go to a cheaper model."),
+            _route_gauge("afterbay_certified_floor", "Certified share of the strongest model's quality."),
+            _route_gauge("afterbay_certified_share", "Requests that may go to the cheaper model, as a share."),
+            _route_gauge("afterbay_certificate_pairs", "Pairs of answers that the certificate was made of."),
+        )
+        for route, one in self.standings().items():
+            label = self._label(route)
+            if label != OTHER:
+                told = (float(one.is_certified), one.floor, one.routed, float(one.pairs))
+                for family, value in zip(families, told, strict=True):
+                    family.add_metric((label,), value)
+        shadows = CounterMetricFamily(
+            "afterbay_shadows",
+            "Work after requests: answers compared, and what kept others from it.",
+            labels=("result",),
+        )
+        for word, count in self.counts().items():
+            shadows.add_metric((word,), count)
+        return (*families, shadows)
+
+
+def _route_gauge(name: str, text: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, text, labels=("route",))
+
+
 class Metrics:
     """What `/metrics` shows. `observe` is called by one thread (the log's); the rest by any."""
 
@@ -168,6 +224,8 @@ class Metrics:
         self._unjournaled = gauge("afterbay_log_unjournaled", "Writes that the journal did not take since the start.")
         self._health = _HealthCollector(lambda name: self._label("target", name))
         self.registry.register(self._health)
+        self._learning = _LearningCollector(lambda name: self._label("route", name))
+        self.registry.register(self._learning)
         Info("afterbay_build", "The running release.", registry=self.registry).info({"version": __version__})
 
     def allow(
@@ -237,6 +295,12 @@ class Metrics:
     def watch_retirements(self, ending: Callable[[], Mapping[str, int]]) -> None:
         """Where to read which targets end soon, and in how many days, at each rendering."""
         self._health.ending = ending
+
+    def watch_learning(
+        self, standings: Callable[[], Mapping[str, RouteStanding]], counts: Callable[[], Mapping[str, int]]
+    ) -> None:
+        """Where to read what routes have learned, and what became of the work for that, at each rendering."""
+        self._learning.standings, self._learning.counts = standings, counts
 
     def reloaded(self, ok: bool) -> None:
         """Counts a reload of the configuration."""
@@ -345,4 +409,5 @@ def names(metrics: Metrics) -> list[str]:
     """The names of all metrics, for the documentation's test."""
     collectors = {item for item in vars(metrics).values() if isinstance(item, MetricWrapperBase)}
     found = [family.name for item in collectors for family in item.describe()]
-    return sorted(found + [family.name for family in _HealthCollector(str).collect()])
+    read = (_HealthCollector(str), _LearningCollector(str))
+    return sorted(found + [family.name for collector in read for family in collector.collect()])

@@ -38,6 +38,10 @@ MOST: Final = frozenset(
         "afterbay_refused_keys",
         "afterbay_loop_lateness_seconds",
         "afterbay_memory_share",
+        "afterbay_certified",
+        "afterbay_certified_floor",
+        "afterbay_certified_share",
+        "afterbay_certificate_pairs",
         "afterbay_build_info",
         "process_max_fds",
     }
