@@ -14,10 +14,11 @@ from afterbay.core.decision import Record
 from afterbay.core.usage import Price
 from afterbay.engine.learned import Learned
 from afterbay.engine.shadow import JUDGE, SHADOW
+from afterbay.label_ports import Label, Pair
 from afterbay.policy.kept_quality import LENGTH, Standing, length_gain
 from afterbay.policy.plan import Compliance, Route, Shadowing
 from afterbay.policy.rights import Rights
-from afterbay.ports import Key, Label, Pair
+from afterbay.ports import Key
 from afterbay.store.memory_labels import MemoryLabels, MemoryRouters
 from afterbay.testing.answers import answered, ask, failed, streamed
 from afterbay.testing.fakes import MemoryReply, Script, ScriptedUpstream

@@ -11,7 +11,8 @@ import pytest
 from afterbay.core.decision import Record
 from afterbay.core.errors import Capacity, ClientMistake
 from afterbay.http.feedback import COMMENT_CHARS, Feedback
-from afterbay.ports import Key, Label
+from afterbay.label_ports import Label
+from afterbay.ports import Key
 from afterbay.store.memory_labels import MemoryLabels
 
 OWN, OTHER = Key("k-own", "own"), Key("k-other", "other")

@@ -13,8 +13,9 @@ import pytest
 
 from afterbay.core.decision import Attempt, Circumstances, Record, Rejected
 from afterbay.core.usage import Usage
+from afterbay.label_ports import Label
 from afterbay.policy.rights import Preference, Rights
-from afterbay.ports import KeptResponse, Label, Repeatable, StoredAnswer
+from afterbay.ports import KeptResponse, Repeatable, StoredAnswer
 from afterbay.store.audit import Anchor, Broken
 from afterbay.store.database import Database, open_database
 from afterbay.store.erase import ROWS, SPOKEN_FOR, Ambiguous, Erased, UnknownOrganisation, Waiting, Whom, erase

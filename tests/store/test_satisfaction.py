@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from afterbay.core.decision import Record
-from afterbay.ports import Label
+from afterbay.label_ports import Label
 from afterbay.store.database import Database, open_database
 from afterbay.store.labels import SqliteLabels
 from afterbay.store.question import Question, read_only

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from afterbay.config.snapshot import Snapshot
+from afterbay.label_ports import Labels, Pair, Router, Routers
 from afterbay.policy.kept_quality import (
     LENGTH,
     Duel,
@@ -29,7 +30,7 @@ from afterbay.policy.kept_quality import (
 )
 from afterbay.policy.plan import Route
 from afterbay.policy.route import World, strongest
-from afterbay.ports import Clock, Labels, Pair, Router, Routers
+from afterbay.ports import Clock
 
 if TYPE_CHECKING:
     from afterbay.policy.drift import Watch

@@ -34,6 +34,7 @@ from afterbay.engine.exchange import Exchange
 from afterbay.engine.repeats import SCORE, Asked, name_of
 from afterbay.engine.routing import among
 from afterbay.engine.witness import Witness
+from afterbay.label_ports import Label, Pair
 from afterbay.policy.agreement import Said, agreement, said_of
 from afterbay.policy.allowance import Allowance
 from afterbay.policy.facts import prompt_text
@@ -42,7 +43,7 @@ from afterbay.policy.kept_quality import Duel, duel_of
 from afterbay.policy.plan import Route, Shadowing
 from afterbay.policy.rights import NO_WISH
 from afterbay.policy.route import strongest
-from afterbay.ports import Key, Label, Pair, Reply
+from afterbay.ports import Key, Reply
 from afterbay.wire.registry import DIALECTS
 
 if TYPE_CHECKING:

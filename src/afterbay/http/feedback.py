@@ -17,7 +17,8 @@ import msgspec
 from afterbay.core.decision import Record
 from afterbay.core.errors import Capacity, ClientMistake
 from afterbay.core.redaction import clean
-from afterbay.ports import Clock, Key, Label, Labels
+from afterbay.label_ports import Label, Labels
+from afterbay.ports import Clock, Key
 from afterbay.wire.decoding import decode_object, mistake
 
 BODY_BYTES: Final = 64 * 1024

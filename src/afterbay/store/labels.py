@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from afterbay.ports import Label, Pair, Router, RouterKind
+from afterbay.label_ports import Label, Pair, Router, RouterKind
 from afterbay.store import statements
 from afterbay.store.database import Database, transaction
 from afterbay.store.rows import NAME_CHARS, rfc3339, utc_seconds
@@ -30,7 +30,7 @@ _OLD: Final = (statements.DELETE_OLD_LABELS, statements.DELETE_OLD_PAIRS, statem
 
 
 class SqliteLabels:
-    """Implements `ports.Labels`."""
+    """Implements `label_ports.Labels`."""
 
     def __init__(
         self,
@@ -45,38 +45,38 @@ class SqliteLabels:
         self._next_sweep_s = 0.0
 
     async def put(self, label: Label) -> None:
-        """See `ports.Labels`."""
+        """See `label_ports.Labels`."""
         said = (label.request_id, label.judge, label.route, rfc3339(label.at), label.alias, label.score)
         await self._write(statements.PUT_LABEL, (*said, label.kind[:NAME_CHARS], label.comment))
 
     async def put_pair(self, pair: Pair) -> None:
-        """See `ports.Labels`."""
+        """See `label_ports.Labels`."""
         what = (pair.request_id, pair.route, rfc3339(pair.at), pair.cheap, pair.strong, pair.gain, pair.predictor)
         quality = (pair.cheap_quality, pair.strong_quality, pair.judged[:NAME_CHARS], pair.propensity)
         costs = (pair.cheap_picousd, pair.strong_picousd, pair.cost_picousd)
         await self._write(statements.PUT_PAIR, (*what, *quality, *costs))
 
     async def put_imprint(self, request_id: str, route: str, at: float, imprint: bytes) -> None:
-        """See `ports.Labels`."""
+        """See `label_ports.Labels`."""
         await self._write(statements.PUT_IMPRINT, (request_id, route, rfc3339(at), imprint))
 
     async def labels(self, route: str, since: float = 0.0, most: int = MOST_READ) -> Sequence[Label]:
-        """See `ports.Labels`."""
+        """See `label_ports.Labels`."""
         rows = await self._read(statements.SELECT_LABELS, route, since, most)
         return [Label(row[0], row[2], utc_seconds(row[3]), row[1], *row[4:]) for row in reversed(rows)]
 
     async def pairs(self, route: str, since: float = 0.0, most: int = MOST_READ) -> Sequence[Pair]:
-        """See `ports.Labels`."""
+        """See `label_ports.Labels`."""
         rows = await self._read(statements.SELECT_PAIRS, route, since, most)
         return [Pair(row[0], row[1], utc_seconds(row[2]), *row[3:]) for row in reversed(rows)]
 
     async def imprints(self, route: str, since: float = 0.0, most: int = MOST_READ) -> Mapping[str, bytes]:
-        """See `ports.Labels`."""
+        """See `label_ports.Labels`."""
         rows = await self._read(statements.SELECT_IMPRINTS, route, since, most)
         return {row[0]: bytes(row[1]) for row in reversed(rows)}
 
     async def explored_picousd(self, route: str, since: float) -> int:
-        """See `ports.Labels`."""
+        """See `label_ports.Labels`."""
         values = (rfc3339(max(since, 0.0)), route)
         row = await self._connection.do(lambda one: one.execute(statements.EXPLORED, values).fetchone())
         return int(row[0])
@@ -110,18 +110,18 @@ class SqliteLabels:
 
 
 class SqliteRouters:
-    """Implements `ports.Routers`."""
+    """Implements `label_ports.Routers`."""
 
     def __init__(self, database: Database) -> None:
         self._connection = SerialConnection(database, BUSY_S)
 
     async def get(self, route: str, kind: RouterKind) -> Router | None:
-        """See `ports.Routers`."""
+        """See `label_ports.Routers`."""
         row = await self._connection.do(lambda one: one.execute(statements.SELECT_ROUTER, (route, kind)).fetchone())
         return Router(row[0], row[1], utc_seconds(row[2]), bytes(row[3]), row[4], row[5]) if row is not None else None
 
     async def put(self, router: Router) -> None:
-        """See `ports.Routers`."""
+        """See `label_ports.Routers`."""
         await self._connection.do(lambda one: _put_router(one, router))
 
     def close(self) -> None:

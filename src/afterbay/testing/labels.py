@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from afterbay.ports import Label, Labels, Pair, Router, Routers
+from afterbay.label_ports import Label, Labels, Pair, Router, Routers
 from afterbay.testing.stores import RETENTION_S, T0
 
 
