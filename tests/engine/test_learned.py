@@ -159,8 +159,6 @@ def kinds(count: int) -> tuple[list[Pair], dict[str, str]]:
         is_hard = draws.random() < 0.5
         what = "prove the lemma of" if is_hard else "translate a word in"
         texts[f"req_{number:06d}"] = text = f"{what} line {draws.randint(1000, 9999)}"
-            f"{'prove the lemma of' if is_hard else 'translate a word in'} line {number:04d}"
-        )
         quality = float(draws.random() < (0.2 if is_hard else 0.99))
         pairs.append(pair(number, length_gain(text), quality))
     return pairs, texts
