@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.engine.test_shadows import CHEAP
 
 from afterbay.config.snapshot import Snapshot
+from afterbay.core.usage import Price
 from afterbay.engine.learned import SETTLE_S, Learned, learning, scorer_of
 from afterbay.label_ports import Labels, Pair, Router
 from afterbay.policy.kept_quality import LENGTH, is_for_training, length_gain
@@ -24,6 +24,7 @@ from afterbay.store.memory_labels import MemoryLabels, MemoryRouters
 from afterbay.testing.memory_gateway import alias, snapshot, target
 
 NOW = 1_000_000.0
+CHEAP = Price(input=10_000, output=20_000, cached_input=10_000, cache_write=10_000)
 ROUTE = Route("auto", candidates=("small", "large"), fallback=("large",), keep=0.9, confidence=0.9)
 
 

@@ -1,0 +1,134 @@
+"""Routes that keep quality, and routes that explore, decide among candidates that the filters let through."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from afterbay.core.decision import Decision
+from afterbay.core.usage import Price
+from afterbay.policy.facts import Facts
+from afterbay.policy.filters import Ask
+from afterbay.policy.kept_quality import LENGTH, UNREAD, Standing
+from afterbay.policy.names import Found
+from afterbay.policy.pinning import Pinned
+from afterbay.policy.plan import Exploring, Route
+from afterbay.policy.rights import Rights
+from afterbay.policy.route import World, decide
+from afterbay.testing.memory_gateway import alias, snapshot, target
+
+CERTIFIED = Standing("small", "large", 5.0, 400, keep=0.95, confidence=0.9)
+KEEPING = Route(
+    "auto",
+    candidates=("small", "middle", "large"),
+    complexity={"low": "middle", "high": "large"},
+    fallback=("middle",),
+    keep=0.95,
+)
+
+
+def price(millions: int) -> Price:
+    return Price(input=millions, output=millions, cached_input=millions, cache_write=millions)
+
+
+PLAN = snapshot(
+    alias("small", target("a/small", price=price(1))),
+    alias("middle", target("b/middle", price=price(5))),
+    alias("large", target("c/large", price=price(50))),
+)
+
+
+def choose(route: Route = KEEPING, standing: Standing | None = CERTIFIED, drawn: float = 0.0, **asked: Any) -> Decision:
+    left = asked.pop("left", 10**9)
+    plain: dict[str, Any] = {"gain": 3.0, "scorer": LENGTH, "facts": Facts(5.0), "input_tokens": 100}
+    ask = Ask(requested="auto", found=Found(route=route), dialect="openai.chat", **plain | asked)
+    world = World({}, standings={"auto": standing} if standing else {}, explorable={"auto": left})
+    return decide(ask, PLAN, route, {}, world, 0.0, lambda _: drawn)
+
+
+def order(found: Decision) -> list[str]:
+    return [one.alias for one in found.targets]
+
+
+def test_what_is_certified_goes_to_the_cheapest_and_its_failures_to_the_strongest() -> None:
+    found = choose()
+    assert order(found) == ["small", "large", "middle"]
+    assert found.rule == "keep:0.95@0.9 certified"
+    assert found.because == {"keep": {"gain": 3.0, "scorer": LENGTH, "threshold": 5.0, "cheap": "small"}}
+
+
+@pytest.mark.parametrize(
+    ("asked", "rule"),
+    [
+        ({"gain": 5.1}, "keep: above the certified threshold"),
+        ({"standing": None}, "keep: 0 labels, strongest until certified"),
+        ({"gain": None}, UNREAD),
+        ({"scorer": "gain@7"}, "keep: another predictor, strongest until certified"),
+        ({"rights": Rights(providers=frozenset({"b", "c"}))}, "keep: the cheapest may not serve this one"),
+    ],
+)
+def test_everything_else_goes_to_the_strongest(asked: dict[str, Any], rule: str) -> None:
+    found = choose(**asked)
+    assert (order(found)[0], found.rule) == ("large", rule)
+
+
+def test_where_the_strongest_may_not_serve_the_rules_of_the_route_decide() -> None:
+    found = choose(rights=Rights(providers=frozenset({"a", "b"})))
+    assert (order(found)[0], found.rule) == ("middle", "complexity:low")
+
+
+def test_a_stated_task_does_not_go_past_a_certificate() -> None:
+    route = msgspec.structs.replace(KEEPING, tasks={"chat": "middle"})
+    assert order(choose(route, task="chat"))[0] == "small"
+    assert order(choose(route, None, task="chat"))[0] == "large"
+
+
+def test_a_conversation_stays_with_nobody_but_the_strongest() -> None:
+    cold = Pinned("b/middle", "middle", 1.0, 5000)
+    assert order(choose(gain=9.0, pinned=cold, input_tokens=5100))[0] == "large"
+    warm = Pinned("a/small", "small", 1.0, 5000)
+    assert order(choose(gain=9.0, pinned=warm, input_tokens=5100))[0] == "large"
+
+
+def test_an_agent_that_is_stuck_gets_the_strongest_whatever_is_certified() -> None:
+    stuck = Pinned("a/small", "small", 1.0, 0, escalated=True)
+    found = choose(pinned=stuck)
+    assert (order(found)[0], found.rule) == ("large", "escalate:held")
+
+
+EXPLORING = Route("auto", candidates=("small", "middle", "large"), fallback=("middle",), explore=Exploring(0.4))
+
+
+@pytest.mark.parametrize(
+    ("drawn", "left", "first", "propensity"),
+    [
+        (0.1, 10**9, "middle", 0.2),
+        (0.3, 10**12, "large", 0.2),
+        (0.3, 10_000, "small", 0.8),
+        (0.9, 10**12, "small", 0.6),
+    ],
+)
+def test_a_drawn_share_is_explored_within_its_money(drawn: float, left: int, first: str, propensity: float) -> None:
+    found = choose(EXPLORING, drawn=drawn, left=left)
+    assert order(found)[0] == first
+    assert found.propensity == pytest.approx(propensity)
+    if first == "small":
+        assert (found.rule, found.because) == ("first candidate", {})
+    else:
+        assert found.rule == f"explore:{first}"
+        assert found.because["explored"] == {"instead_of": "small"}
+        assert found.because["extra_picousd"] > 0
+        assert order(found)[1:] == [one for one in ("small", "middle") if one != first], "the pick follows"
+
+
+def test_who_may_not_serve_is_not_explored() -> None:
+    found = choose(EXPLORING, drawn=0.1, rights=Rights(providers=frozenset({"a", "c"})))
+    assert order(found)[0] == "large"
+    assert found.propensity == pytest.approx(0.4)
+
+
+def test_a_route_that_keeps_quality_is_not_explored() -> None:
+    route = msgspec.structs.replace(KEEPING, explore=Exploring(1.0))
+    assert order(choose(route, drawn=0.0))[0] == "small"
