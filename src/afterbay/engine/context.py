@@ -194,6 +194,10 @@ class Turn:
     """The name of the conversation that it belongs to, where that is remembered."""
     fitting: Fitting | None = None
     """What becomes of it where a window is too small; None: nothing is done about that."""
+    witness: Witness | None = None
+    """Keeps its answer, to be compared with another one; None: it was not drawn for that."""
+    is_own = False
+    """Whether it is the gateway's own request, about one of a client's: its record may tell nothing of that."""
 
     def __init__(self, context: Context, call: Call, operation: str) -> None:
         self.context = context
@@ -225,8 +229,6 @@ class Turn:
         """What its attempts may cost; None: no limit of money is set."""
         self.driver: Driver | None = None
         """What makes its attempts, from the first one on."""
-        self.is_own = False
-        """Whether it is the gateway's own request, about one of a client's: its record may tell nothing of that."""
         self.drops = False
         self.keep: Keep | None = None
         """What is done with a good answer before its end is sent."""
@@ -241,8 +243,6 @@ class Turn:
         self.warnings: list[str] = []
         self.input_tokens = len(call.body) // 4
         self.response_bytes = 0
-        self.witness: Witness | None = None
-        """Keeps its answer, to be compared with another one; None: it was not drawn for that."""
         self.sights: tuple[Sight, ...] = ()
         """Targets that were not well, or asked to be left alone, as the decision saw them."""
         self._request: ChatRequest | None = None
