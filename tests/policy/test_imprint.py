@@ -19,8 +19,9 @@ def test_an_imprint_comes_back_as_it_was(text: str) -> None:
     made = imprint(text)
     found = unpacked(packed(made))
     assert found.chars == len(text)
-    assert np.array_equal(found.text.ids, made.text.ids)
-    assert np.allclose(found.text.values, made.text.values, atol=1 / 32)
+    assert np.array_equal(found.prompt.grams.ids, made.prompt.grams.ids)
+    assert np.array_equal(found.prompt.grams.values, made.prompt.grams.values)
+    assert np.array_equal(found.prompt.surface, made.prompt.surface)
 
 
 def test_it_is_small_and_holds_no_word() -> None:

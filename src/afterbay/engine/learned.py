@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from afterbay.config.snapshot import Snapshot
+from afterbay.core.errors import ClientMistake
 from afterbay.label_ports import Labels, Pair, Router, Routers
 from afterbay.policy.kept_quality import (
     LENGTH,
@@ -187,7 +188,12 @@ class Learned:
             return
         from afterbay.policy.learned.gain import unpacked
 
-        known.gain = await asyncio.to_thread(unpacked, row.blob)
+        try:
+            known.gain = await asyncio.to_thread(unpacked, row.blob)
+        except ClientMistake as error:
+            logger.warning("the predictor of route %s is of another release: %s", name, error.message)
+            known.trained_at = row.made_at
+            return
         known.scorer, known.trained_at = scorer_of(row), row.made_at
         known.gains, known.imprints_since, known.watch, known.watched = {}, 0.0, None, float("-inf")
 
@@ -270,7 +276,10 @@ def _gains(known: _Known, imprints: Mapping[str, bytes]) -> dict[str, float]:
 
     found: dict[str, float] = {}
     for request_id, data in imprints.items():
-        one = imprint.unpacked(data)
+        try:
+            one = imprint.unpacked(data)
+        except ClientMistake:  # of another release: its pair is left out
+            continue
         found[request_id] = gain.length_gain_of(one) if known.gain is None else gain.predicted(known.gain, one)
     return found
 

@@ -8,7 +8,7 @@ from afterbay.label_ports import Label, Pair, Router, RouterKind
 
 
 class MemoryLabels:
-    """Implements `label_ports.Labels`. Bounded in time alone. `explored`: what exploring cost, by route, as it is said."""
+    """Implements `label_ports.Labels`. Bounded in time alone. `explored`: what exploring is said to cost, by route."""
 
     def __init__(self, *, now: Callable[[], float], retention_s: float = 30 * 86400.0) -> None:
         self._now, self._retention_s = now, retention_s
