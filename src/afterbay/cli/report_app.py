@@ -10,7 +10,7 @@ import typer
 from afterbay.cli.options import AsJson, Config, examples
 
 app = typer.Typer(
-    help="Report on the request log: cost, usage, latency, errors, satisfaction, savings, and why a bill changed.",
+    help="Report on the request log: cost, usage, latency, errors, satisfaction, routing, savings, why a bill changed.",
     epilog=examples(
         "afterbay report cost --by team --since 30d",
         "afterbay report cost --by tag:project,user --since 2026-11 --until 2026-12 --csv > chargeback.csv",
@@ -137,6 +137,14 @@ def satisfaction(
 ) -> None:
     """Show what was said of answers. Feedback of clients, questions asked again at once, and what compared answers."""
     _run("satisfaction", config, by, since, until, only, top, (as_csv, as_json))
+
+
+@app.command("routing", epilog=examples("afterbay report routing", "afterbay report routing --since 30d --json"))
+def routing(since: Since = "7d", config: Config = None, as_json: AsJson = False) -> None:
+    """Show what is certified of each route that learns, what it saved, and why where nothing is."""
+    from afterbay.cli.routing import run_routing
+
+    run_routing(config, since, as_json)
 
 
 @app.command(

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from afterbay.cli.options import AsJson, examples
+from afterbay.cli.options import AsJson, Config, examples
 
 app = typer.Typer(
     help="The learned router: train it, score it, and certify what it saves, on rows of your own.",

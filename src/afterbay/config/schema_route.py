@@ -248,10 +248,6 @@ class RouteConfig(Section, frozen=True):
 
 
 NOT_BUILT: tuple[str, ...] = (
-    "keep",
-    "confidence",
-    "shadow",
-    "explore",
     "cache",
     "prompt_cache",
 )
