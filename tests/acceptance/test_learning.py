@@ -13,6 +13,7 @@ from afterbay.label_ports import Pair
 from afterbay.testing.live import LiveGateway
 from afterbay.testing.replay import Answer, ReplayServer
 
+HTTP = httpx.Client(verify=False)
 USAGE = {"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 25}
 
 
@@ -47,7 +48,7 @@ def gateway() -> Iterator[LiveGateway]:
 
 def ask(gateway: LiveGateway, text: str) -> httpx.Response:
     body = {"model": "auto", "messages": [{"role": "user", "content": text}]}
-    answer = httpx.post(f"{gateway.url}/v1/chat/completions", json=body)
+    answer = HTTP.post(f"{gateway.url}/v1/chat/completions", json=body)
     assert answer.status_code == 200
     return answer
 
@@ -74,9 +75,9 @@ def test_what_happens_to_one_request_and_to_many(gateway: LiveGateway) -> None:
     assert original.reasons is not None
     assert original.reasons["keep"]["threshold"] is None
     said = {"request_id": request_id, "label": "up", "comment": "right away"}
-    told = httpx.post(f"{gateway.url}/v1/feedback", json=said)
+    told = HTTP.post(f"{gateway.url}/v1/feedback", json=said)
     assert told.json() == {"object": "feedback", "request_id": request_id, "score": 1.0, "label": "up"}
-    assert httpx.post(f"{gateway.url}/v1/feedback", json={"request_id": "req_x", "score": 1}).status_code == 404
+    assert HTTP.post(f"{gateway.url}/v1/feedback", json={"request_id": "req_x", "score": 1}).status_code == 404
 
     for number in range(19):
         ask(gateway, f"Question {number}: what is the capital of France?")
@@ -92,7 +93,7 @@ def test_what_happens_to_one_request_and_to_many(gateway: LiveGateway) -> None:
     cheap = ask(gateway, "And the capital of France?")
     assert cheap.headers["x-afterbay-model"] == "small"
     assert cheap.headers["x-afterbay-route"] == "auto; keep:0.5@0.9 certified"
-    page = httpx.get(f"{gateway.url}/metrics").text
+    page = HTTP.get(f"{gateway.url}/metrics").text
     assert 'afterbay_certified{route="auto"} 1.0' in page
     assert 'afterbay_shadows_total{result="paired by agreement"}' in page
 
