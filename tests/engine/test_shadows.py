@@ -16,12 +16,12 @@ from afterbay.engine.learned import Learned
 from afterbay.engine.shadow import JUDGE, SHADOW
 from afterbay.label_ports import Label, Pair
 from afterbay.policy.kept_quality import LENGTH, Standing, length_gain
-from afterbay.policy.plan import Compliance, Route, Shadowing
+from afterbay.policy.plan import Compliance, Exploring, Route, Shadowing
 from afterbay.policy.rights import Rights
 from afterbay.ports import Key
 from afterbay.store.memory_labels import MemoryLabels, MemoryRouters
 from afterbay.testing.answers import answered, ask, failed, streamed
-from afterbay.testing.fakes import MemoryReply, Script, ScriptedUpstream
+from afterbay.testing.fakes import HANG, MemoryReply, Script, ScriptedUpstream
 from afterbay.testing.memory_gateway import MemoryGateway, alias, snapshot, target
 
 OPENAI, ANTHROPIC, GEMINI = "openai.chat", "anthropic.messages", "gemini"
@@ -307,6 +307,40 @@ def test_a_request_that_another_model_answered_makes_no_pair() -> None:
     (reply,) = world.ask()
     assert b"Paris" in reply.body
     assert world.counts == {"another model": 1}
+
+
+def test_of_an_explored_request_the_imprint_is_kept_for_labels_to_come() -> None:
+    world = World([answered(OPENAI, "Paris")], [])
+    plan = world.gateway.context.fleet.snapshot
+    route = Route("auto", candidates=("large", "small"), explore=Exploring(1.0, 10**12))
+    world.gateway.context.fleet.snapshot = msgspec.structs.replace(plan, routes={"auto": route})
+    asyncio.run(world.learned.refresh(world.gateway.context.fleet.snapshot))
+    (reply,) = world.ask()
+    assert reply.headers["x-afterbay-route"] == "auto; explore:small"
+    (record,) = world.records("chat")
+    assert record.reasons is not None
+    assert record.reasons["explored"] == {"instead_of": "large"}
+    assert list(asyncio.run(world.labels.imprints("auto"))) == [record.id]
+    assert world.counts == {"explored": 1}
+
+
+def test_a_gateway_that_ends_does_not_wait_for_a_shadow_and_logs_it() -> None:
+    world = World([Script(steps=(HANG,))], [answered(OPENAI, "Paris")])
+
+    async def ended() -> None:
+        context = world.gateway.context
+        work = asyncio.get_running_loop().create_task(context.afterwards.run())
+        await asyncio.sleep(0)
+        reply = await world.gateway.chat(ask("auto"))
+        assert reply.status == 200
+        for _ in range(1000):
+            await asyncio.sleep(0)
+        work.cancel()
+        await asyncio.wait([work])
+
+    asyncio.run(ended())
+    assert [one.outcome for one in world.records(SHADOW)] == ["shutting_down"]
+    assert world.pairs == []
 
 
 def test_the_same_question_again_doubts_the_first_answer_once() -> None:

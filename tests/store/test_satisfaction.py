@@ -76,3 +76,24 @@ def test_it_is_asked_by_what_other_reports_are(database: Database, by: tuple[str
 def test_only_what_is_asked_for_is_in_it(database: Database) -> None:
     assert asked(database, only=("team=search",)).total[:3] == (1, 0.0, 1)
     assert asked(database, hours=Hours("2026-11-19T00", "2026-11-20T00")).total == (0, None, 0, 0, 0, 0, None)
+
+
+def test_what_exploring_cost_more_is_summed_over_the_log(database: Database) -> None:
+    writer = Writer(database, 1.0)
+    explored = {"extra_picousd": 700}
+    writer.insert([record(7, "small", reasons=explored), record(8, "small", reasons={"rule": "x"})], 64, lambda: None)
+    writer.close()
+    labels = SqliteLabels(database, retention_s=1e12)
+    assert asyncio.run(labels.explored_picousd("auto", T0)) == 700
+    assert asyncio.run(labels.explored_picousd("auto", T0 + 86400)) == 0
+    assert asyncio.run(labels.explored_picousd("other", T0)) == 0
+    labels.close()
+
+
+def test_more_imprints_than_are_kept_push_out_the_oldest(database: Database) -> None:
+    labels = SqliteLabels(database, retention_s=1e12, most_imprints=3)
+    for number in range(6):
+        labels._next_sweep_s = 0.0
+        asyncio.run(labels.put_imprint(f"req_{number}", "auto", T0 + number, b"x"))
+    assert list(asyncio.run(labels.imprints("auto"))) == ["req_3", "req_4", "req_5"]
+    labels.close()

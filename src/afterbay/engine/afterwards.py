@@ -68,7 +68,8 @@ class Afterwards:
             self._waiting = None
 
     async def _work(self, waiting: asyncio.Queue[tuple[Job, float]]) -> None:
-        while True:
+        own = asyncio.current_task()
+        while own is None or not own.cancelling():  # one may have answered its end in place of passing it on
             job, within_s = await waiting.get()
             try:
                 async with asyncio.timeout(within_s):
