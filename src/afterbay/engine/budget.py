@@ -52,7 +52,8 @@ async def set_aside(turn: Turn, decision: Decision) -> Decision:
     if not allowances:
         return decision
     turn.decision = decision
-    turn.priority = priority_of(turn.call.headers.get("x-afterbay-priority"))
+    # A budget for the gateway's own requests is for them alone: were dear ones kept back, labels would be of others only.
+    turn.priority = "high" if turn.is_own else priority_of(turn.call.headers.get("x-afterbay-priority"))
     if _took_at_once(turn, decision, allowances):
         return decision
     need = need_of(turn) if any(one.unit != "requests" for one in allowances) else Need(0)
