@@ -82,8 +82,9 @@ def _streamed(
 ) -> tuple[Stream, int | None]:
     """The stream of some pairs, and after how many it began to certify."""
     stream, begun = Stream(Terms(thresholds, keeps_of(keep), scorer, confidence)), None
-    for start in range(0, len(pairs), LOOK_EVERY):
-        stream.extend(_held(pairs[start : start + LOOK_EVERY]))
+    while len(stream) < len(pairs):
+        step = LOOK_EVERY if begun is None else len(pairs)
+        stream.extend(_held(pairs[len(stream) : len(stream) + step]))
         if begun is None and math.isfinite(stream.certificate(keep, confidence, Costs(), 0.0).threshold):
             begun = len(stream)
     return stream, begun
