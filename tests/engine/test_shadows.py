@@ -24,7 +24,7 @@ from afterbay.testing.answers import answered, ask, failed, streamed
 from afterbay.testing.fakes import HANG, MemoryReply, Script, ScriptedUpstream
 from afterbay.testing.memory_gateway import MemoryGateway, alias, snapshot, target
 
-OPENAI, ANTHROPIC, GEMINI = "openai.chat", "anthropic.messages", "gemini"
+OPENAI, ANTHROPIC, GEMINI, RESPONSES = "openai.chat", "anthropic.messages", "gemini", "openai.responses"
 CHEAP = Price(input=10_000, output=20_000, cached_input=10_000, cache_write=10_000)
 CERTIFIED = Standing("small", "large", 20.0, 300, keep=0.9, confidence=0.9)
 
@@ -75,10 +75,11 @@ class World:
                 await asyncio.sleep(0)
                 replies = []
                 for one in asked or ({},):
-                    path = one.pop("path", "")
+                    path, operation = one.pop("path", ""), one.pop("operation", "chat")
                     headers = one.pop("headers", {})
-                    body = ask("auto", **one) if not path else json.dumps(one).encode()
-                    replies.append(await self.gateway.chat(body, client, headers, key=key, path=path))
+                    body = json.dumps(one).encode() if path or "input" in one else ask("auto", **one)
+                    reply = await self.gateway.chat(body, client, headers, key=key, path=path, operation=operation)
+                    replies.append(reply)
                     await afterwards.settle()
                 work.cancel()
             return replies
@@ -155,6 +156,25 @@ def test_a_client_of_gemini_is_shadowed_too() -> None:
     world.ask({"path": "/v1beta/models/auto:streamGenerateContent", **body}, client=GEMINI)
     assert [one.judged for one in world.pairs] == ["same words"]
     assert world.gateway.upstreams["a"].sent[0].path == "/v1beta/models/small:generateContent"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("spoken", [OPENAI, RESPONSES])
+def test_a_client_of_responses_is_shadowed_and_the_second_answer_is_kept_nowhere(spoken: str, stream: bool) -> None:
+    large = streamed(spoken, "Paris") if stream else answered(spoken, "Paris")
+    world = World([answered(spoken, "Paris")], [large], spoken=spoken)
+    asked = {"operation": "responses", "model": "auto", "input": "Capital of France?", "stream": stream}
+    world.ask(asked, client=RESPONSES)
+    assert [one.judged for one in world.pairs] == ["same words"]
+    if spoken == RESPONSES:
+        assert sent(world, "a")[0]["store"] is False
+
+
+def test_a_client_that_may_come_back_to_its_stream_is_shadowed_too() -> None:
+    world = World([answered(OPENAI, "Paris")], [streamed(OPENAI, "Pa", "ris")], reconnect_s=30.0)
+    (reply,) = world.ask({"stream": True})
+    assert b"Pa" in reply.body
+    assert [one.judged for one in world.pairs] == ["same words"]
 
 
 @pytest.mark.parametrize(
