@@ -152,13 +152,14 @@ def test_three_forms_of_rows_are_read(tmp_path: Path) -> None:
         {"prompt": "a", "strong_correct": True, "weak_correct": 0.25, "subject": "s", "more": 1},
         "",
         {"prompt": "b", "outcomes": {"weak": False, "other": 1}},
-        {"question": "c", "models": {"other": {"score": 0.5}, "strong": {"score": None}}},
+        {"question": "c", "models": {"other": {"score": 1.02}, "strong": {"score": None}}},
     )
     found = read_outcomes(path)
     assert found.prompts == ("a", "b", "c")
     assert found.groups == ("s", None, None)
     assert found.models == ("strong", "weak", "other")
-    assert np.nan_to_num(found.found, nan=-1).tolist() == [[1, 0.25, -1], [-1, 0, 1], [-1, -1, 0.5]]
+    assert found.numbers().tolist() == [0, 1, 2]
+    assert np.nan_to_num(found.found, nan=-1).tolist() == [[1, 0.25, -1], [-1, 0, 1], [-1, -1, 1]]
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,15 @@ from typing import Annotated
 import typer
 
 from afterbay.cli.options import AsJson, Config, examples
+from afterbay.cli.speech import Misuse
 
 app = typer.Typer(
     help="The learned router: train it, score it, and certify what it saves, on rows of your own.",
     epilog=examples(
         "afterbay router train labelled.jsonl -o router.bin",
         "afterbay router eval labelled.jsonl --labels 500",
+        "afterbay router certify pairs.jsonl --keep 0.95 --confidence 0.9",
+        "afterbay router tasks prompts.jsonl",
     ),
     no_args_is_help=True,
 )
@@ -27,13 +30,18 @@ def prepare() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
-Outcomes = Annotated[
+_OUTCOMES = "JSONL: prompt, with strong_correct and weak_correct (true, false, or 0 to 1), or with outcomes by model."
+
+Outcomes = Annotated[Path, typer.Argument(metavar="FILE", help=_OUTCOMES)]
+MaybeOutcomes = Annotated[Path | None, typer.Argument(metavar="[FILE]", help=_OUTCOMES)]
+Pairs = Annotated[
     Path,
-    typer.Argument(
-        metavar="FILE",
-        help="JSONL: prompt, with strong_correct and weak_correct (true, false, or 0 to 1), or with outcomes by model.",
-    ),
+    typer.Argument(metavar="FILE", help="JSONL with prompt, strong_correct, weak_correct: true, false, or 0 to 1."),
 ]
+TaskRows = Annotated[Path, typer.Argument(metavar="FILE", help="JSONL with prompt (or text) and maybe label.")]
+StrongCost = Annotated[float, typer.Option(help="What a request costs on the strong model, in any unit.")]
+WeakCost = Annotated[float, typer.Option(help="And on the cheap one.")]
+Seed = Annotated[int, typer.Option(help="For the splits.", min=0)]
 
 
 @app.command(
@@ -42,6 +50,7 @@ Outcomes = Annotated[
         "afterbay router eval pairs.jsonl",
         "afterbay router eval pairs.jsonl --labels 1500 --json",
         "afterbay router eval new.jsonl --train old.jsonl --strong-cost 10",
+        "afterbay router eval answers.jsonl --cascade",
         "afterbay router eval pool.jsonl --protocol pool",
     ),
 )
@@ -61,39 +70,112 @@ def evaluate(
         int | None, typer.Option(metavar="N", help="Learn from N random rows and test on the others, five times.")
     ] = None,
     folds: Annotated[int, typer.Option(metavar="K", help="Else: parts that are tested in turn.")] = 5,
-    strong_cost: Annotated[float, typer.Option(help="What a request costs on the strong model, in any unit.")] = 100.0,
-    weak_cost: Annotated[float, typer.Option(help="And on the cheap one.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="For the splits.", min=0)] = 0,
+    cascade: Annotated[
+        bool, typer.Option("--cascade", help="Look at the cheap model's answer, too: rows have weak_response.")
+    ] = False,
+    strong_cost: StrongCost = 100.0,
+    weak_cost: WeakCost = 1.0,
+    seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Score the learned router on rows that it did not see, beside chance, prompt length and a subject oracle."""
     if protocol == "pool":
         from afterbay.cli.router_pool import run_pool
 
+        if cascade:
+            raise Misuse("--cascade is about two models.", remedy="Leave it out, or use --protocol routellm.")
         run_pool(file, folds, seed, as_json, has_more=train is not None or labels is not None)
-        return
-    from afterbay.cli.router_eval import Wanted, run_eval
+    elif cascade and protocol == "routellm":
+        from afterbay.cli.router_cascade import run_cascade
 
-    run_eval(file, train, Wanted(protocol, labels, folds, strong_cost, weak_cost, seed), as_json)
+        costs = {"strong_cost": strong_cost, "weak_cost": weak_cost}
+        run_cascade(file, train, labels=labels, folds=folds, seed=seed, as_json=as_json, **costs)
+    else:
+        from afterbay.cli.router_eval import Wanted, run_eval
+
+        run_eval(file, train, Wanted(protocol, labels, folds, strong_cost, weak_cost, seed), as_json)
 
 
 @app.command(
     "train",
     epilog=examples(
         "afterbay router train labelled.jsonl -o router.bin",
-        "afterbay router train labelled.jsonl --json",
+        "afterbay router train --route auto",
     ),
 )
 def train(
-    file: Outcomes,
+    file: MaybeOutcomes = None,
+    route: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="In place of FILE: a route that keeps quality, from its own shadows."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="OUT", help="Where the predictor goes; default: nowhere.")
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --route: take it into use though it is no better than length.")
+    ] = False,
+    config: Config = None,
     seed: Annotated[int, typer.Option(help="For the folds.", min=0)] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Learn how good each model's answers are from labelled prompts, and say how well on prompts that were held
-    back."""
-    from afterbay.cli.router_train import run_train
+    """Learn how good each model's answers are, and say how well on prompts that were held back.
 
-    run_train(file, output, seed, as_json)
+    From labelled prompts, or with --route from the pairs of answers in the log, of which every second one is kept from
+    it to certify it; a running gateway takes what was learned into use within a minute.
+    """
+    if (file is None) == (route is None):
+        raise Misuse("Give a file of labelled prompts, or --route NAME.", remedy="afterbay router train --help")
+    if route is not None:
+        from afterbay.cli.routing import run_train as run_route
+
+        if output is not None:
+            raise Misuse("-o is for a file.", remedy="What is learned of a route is kept in the database.")
+        run_route(config, route, force, as_json)
+    elif file is not None:
+        from afterbay.cli.router_train import run_train
+
+        run_train(file, output, seed, as_json)
+
+
+@app.command(
+    "certify",
+    epilog=examples(
+        "afterbay router certify pairs.jsonl --keep 0.95 --confidence 0.9",
+        "afterbay router certify new.jsonl --train old.jsonl --labels 300 --json",
+        "afterbay router certify pairs.jsonl --strong-cost 10 --weak-cost 1 --resamples 0",
+    ),
+)
+def certify(
+    file: Pairs,
+    keep: Annotated[float, typer.Option(help="The share of the strong model's quality that must be kept.")] = 0.95,
+    confidence: Annotated[float, typer.Option(help="The probability, at least, that it is.")] = 0.9,
+    train: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE2", help="Rows that the scorer learns from; default: a third of FILE, at random."),
+    ] = None,
+    labels: Annotated[
+        int | None, typer.Option(metavar="N", help="Rows that certify, at most; default: all that do not train.", min=1)
+    ] = None,
+    resamples: Annotated[
+        int, typer.Option(metavar="R", help="Random splits on which the promise is checked.", min=0, max=10_000)
+    ] = 200,
+    strong_cost: StrongCost = 100.0,
+    weak_cost: WeakCost = 1.0,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Certify how far requests may go to a cheap model at a promised quality, and test the promise on random splits."""
+    from afterbay.cli.router_certify import Wanted, run_certify
+
+    run_certify(file, train, Wanted(keep, confidence, labels, resamples, strong_cost, weak_cost, seed), as_json)
+
+
+@app.command(
+    "tasks", epilog=examples("afterbay router tasks prompts.jsonl", "afterbay router tasks prompts.jsonl --json")
+)
+def tasks(file: TaskRows, as_json: AsJson = False) -> None:
+    """Say what each prompt asks for, where the classifier abstains, how often it is right, and its CPU time."""
+    from afterbay.cli.router_tasks import run_tasks
+
+    run_tasks(file, as_json)

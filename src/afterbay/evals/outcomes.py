@@ -2,7 +2,8 @@
 
 Three forms are read, told by their columns: `prompt` with `strong_correct` and `weak_correct`; `prompt` with
 `outcomes`, an object from model to outcome; `question` with `models`, an object from model to an object with `score`.
-An outcome is true, false, or a share from 0 to 1; null, or a model that is not named, is not known.
+An outcome is true, false, or a share from 0 to 1; null, or a model that is not named, is not known. A `score` is a metric's, of which
+some leave that range by a little: it is held within it.
 """
 
 from __future__ import annotations
@@ -34,6 +35,11 @@ class Outcomes(msgspec.Struct, frozen=True):
     def __len__(self) -> int:
         return len(self.prompts)
 
+    def numbers(self) -> NDArray[np.int64]:
+        """A number for each row, from 0, the same where the prompt is the same."""
+        known: dict[str, int] = {}
+        return np.array([known.setdefault(prompt, len(known)) for prompt in self.prompts], np.int64)
+
     def without(self, prompts: frozenset[str]) -> Outcomes:
         """The rows whose prompt is none of these."""
         kept = [i for i, prompt in enumerate(self.prompts) if prompt not in prompts]
@@ -64,7 +70,7 @@ class _Row(msgspec.Struct):
         if self.outcomes is not None:
             return self.outcomes
         if self.models is not None:
-            return {name: scored.score for name, scored in self.models.items()}
+            return {name: _held(scored.score) for name, scored in self.models.items()}
         return {STRONG: self.strong_correct, WEAK: self.weak_correct}
 
 
@@ -84,6 +90,10 @@ def read_outcomes(path: Path) -> Outcomes:
     models = tuple(dict.fromkeys(name for _, _, outcomes in rows for name in outcomes))
     found = np.array([[outcomes.get(name, math.nan) for name in models] for _, _, outcomes in rows], np.float64)
     return Outcomes(tuple(row[0] for row in rows), tuple(row[1] for row in rows), models, found)
+
+
+def _held(score: bool | float | None) -> float | None:
+    return None if score is None else min(max(float(score), 0.0), 1.0)
 
 
 def _row(line: bytes, where: str) -> tuple[str, str | None, dict[str, float]]:

@@ -119,7 +119,7 @@ class _Data:
         self.rows, self.strong, self.weak = rows, strong, weak
         self.prompts: list[Prompt] = [read_prompt(prompt) for prompt in rows.prompts]
         self.length = np.array([len(prompt) for prompt in rows.prompts], np.float64)
-        self.same = np.unique(np.array(rows.prompts, object).astype(str), return_inverse=True)[1]
+        self.same = rows.numbers()
         names = [group or "" for group in rows.groups]
         self.group_names, self.groups = np.unique(np.array(names), return_inverse=True)
         self.has_groups = len(self.group_names) > 1

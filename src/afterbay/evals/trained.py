@@ -37,7 +37,7 @@ def trained(rows: Outcomes, seed: int, progress: Callable[[int, int], None]) -> 
     Raises:
         ClientMistake: there are too few rows or labels.
     """
-    same = np.unique(np.array(rows.prompts, object).astype(str), return_inverse=True)[1]
+    same = rows.numbers()
     kinds = int(same.max()) + 1
     few = [name for name, count in zip(rows.models, _labels(rows), strict=True) if count < FEWEST_LABELS]
     if kinds * (_FOLDS - 1) // _FOLDS < FEWEST_LABELS or few:
