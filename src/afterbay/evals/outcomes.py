@@ -2,8 +2,8 @@
 
 Three forms are read, told by their columns: `prompt` with `strong_correct` and `weak_correct`; `prompt` with
 `outcomes`, an object from model to outcome; `question` with `models`, an object from model to an object with `score`.
-An outcome is true, false, or a share from 0 to 1; null, or a model that is not named, is not known. A `score` is a metric's, of which
-some leave that range by a little: it is held within it.
+An outcome is true, false, or a share from 0 to 1; null, or a model that is not named, is not known. A `score` is a
+metric's, of which some leave that range by a little: it is held within it.
 """
 
 from __future__ import annotations
