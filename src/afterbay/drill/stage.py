@@ -119,6 +119,7 @@ def on_loopback(plan: Snapshot, ports: Mapping[str, int], database: str) -> Snap
         aliases=aliases,
         state=StateConfig(database=database),
         telemetry=TelemetryConfig(),
+        former={},  # a drill asks for what is configured
     )
 
 
