@@ -52,7 +52,7 @@ async def set_aside(turn: Turn, decision: Decision) -> Decision:
     if not allowances:
         return decision
     turn.decision = decision
-    # A budget for the gateway's own requests is for them alone: were dear ones kept back, labels would be of others only.
+    # A budget for the gateway's own requests is for them alone: were dear ones kept back, no label would be of them.
     turn.priority = "high" if turn.is_own else priority_of(turn.call.headers.get("x-afterbay-priority"))
     if _took_at_once(turn, decision, allowances):
         return decision
