@@ -54,7 +54,7 @@ rights: setup   ## random keys, owners, rights and requests, and whether anybody
 	PYTHONPATH=src:tests $(BIN)/python -m rights
 
 weights: setup  ## train the task classifier that ships anew; the same bytes (needs the sets of prompts)
-	PYTHONPATH=src:. $(BIN)/python -m training.tasks
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONPATH=src:. $(BIN)/python -m training.tasks
 
 costs: setup    ## every recorded answer: what it cost, by its provider and by us; writes docs/costs.md (needs the recordings)
 	PYTHONPATH=src:tests $(BIN)/python -m costs
