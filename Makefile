@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 CLIENTS := .venv-clients
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-clients conformance faults cuts budgets costs kills tenants rights compliance decisions availability weights demo bench coverage lock lock-clients clean
+.PHONY: help setup check format test test-clients conformance faults cuts budgets costs kills tenants rights compliance decisions availability weights certificates demo bench coverage lock lock-clients clean
 
 help:           ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -76,6 +76,9 @@ availability: setup ## ten million simulated requests and what each mechanism co
 
 weights: setup  ## the weights that ship, trained anew (needs the shared data)
 	PYTHONPATH=src OPENBLAS_NUM_THREADS=1 $(BIN)/python -m training.quality
+
+certificates: setup ## how often a certificate is wrong where it is put to the test, and how soon drift is found
+	$(BIN)/python benchmarks/certificates.py
 
 lock:           ## write requirements.lock anew from pyproject.toml
 	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv
