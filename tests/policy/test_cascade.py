@@ -33,7 +33,8 @@ def decide(route: dict[str, Any], *, prices: dict[str, Price | None] = PRICES, *
     names = list(prices)
     plan = snapshot(*(alias(name, target(f"p/{name}", price=prices[name], **fields.pop(name, {}))) for name in names))
     made = Route("auto", **{"candidates": tuple(names), "cascade": Cascading()} | route)
-    return order(plan, Found(route=made), made, requested="auto", facts=FACTS, **fields)
+    asked = {"facts": FACTS, "input_tokens": 10, "features": frozenset()} | fields
+    return order(plan, Found(route=made), made, requested="auto", **asked)
 
 
 @pytest.mark.parametrize(
