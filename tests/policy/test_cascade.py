@@ -131,7 +131,8 @@ def test_nobody_is_lost_or_asked_twice_and_what_is_cheap_costs_least(
         assert len(names) > len(led.cheap), "somebody is there to escalate to"
         top = max(costs[one] or 0 for one in led.cheap)
         assert all(costs[one] is not None for one in led.cheap)
-        pick = [costs.get(one.id) for one in order_ if one.alias == order_[0].alias]
+        every = (*order_, *candidates, *strongest)
+        pick = [costs.get(one.id) for one in every if one.alias == order_[0].alias]
         assert None in pick or top <= max(one or 0 for one in pick)
     else:
         assert led.targets == tuple(order_)

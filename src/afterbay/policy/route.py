@@ -99,7 +99,7 @@ def decide(ask: Ask, plan: Plan, route: Route, cannot: Cannot, world: World, now
         _enlarge(choice, ask, plan, route, passing)
     if not choice.targets:
         raise nothing_left(ask, passing.rejected)
-    led = _cascade(choice, ask, plan, route, passing)
+    led = _cascade(choice, ask, route, passing)
     order = arrange(led.targets, world.cooling_until, world.conditions, now)
     warnings = [one for one in (found.warning, choice.warning, PANIC if order.panics else None) if one]
     rejected = (*passing.rejected, *order.left_out)
@@ -254,7 +254,7 @@ def _stayed(choice: Choice, ask: Ask, plan: Plan, route: Route, passing: Filter,
     return Choice(PINNED, targets, choice.warning, choice.propensity, choice.because)
 
 
-def _cascade(choice: Choice, ask: Ask, plan: Plan, route: Route, passing: Filter) -> Led:
+def _cascade(choice: Choice, ask: Ask, route: Route, passing: Filter) -> Led:
     """The targets with the cheapest candidate first, where the route is a cascade; usually as they are.
 
     A client that names a model gets that model. A conversation that is pinned stays, a stuck agent keeps the strongest,
@@ -267,7 +267,8 @@ def _cascade(choice: Choice, ask: Ask, plan: Plan, route: Route, passing: Filter
     if choice.rule in (PINNED, STALLED, RAISED) or (kept_from is not None and kept_from != targets[0].alias):
         return Led(targets)
     every = [target for name in route.candidates for target in passing.targets(name)]
-    strong = [target for name in strongest(plan, route) for target in passing.targets(name)]
+    named = route.complexity.get("high") or next(iter(route.fallback or ()), None)
+    strong = passing.targets(named) if named is not None else []
     task = task_of(ask)
     return led_by_cheapest(targets, every, strong, lambda one: expected_cost(ask, one, 0, task))
 
