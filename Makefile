@@ -53,8 +53,9 @@ budgets: setup  ## processes over one database, killed at random, and whether a 
 rights: setup   ## random keys, owners, rights and requests, and whether anybody got more than they may (AFTERBAY_RIGHTS operations)
 	PYTHONPATH=src:tests $(BIN)/python -m rights
 
-weights: setup  ## train the task classifier that ships anew; the same bytes (needs the sets of prompts)
+weights: setup  ## the weights that ship, trained anew: the same bytes (needs the sets of prompts and outcomes)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONPATH=src:. $(BIN)/python -m training.tasks
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONPATH=src:. $(BIN)/python -m training.quality
 
 costs: setup    ## every recorded answer: what it cost, by its provider and by us; writes docs/costs.md (needs the recordings)
 	PYTHONPATH=src:tests $(BIN)/python -m costs
@@ -73,9 +74,6 @@ decisions: setup ## ten million random decisions, and whether one could lead whe
 
 availability: setup ## ten million simulated requests and what each mechanism contributes; writes docs/availability.md
 	$(BIN)/python benchmarks/availability.py
-
-weights: setup  ## the weights that ship, trained anew (needs the shared data)
-	PYTHONPATH=src OPENBLAS_NUM_THREADS=1 $(BIN)/python -m training.quality
 
 certificates: setup ## how often a certificate is wrong where it is put to the test, and how soon drift is found
 	$(BIN)/python benchmarks/certificates.py

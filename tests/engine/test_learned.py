@@ -11,10 +11,11 @@ import msgspec
 import pytest
 
 from afterbay.config.snapshot import Snapshot
+from afterbay.config.weights import complexity
 from afterbay.core.usage import Price
 from afterbay.engine.learned import SETTLE_S, Learned, learning, scorer_of
 from afterbay.label_ports import Labels, Pair, Router
-from afterbay.policy.kept_quality import LENGTH, is_for_training, length_gain
+from afterbay.policy.kept_quality import LENGTH, SHIPPED, is_for_training, length_gain
 from afterbay.policy.learned.gain import packed as packed_gain
 from afterbay.policy.learned.gain import predicted_of, train
 from afterbay.policy.learned.imprint import imprint, packed
@@ -256,3 +257,28 @@ def test_the_live_gain_is_the_kept_imprint_s(monkeypatch: pytest.MonkeyPatch) ->
     from afterbay.policy.learned.gain import unpacked
 
     assert made.learned.gain("auto", "prove it")[0] == predicted_of(unpacked(row.blob), "prove it")
+
+
+def test_until_a_route_has_learned_anything_the_head_that_ships_scores_its_requests() -> None:
+    pairs, texts = kinds(300)
+    made = Made([])
+    made.learned = Learned(made.labels, made.routers, made.clock, complexity)
+    scored = [made.learned.gain("auto", text) for text in texts.values()]
+    assert {name for _, name in scored} == {SHIPPED}
+    assert all(0 <= gain <= 1 for gain, _ in scored)
+    for one, (gain, name) in zip(pairs, scored, strict=True):
+        quality = float(gain < 0.5)
+        asyncio.run(
+            made.labels.put_pair(msgspec.structs.replace(one, gain=gain, predictor=name, cheap_quality=quality))
+        )
+    assert made.refresh().standings["auto"].scorer == SHIPPED
+
+
+def test_pairs_of_another_predictor_are_scored_anew_by_the_head_that_ships() -> None:
+    pairs, texts = kinds(40)
+    made = Made(pairs)
+    made.learned = Learned(made.labels, made.routers, made.clock, complexity)
+    assert made.refresh().standings["auto"].pairs == 0
+    for one in pairs:
+        asyncio.run(made.labels.put_imprint(one.request_id, "auto", one.at, packed(imprint(texts[one.request_id]))))
+    assert made.refresh().standings["auto"].pairs == len(pairs)

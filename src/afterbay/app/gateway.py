@@ -23,7 +23,7 @@ from afterbay.config.retirement import Retirement, day_of, notices, retiring
 from afterbay.config.schema import StateConfig
 from afterbay.config.snapshot import Provider, Snapshot
 from afterbay.config.watch import Loaded, load_snapshot
-from afterbay.config.weights import task_classifier
+from afterbay.config.weights import complexity, task_classifier
 from afterbay.core.decision import Record, Target
 from afterbay.core.secret import Secret
 from afterbay.engine.alerts import CAUSES
@@ -128,7 +128,7 @@ class RunningGateway:
         self._labels = SqliteLabels(self._database, retention_s=float(snapshot.state.retention))
         self._routers = SqliteRouters(self._database)
         if not self._replays:  # nobody else than who was recorded can be asked
-            self.context.learned = Learned(self._labels, self._routers, clock)
+            self.context.learned = Learned(self._labels, self._routers, clock, complexity)
         self._show_figures()
         pages = Pages(self.context, self.why_not_ready, figures or self._figures, self._find_record, about)
         admin_key = environ.get("AFTERBAY_ADMIN_KEY")

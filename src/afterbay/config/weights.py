@@ -7,6 +7,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from afterbay.policy.learned.complexity import Complexity
     from afterbay.policy.learned.tasks import Classifier
 
 
@@ -21,3 +22,11 @@ def task_classifier() -> Classifier:
     from afterbay.policy.learned.tasks import restored
 
     return restored(shipped("tasks"))
+
+
+@lru_cache(maxsize=1)
+def complexity() -> Complexity:
+    """The head of complexity, for routes that have learned nothing yet; with numpy as above."""
+    from afterbay.policy.learned.complexity import unpacked
+
+    return unpacked(shipped("quality"))

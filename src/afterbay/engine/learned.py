@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
@@ -22,12 +22,14 @@ from afterbay.core.errors import ClientMistake
 from afterbay.label_ports import Labels, Pair, Router, Routers
 from afterbay.policy.kept_quality import (
     LENGTH,
+    SHIPPED,
     Duel,
     Standing,
     duel_of,
     is_for_training,
     length_gain,
     length_thresholds,
+    shipped_thresholds,
 )
 from afterbay.policy.plan import Route
 from afterbay.policy.route import World, strongest
@@ -35,6 +37,7 @@ from afterbay.ports import Clock
 
 if TYPE_CHECKING:
     from afterbay.policy.drift import Watch
+    from afterbay.policy.learned.complexity import Complexity
     from afterbay.policy.learned.gain import Gain
 
 REFRESH_S: Final = 60.0
@@ -75,10 +78,15 @@ class _Known(msgspec.Struct):
 
 
 class Learned:
-    """See the module. `standings` is for `World`; `refreshed_at`: when all was read last (monotonic seconds)."""
+    """See the module. `standings` is for `World`; `refreshed_at`: when all was read last (monotonic seconds).
 
-    def __init__(self, labels: Labels, routers: Routers, clock: Clock) -> None:
-        self.labels, self._routers, self._clock = labels, routers, clock
+    `shipped` loads what scores the requests of a route that has learned nothing yet; None: their length does.
+    """
+
+    def __init__(
+        self, labels: Labels, routers: Routers, clock: Clock, shipped: Callable[[], Complexity] | None = None
+    ) -> None:
+        self.labels, self._routers, self._clock, self._shipped = labels, routers, clock, shipped
         self._known: dict[str, _Known] = {}
         self.standings: Mapping[str, Standing] = {}
         self._left: dict[str, int] = {}
@@ -94,10 +102,18 @@ class Learned:
         """What the route's predictor expects of a request, by what its user says last, and the predictor's name."""
         known = self._known.get(route)
         if known is None or known.gain is None:
-            return length_gain(text), LENGTH
+            return self._first_gain(text)
         from afterbay.policy.learned.gain import predicted_of
 
         return predicted_of(known.gain, text), known.scorer
+
+    def _first_gain(self, text: str) -> tuple[float, str]:
+        """The same before anything was learned."""
+        if self._shipped is None:
+            return length_gain(text), LENGTH
+        from afterbay.policy.learned.imprint import imprint
+
+        return self._shipped().of(imprint(text).prompt), SHIPPED
 
     def decided(self, route: str, because: Mapping[str, Any]) -> None:
         """A route has decided, and this is what it went by (`Decision.because`)."""
@@ -146,7 +162,8 @@ class Learned:
         """The standing of one route. A certificate that is new or withdrawn is kept, for reports and for the others."""
         known = self._known.get(name)
         if known is None or known.duel != duel:
-            known = self._known[name] = _Known(duel)
+            first = SHIPPED if self._shipped is not None else LENGTH
+            known = self._known[name] = _Known(duel, scorer=first)
         await self._read_predictor(name, known)
         row = await self._routers.get(name, "certificate")
         kept = _certified(row)
@@ -209,7 +226,7 @@ class Learned:
         ]
         if any(one.predictor != known.scorer and one.request_id not in known.gains for one in found):
             imprints = await self.labels.imprints(name, known.imprints_since)
-            known.gains |= await asyncio.to_thread(_gains, known, imprints)
+            known.gains |= await asyncio.to_thread(_gains, known, imprints, self._shipped)
             known.imprints_since = settled
         return [one for one in found if one.predictor == known.scorer or one.request_id in known.gains]
 
@@ -271,7 +288,7 @@ def _withdrawn(standing: Standing, why: str, at: float) -> Standing:
     )
 
 
-def _gains(known: _Known, imprints: Mapping[str, bytes]) -> dict[str, float]:
+def _gains(known: _Known, imprints: Mapping[str, bytes], shipped: Callable[[], Complexity] | None) -> dict[str, float]:
     from afterbay.policy.learned import gain, imprint
 
     found: dict[str, float] = {}
@@ -280,7 +297,10 @@ def _gains(known: _Known, imprints: Mapping[str, bytes]) -> dict[str, float]:
             one = imprint.unpacked(data)
         except ClientMistake:  # of another release: its pair is left out
             continue
-        found[request_id] = gain.length_gain_of(one) if known.gain is None else gain.predicted(known.gain, one)
+        if known.gain is not None:
+            found[request_id] = gain.predicted(known.gain, one)
+        else:
+            found[request_id] = shipped().of(one.prompt) if shipped is not None else gain.length_gain_of(one)
     return found
 
 
@@ -298,6 +318,7 @@ def _work_out(route: Route, known: _Known, pairs: Sequence[Pair]) -> Standing:
         )
         for one in pairs
     ]
-    thresholds = length_thresholds() if known.gain is None else known.gain.thresholds
+    first = shipped_thresholds() if known.scorer == SHIPPED else length_thresholds()
+    thresholds = first if known.gain is None else known.gain.thresholds
     keep = route.keep if route.keep is not None else 1.0
     return certified(known.duel, keep, route.confidence, known.scorer, thresholds, judged, known.since)

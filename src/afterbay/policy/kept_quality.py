@@ -20,7 +20,10 @@ import msgspec
 from afterbay.policy.plan import Alias, Exploring, Plan, Route
 
 LENGTH: Final = "length-1"
-"""The predictor of a route that has none of its own: the length of what the user says last."""
+"""The predictor where nothing learned is at hand: the length of what the user says last."""
+SHIPPED: Final = "shipped-1"
+"""The predictor of a route that has none of its own yet, in a gateway: the head of complexity that ships
+(`policy.learned.complexity`)."""
 RULE: Final = "keep"
 UNREAD: Final = "keep: it cannot be read, strongest"
 INPUT_TIMES: Final = 3
@@ -84,6 +87,11 @@ def length_thresholds() -> tuple[float, ...]:
     return tuple(round(1.0 + step * 10.0 / 60, 6) for step in range(61))
 
 
+def shipped_thresholds() -> tuple[float, ...]:
+    """The thresholds that are tried for `SHIPPED`, whose gains are ranks from 0 to 1; fixed, as a certificate demands."""
+    return tuple(step / 64 for step in range(1, 65))
+
+
 def duel_of(plan: Plan, route: Route, strongest: str | None) -> Duel | None:
     """The two candidates; None: the route has only one, or of none of the others the price is known.
 
@@ -115,7 +123,7 @@ def _blended(alias: Alias) -> int | None:
 def kept(duel: Duel, standing: Standing | None, gain: float, scorer: str) -> Kept:
     """Who answers a request of this predicted gain, as `scorer` has it."""
     if standing is None or (standing.cheap, standing.strong) != (duel.cheap, duel.strong):
-        standing = Standing(duel.cheap, duel.strong)
+        standing = Standing(duel.cheap, duel.strong, scorer=scorer)
     if standing.scorer != scorer:  # a new predictor, and a process that has not heard of it yet
         return Kept(duel.strong, f"{RULE}: another predictor, strongest until certified", False, gain, -math.inf)
     if not standing.is_certified:
