@@ -10,14 +10,13 @@ import msgspec
 import pytest
 from tests.cli.conftest import Run
 
-from afterbay.cli.decision import NOT_HERE, DryRun, dry_run
+from afterbay.cli.decision import DryRun, dry_run
 from afterbay.cli.explain import explain
-from afterbay.cli.route import catalogue_targets, plain, rows_of, told
+from afterbay.cli.route import plain, rows_of, told
 from afterbay.config.load import parse
 from afterbay.config.resolve import resolve
 from afterbay.core.decision import Record
 from afterbay.core.errors import GatewayError
-from afterbay.core.usage import Price
 from afterbay.policy.rights import Preference, Rights
 from afterbay.ports import Key
 
@@ -140,16 +139,6 @@ def test_a_key_brings_its_rights_and_its_preference() -> None:
     found = decided("Hello", key=key)
     assert removed(found)["near/c"] == "key: this key may not use the provider 'near'"
     assert found.candidates[0].scores.preferred
-
-
-def test_the_catalogue_is_priced_beside() -> None:
-    snapshot = resolve(parse(CONFIG, "afterbay.yaml", {}), {}, lambda queries: {})
-    body = b'{"model": "auto", "messages": [{"role": "user", "content": "Hello"}]}'
-    beside = catalogue_targets(lambda queries: dict.fromkeys(queries, Price(1_000_000, 0, 0, 0)))
-    found = dry_run(snapshot, body, {}, None, beside)
-    rest = [one for one in found.candidates if one.rank is None]
-    assert len(rest) > 30
-    assert {one.scores.cost_picousd for one in rest if one.removed == NOT_HERE} >= {found.facts["input_tokens"] * 10**6}
 
 
 def test_an_answer_explains_its_pick_by_the_same_facts_and_candidates() -> None:

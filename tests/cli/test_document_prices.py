@@ -65,11 +65,10 @@ def test_every_model_of_the_catalogue_that_chats_and_goes_on_is_there_once() -> 
 def test_the_command_prices_a_file_without_a_configuration_or_a_key(run: Run, tmp_path: Path) -> None:
     text = tmp_path / "long.txt"
     text.write_text("A short word or two. " * 10_000)
-    done = run("models", "--document", str(text), "--json")
-    assert done.returncode == 0, done.stderr
+    done = run("route", "--file", str(text), "--all", "--json")
     told = json.loads(done.stdout)
-    assert 45_000 < told["tokens"] < 75_000
-    assert len([one for one in told["models"] if one["document_picousd"]]) >= 30, "by the real list"
-    costs = [one["answered_picousd"] for one in told["models"] if one["fits"] != "no" and one["answered_picousd"]]
+    assert 45_000 < told["facts"]["input_tokens"] < 75_000
+    assert len([one for one in told["catalogue"] if one["document_picousd"]]) >= 30, "by the real list"
+    costs = [one["answered_picousd"] for one in told["catalogue"] if one["fits"] != "no" and one["answered_picousd"]]
     assert costs == sorted(costs)
-    assert run("models", "--document", "nope.txt").returncode == 2
+    assert run("route", "--file", "nope.txt", "--all").returncode == 2

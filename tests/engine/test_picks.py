@@ -201,7 +201,7 @@ def test_what_a_client_marked_for_the_cache_keeps_a_conversation(monkeypatch: py
 def test_an_agent_that_was_stuck_keeps_the_strongest(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = iter([True, False, False])
     monkeypatch.setattr(
-        "afterbay.engine.routing.read_facts", lambda text, rules: Facts(5.0, frozenset(), stalled=next(seen))
+        "afterbay.engine.routing.read_facts", lambda text, rules, scorer: Facts(5.0, frozenset(), stalled=next(seen))
     )
     one = gateway(usage=Usage(100, 0, 0, 50))
     go(one, HELLO, AGAIN, turns("Hello", "hi", "thanks"))
@@ -236,3 +236,11 @@ def test_lengths_of_answers_are_learned_of_picks() -> None:
     one = gateway()
     go(one, ask("auto"), ask("strong"))
     assert dict(one.context.lengths.known) == {"cheap": 50}
+
+
+def test_reasons_hold_no_word_of_the_prompt() -> None:
+    one = gateway()
+    go(one, ask("auto", messages=[{"role": "user", "content": "The zymurgist of Quilmes wrote code: quokka"}]))
+    told = msgspec.json.encode(one.record.reasons).decode()
+    assert '"mentions":["code"]' in told
+    assert not [word for word in ("zymurgist", "Quilmes", "quokka", "wrote") if word in told]

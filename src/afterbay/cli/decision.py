@@ -11,13 +11,16 @@ import msgspec
 from afterbay.app.snapshots import direct_target
 from afterbay.app.world import SystemEntropy
 from afterbay.config.snapshot import Provider, Snapshot
-from afterbay.core.decision import Candidate, Decision, Target
+from afterbay.config.weights import task_classifier
+from afterbay.core.decision import Candidate, Decision
 from afterbay.core.errors import GatewayError
 from afterbay.engine.context import Call, Context, Turn
 from afterbay.engine.fleet import Fleet
+from afterbay.engine.learned import Learned
 from afterbay.engine.pipeline import prepare
 from afterbay.engine.purse import affordable
 from afterbay.engine.routing import choose
+from afterbay.policy.facts import shown
 from afterbay.policy.filters import Ask
 from afterbay.policy.report import consider, counterfactual, in_reach, told
 from afterbay.ports import Key, Upstream
@@ -25,9 +28,6 @@ from afterbay.store.memory import MemoryRequestLog, MemoryResponses
 from afterbay.store.memory_ledger import MemoryLedger
 from afterbay.wire.openai_chat import DIALECT
 from afterbay.wire.registry import DIALECTS
-
-NOT_HERE = "not among the candidates"
-"""What speaks against a model that is only looked at beside."""
 
 _CANNOT = {name: dialect.cannot for name, dialect in DIALECTS.items()}
 
@@ -64,9 +64,9 @@ def dry_run(
     body: bytes,
     headers: Mapping[str, str],
     key: Key | None,
-    more: Sequence[Target] = (),
+    learned: Learned | None = None,
 ) -> DryRun:
-    """The decision on a request of OpenAI's chat protocol, all targets well. `more`: targets to judge beside.
+    """The decision on a request of OpenAI's chat protocol, all targets well. `learned`: by the gateway that it is for.
 
     Raises:
         GatewayError: the request is not right, or its model is not there.
@@ -75,6 +75,7 @@ def dry_run(
     fleet = Fleet(snapshot, _nobody, direct_target)
     log, responses = MemoryRequestLog(), MemoryResponses(now=clock.utc)
     context = Context(fleet, clock, entropy, log, responses, 0, MemoryLedger(clock))
+    context.scorer, context.learned = task_classifier, learned
     now = clock.utc()
     turn = Turn(context, Call(context.new_id(now), DIALECT, body, headers, clock.monotonic(), now, key), "chat")
     prepare(turn)
@@ -89,12 +90,10 @@ def dry_run(
     ask = _whole(turn)
     world, reach = fleet.world(), in_reach(ask, snapshot, turn.route)
     found = consider(ask, turn.route, reach, _CANNOT, world, decision)
-    known = {one.target for one in found}
-    beside = consider(ask, turn.route, [one for one in more if one.id not in known], _CANNOT, world, None)
-    found += [msgspec.structs.replace(one, removed=one.removed or NOT_HERE) for one in beside]
     said = [*turn.warnings, *(decision.warnings if decision is not None else ())]
     strong = counterfactual(ask, snapshot, turn.route, found)
-    return DryRun(told(ask), found, decision, strong, error, list(dict.fromkeys(said)))
+    facts = told(ask) | (shown(ask.facts) if ask.facts is not None else {})
+    return DryRun(facts, found, decision, strong, error, list(dict.fromkeys(said)))
 
 
 def _whole(turn: Turn) -> Ask:

@@ -1,4 +1,4 @@
-"""What a document costs on every model of the catalogue, whichever keys are there: `afterbay models --document FILE`.
+"""What a document costs on every model of the catalogue, whichever keys are there: `afterbay route --file FILE --all`.
 
 The price is the library's of today, with its steps for long prompts; the tokens are an estimate, since most providers'
 tokenizers are not public. What is not known is said, never shown as 0.
@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 
 from afterbay.cli.figures import UNKNOWN, dollars
-from afterbay.cli.speech import Speech, print_json, print_table
+from afterbay.cli.speech import Speech, print_table
 from afterbay.config.catalog import LocalModel, Model, catalog, embeds, undated
 from afterbay.config.prices import FREE, Prices, Query, prices_of
 from afterbay.config.unconfigured import ENGINE
 from afterbay.core.usage import Price, Usage
-from afterbay.policy.quantity import estimate_text
 
 OUTPUT_TOKENS = 1000
 """The answer that is assumed: a long summary."""
@@ -80,20 +78,13 @@ def _order(one: Priced) -> tuple[bool, bool, int, str, str]:
     return one.fits == "no", cost is None, cost or 0, one.model, one.provider
 
 
-def run_document(path: Path, output_tokens: int, as_json: bool) -> None:
-    """Prints the table.
-
-    Raises:
-        OSError, UnicodeDecodeError: the file cannot be read as text.
-    """
-    tokens = estimate_text(path.read_text("utf-8"))
-    found = priced(tokens, output_tokens)
-    if as_json:
-        print_json({"tokens": tokens, "output_tokens": output_tokens, "models": found})
-        return
+def print_prices(found: Iterable[Priced]) -> None:
+    """Prints the table."""
     print_table(HEADINGS, [_row(one) for one in found])
     speech = Speech(sys.stderr)
-    speech.say(f"{path}: about {tokens} tokens; with an answer of {output_tokens}: --output-tokens")
+    speech.say(
+        f"with an answer of {OUTPUT_TOKENS} tokens, at prices of today and the usual tier; tokens are an estimate"
+    )
     speech.say("prices of today at the usual tier; a model needs its provider's key: see `afterbay models`")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,14 @@ import msgspec
 import typer
 
 from afterbay.cli.decision import DryRun, dry_run
+from afterbay.cli.document_prices import priced, print_prices
 from afterbay.cli.figures import UNKNOWN, dollars, printable, seconds, shown
 from afterbay.cli.speech import Misuse, Speech, print_json, print_table
-from afterbay.cli.state import existing_database
-from afterbay.config.catalog import catalog
-from afterbay.config.prices import Prices, Query, prices_of
+from afterbay.cli.state import database_path, existing_database
 from afterbay.config.watch import Loaded, load_snapshot
-from afterbay.core.decision import Candidate, Target
+from afterbay.core.decision import Candidate
+from afterbay.engine.learned import Learned, learning
+from afterbay.policy.quantity import estimate_text
 from afterbay.policy.statement import HEADER
 from afterbay.ports import Key
 from afterbay.store.keys import SqliteKeys
@@ -49,15 +50,17 @@ def run_route(
     loaded = load_snapshot(config, os.environ)
     headers = {HEADER: task} if task is not None else {}
     body = msgspec.json.encode({"model": model, "messages": [{"role": "user", "content": text}]})
-    more = catalogue_targets() if everything else ()
-    found = dry_run(loaded.snapshot, body, headers, _key(loaded, key) if key is not None else None, more)
+    found = dry_run(loaded.snapshot, body, headers, _key(loaded, key) if key is not None else None, _learned(loaded))
+    every = priced(estimate_text(text)) if everything else []
     if as_json:
-        print_json(plain(found))
+        print_json(plain(found) | ({"catalogue": every} if everything else {}))
     else:
         print_table(HEADINGS, rows_of(found.candidates))
         speech = Speech(sys.stderr)
         for line in told(found):
             speech.say(line)
+        if everything:
+            print_prices(every)
     if found.error is not None:
         raise typer.Exit(1)
 
@@ -114,30 +117,6 @@ def plain(found: DryRun) -> dict[str, Any]:
     }
 
 
-def catalogue_targets(look_up: Callable[[Iterable[Query]], Prices] = prices_of) -> tuple[Target, ...]:
-    """Every model of the catalogue as if its provider were configured: for prices and windows, not for asking."""
-    hosts = {row.name: row for row in catalog().provider}
-    models = [(one, hosts.get(one.provider)) for one in catalog().model]
-    queries = {(one.provider, one.name): Query(one.name, row.prices) for one, row in models if row and row.prices}
-    prices = look_up(queries.values())
-    found: list[Target] = []
-    for one, _ in models:
-        query = queries.get((one.provider, one.name))
-        found.append(
-            Target(
-                id=f"{one.provider}/{one.name}",
-                alias="",
-                provider=one.provider,
-                name=one.name,
-                dialect="openai.chat",
-                price=prices.get(query) if query is not None else None,
-                context_tokens=one.context,
-                max_output=one.max_output,
-            )
-        )
-    return tuple(found)
-
-
 def _candidate(one: Candidate) -> dict[str, Any]:
     return {
         "target": one.target,
@@ -164,6 +143,15 @@ def _read(file: Path | None) -> str:
         return file.read_text("utf-8", errors="replace")
     except OSError as error:
         raise Misuse(f"{file} cannot be read ({error.strerror}).", remedy="Name a text file.") from None
+
+
+def _learned(loaded: Loaded) -> Learned | None:
+    """What the routes of a gateway with this configuration have learned; None: nothing, or there was none yet."""
+    if not learning(loaded.snapshot) or not database_path(loaded.snapshot).exists():
+        return None
+    from afterbay.cli.routing import read_learned
+
+    return read_learned(existing_database(loaded), loaded.snapshot)
 
 
 def _key(loaded: Loaded, name: str) -> Key | None:

@@ -17,6 +17,7 @@ from afterbay.cli.figures import dollars
 from afterbay.cli.speech import Misuse, Speech, print_json, print_table
 from afterbay.cli.state import existing_database, load_quickly
 from afterbay.config.snapshot import Snapshot
+from afterbay.config.weights import complexity
 from afterbay.core.errors import ClientMistake
 from afterbay.engine.learned import Learned, learning
 from afterbay.label_ports import Router
@@ -89,9 +90,7 @@ def _iso(at: float) -> str:
 
 
 def _lines(database: Database, snapshot: Snapshot, routes: dict[str, Route], since: float) -> list[Line]:
-    labels = SqliteLabels(database, retention_s=float(snapshot.state.retention))
-    learned = Learned(labels, _Read(database), _Now())
-    asyncio.run(learned.refresh(snapshot))
+    learned = read_learned(database, snapshot)
     found = []
     for name, route in routes.items():
         standing = learned.standings.get(name)
@@ -99,6 +98,14 @@ def _lines(database: Database, snapshot: Snapshot, routes: dict[str, Route], sin
         why = standing.why if standing is not None else _why_none(route)
         found.append(Line(name, standing, route_sums(database, name, cheap, since), why))
     return found
+
+
+def read_learned(database: Database, snapshot: Snapshot) -> Learned:
+    """What the routes have learned, as a gateway would work it out now; nothing is written."""
+    labels = SqliteLabels(database, retention_s=float(snapshot.state.retention))
+    learned = Learned(labels, _Read(database), _Now(), complexity)
+    asyncio.run(learned.refresh(snapshot))
+    return learned
 
 
 def _why_none(route: Route) -> str:

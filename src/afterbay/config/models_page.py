@@ -12,7 +12,7 @@ _HEAD = """# Models
 What afterbay knows of models without asking anybody, written by `python -m afterbay.config.models_page` from
 `config/catalog.toml`, `models.toml` and `names.toml`. Their rows say where each of them is from; nothing is from
 memory, and a cell is empty where no source says anything. `afterbay models` shows what is configured here, with the
-prices of today; `afterbay models --document FILE` what a document costs on every model. How the rows are used is in
+prices of today; `afterbay route --file FILE --all` what a document costs on every model. How the rows are used is in
 [router.md](router.md#the-catalogue).
 """
 

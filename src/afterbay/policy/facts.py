@@ -148,6 +148,18 @@ def told(facts: Facts) -> dict[str, object]:
     return found
 
 
+def shown(facts: Facts) -> dict[str, object]:
+    """All that is known of a request, for whoever looks at one: what a log keeps, and what is worked out on demand."""
+    found = told(facts) | {"language": facts.language, "tokens": facts.tokens, "turns": facts.turns}
+    found |= {name: sorted(value) for name in ("modalities",) if (value := getattr(facts, name))}
+    for name in ("topic", "entities", "has_code", "has_math", "has_tools", "wants_schema", "is_agent"):
+        if value := getattr(facts, name):
+            found[name] = value
+    if facts.task_scores:
+        found["tasks"] = {name: round(p, 3) for name, p in sorted(facts.task_scores.items(), key=lambda one: -one[1])}
+    return found
+
+
 def read_facts(asked: ChatRequest | str, rules: Rules, scorer: Scorer | None = None) -> Facts:
     """The facts of a request, or of a prompt alone. With a scorer also its task and complexity."""
     request = None if isinstance(asked, str) else asked

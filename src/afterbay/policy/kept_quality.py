@@ -88,7 +88,7 @@ def length_thresholds() -> tuple[float, ...]:
 
 
 def shipped_thresholds() -> tuple[float, ...]:
-    """The thresholds that are tried for `SHIPPED`, whose gains are ranks from 0 to 1; fixed, as a certificate demands."""
+    """The thresholds that are tried for `SHIPPED`, whose gains are ranks from 0 to 1; fixed in advance."""
     return tuple(step / 64 for step in range(1, 65))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from afterbay.core.decision import Candidate, Decision, Scores, Target
-from afterbay.policy.facts import Facts
+from afterbay.policy.facts import told as told_facts
 from afterbay.policy.filters import Ask, Cannot, why_not
 from afterbay.policy.plan import Plan, Route
 from afterbay.policy.route import World, strongest
@@ -86,7 +86,7 @@ def reasons_of(ask: Ask, decision: Decision, candidates: Sequence[Candidate]) ->
 
 
 def told(ask: Ask) -> dict[str, Any]:
-    """The facts of a request that decisions use: numbers and words of the house."""
+    """The facts of a request that decisions use: numbers and words of the house, nothing that anybody said."""
     found: dict[str, Any] = {"input_tokens": ask.input_tokens}
     if ask.output_tokens is not None:
         found["output_tokens"] = ask.output_tokens
@@ -94,29 +94,9 @@ def told(ask: Ask) -> dict[str, Any]:
         found["task_said"] = ask.task
     facts = ask.facts
     if facts is not None:
-        found |= _facts(facts)
+        found |= told_facts(facts)
     if ask.pinned is not None:
         found["pinned"] = {"target": ask.pinned.target, "tokens": ask.pinned.tokens, "age_s": round(ask.pinned.age_s)}
-    return found
-
-
-_PLAIN = (bool, int, float, str)
-_UNSHOWN = frozenset({"words", "mentions", "sparse"})
-
-
-def _facts(facts: Facts) -> dict[str, Any]:
-    """Every fact that says anything, rounded; what a classifier adds to them is shown without being named here."""
-    found: dict[str, Any] = {"words": round(facts.words), "mentions": sorted(facts.mentions)}
-    for name in facts.__struct_fields__:
-        value = getattr(facts, name)
-        if name in _UNSHOWN or value is None or value is False or value == "" or value == 0:
-            continue
-        if isinstance(value, float):
-            found[name] = round(value, 3)
-        elif isinstance(value, _PLAIN):
-            found[name] = value
-        elif isinstance(value, frozenset) and value:
-            found[name] = sorted(value)
     return found
 
 
