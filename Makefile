@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 CLIENTS := .venv-clients
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check format test test-clients conformance faults cuts budgets costs kills tenants rights compliance decisions availability weights certificates demo bench coverage lock lock-clients clean
+.PHONY: help setup check format test test-clients conformance faults cuts budgets costs kills tenants rights compliance decisions availability weights savings certificates demo bench coverage lock lock-clients clean
 
 help:           ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -74,6 +74,9 @@ decisions: setup ## ten million random decisions, and whether one could lead whe
 
 availability: setup ## ten million simulated requests and what each mechanism contributes; writes docs/availability.md
 	$(BIN)/python benchmarks/availability.py
+
+savings: setup  ## a local model and a played strong one: what a certified route saves, beside rules and always the strong one (ten minutes)
+	PYTHONPATH=. $(BIN)/python -m benchmarks.savings
 
 certificates: setup ## how often a certificate is wrong where it is put to the test, and how soon drift is found
 	$(BIN)/python benchmarks/certificates.py

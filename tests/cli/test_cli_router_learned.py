@@ -32,7 +32,7 @@ def test_a_router_is_scored_beside_its_baselines(run: Run, pairs: Path) -> None:
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert {"apgr", "cpt50", "cpt80", "saved_at_95", "saved_at_98", "intervals", "margins"} <= set(found)
-    assert set(found["baselines"]) == {"random", "length", "subject_oracle"}
+    assert set(found["baselines"]) == {"random", "length", "rules", "subject_oracle"}
     assert (found["n"], found["labels"], found["seed"], found["folds"]) == (60, 40, 0, None)
     assert found["apgr"] > found["baselines"]["random"]["apgr"]
 
@@ -41,7 +41,7 @@ def test_people_get_a_table_and_sentences(run: Run, pairs: Path) -> None:
     done = run("router", "eval", str(pairs), "--folds", "2")
     assert done.returncode == 0, done.stderr
     assert [line.split("\t")[0] for line in done.stdout.splitlines()] == [
-        "router", "learned", "random", "length", "subject oracle",
+        "router", "learned", "random", "length", "rules", "subject oracle",
     ]  # fmt: skip
     assert "60 rows" in done.stderr
     assert "Against length: " in done.stderr

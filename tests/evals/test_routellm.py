@@ -89,7 +89,7 @@ def test_the_same_seed_gives_the_same_report() -> None:
 
 def test_rows_without_subjects_have_no_oracle() -> None:
     report = evaluate(rows(60, subjects=False), Protocol(labels=30), None, silent)
-    assert set(report.baselines) == {"random", "length"}
+    assert set(report.baselines) == {"random", "length", "rules"}
     assert report.worst_group is None
 
 

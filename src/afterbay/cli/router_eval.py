@@ -18,6 +18,7 @@ from afterbay.evals.ranking import Costs
 from afterbay.evals.routellm import Figures, Protocol, Report, evaluate
 
 ROUTELLM = "routellm"
+_ALONE = {"rules": "the simple rules", "length": "lengths"}
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -94,6 +95,9 @@ def _remarks(report: Report) -> Iterator[str]:
         verdict = "" if margin.low > 0 or margin.high < 0 else " (no certain difference)"
         beside = f"{margin.apgr:+.3f}, between {margin.low:+.3f} and {margin.high:+.3f}{verdict}"
         yield f"Against {name.replace('_', ' ')}: {beside}."
+    enough = [name for name in ("rules", "length") if name in report.margins and report.margins[name].low <= 0]
+    if enough:
+        yield f"Without labels {' and '.join(_ALONE[name] for name in enough)} do as well here, as far as can be told."
     worst = report.worst_group
     if worst is not None:
         yield (

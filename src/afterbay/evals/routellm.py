@@ -5,8 +5,9 @@ A predictor is trained on some rows and orders others by predicted gain. Which r
 with `labels`, a random draw of so many, the rest tested, five times; or a file of their own. A prompt that occurs
 twice is on one side only. Small files are split into folds several times over, as one split's luck would show.
 
-Beside the router always stand chance, the length of the prompt, and, where rows name a subject, an oracle that knows
-each subject's average gain. Intervals are bootstrapped over rows; a margin's is of the paired difference.
+Beside the router always stand chance, the length of the prompt, the simple rules, and, where rows name a subject, an
+oracle that knows each subject's average gain. Intervals are bootstrapped over rows; a margin's is of the paired
+difference.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from numpy.typing import NDArray
 from afterbay.core.errors import ClientMistake
 from afterbay.evals.outcomes import STRONG, WEAK, Outcomes
 from afterbay.evals.ranking import MEASURES, Column, Costs, Index, Ranking, ranked
+from afterbay.policy.facts import read_facts
 from afterbay.policy.learned.quality import FEWEST_LABELS, Prompt, read_prompt, train
+from afterbay.policy.plan import Rules
 
 Progress: TypeAlias = Callable[[int, int], None]
 Scores: TypeAlias = NDArray[np.float64]
@@ -119,10 +122,15 @@ class _Data:
         self.rows, self.strong, self.weak = rows, strong, weak
         self.prompts: list[Prompt] = [read_prompt(prompt) for prompt in rows.prompts]
         self.length = np.array([len(prompt) for prompt in rows.prompts], np.float64)
+        self.rules = np.array([by_rules(prompt) for prompt in rows.prompts], np.float64)
         self.same = rows.numbers()
         names = [group or "" for group in rows.groups]
         self.group_names, self.groups = np.unique(np.array(names), return_inverse=True)
         self.has_groups = len(self.group_names) > 1
+
+    def plain(self, asked: Index) -> dict[str, Scores]:
+        """The scores of what learns nothing."""
+        return {"length": self.length[asked], "rules": self.rules[asked]}
 
     def learned(self, taught: Index, asked: Index) -> Scores:
         """The predicted gain of each asked row, by a predictor of the taught ones."""
@@ -136,6 +144,19 @@ class _Data:
         count = np.bincount(self.groups[taught], minlength=len(self.group_names))
         means = (total + _SHRINK_ROWS * gain.mean()) / (count + _SHRINK_ROWS)
         return np.asarray(means[self.groups[asked]], np.float64)
+
+
+def by_rules(prompt: str) -> float:
+    """How strong a model the simple rules of `auto` want: from 0, for an extract of a short text, to 1, for reasoning."""
+    rules = Rules()
+    facts = read_facts(prompt, rules)
+    if "extract" in facts.mentions and facts.words < rules.short_words:
+        return 0.0
+    if "reasoning" in facts.mentions or facts.words > rules.long_words:
+        return 1.0
+    if "code" in facts.mentions:
+        return 0.75
+    return 0.25 if facts.words < rules.short_words else 0.5
 
 
 def predicted(taught: list[Prompt], outcomes: NDArray[np.float64], asked: list[Prompt]) -> Scores:
@@ -178,9 +199,7 @@ def _rounds(data: _Data, protocol: Protocol, progress: Progress) -> Iterator[_Ro
         asked = np.concatenate([part[0] for part in parts])
         beside = {name: np.concatenate([part[2][name] for part in parts]) for name in parts[0][2]}
         taught_on = len(splits[0][0])
-        yield _Round(
-            taught_on, asked, np.concatenate([part[1] for part in parts]), {"length": data.length[asked], **beside}
-        )
+        yield _Round(taught_on, asked, np.concatenate([part[1] for part in parts]), {**data.plain(asked), **beside})
 
 
 def _draws(data: _Data, protocol: Protocol) -> Iterator[list[tuple[Index, Index]]]:
@@ -226,7 +245,7 @@ def _transfer(data: _Data, trained: Outcomes, progress: Progress) -> _Round:
     asked = np.arange(len(data.rows))
     scores = predicted(taught, np.stack([strong, weak], axis=1), data.prompts)
     progress(1, 1)
-    return _Round(len(others), asked, scores, {"length": data.length})
+    return _Round(len(others), asked, scores, data.plain(asked))
 
 
 def _report(data: _Data, rounds: list[_Round], protocol: Protocol) -> Report:
