@@ -147,7 +147,7 @@ class _Data:
 
 
 def by_rules(prompt: str) -> float:
-    """How strong a model the simple rules of `auto` want: from 0, for an extract of a short text, to 1, for reasoning."""
+    """How strong a model the simple rules of `auto` want: from 0, an extract of a short text, to 1, reasoning."""
     rules = Rules()
     facts = read_facts(prompt, rules)
     if "extract" in facts.mentions and facts.words < rules.short_words:
