@@ -152,7 +152,7 @@ def row(name: str, answers: Sequence[Answered], strong: Sequence[Answered]) -> s
     share = sum(one.right for one in answers) / len(answers)
     kept = share / (sum(one.right for one in strong) / len(strong))
     cost, dearest = sum(one.usd for one in answers), sum(one.usd for one in strong)
-    cheap = sum(one.model == "small" for one in answers) / len(answers)
+    cheap = sum("local" in one.model for one in answers) / len(answers)
     easy = [(one.usd, other.usd) for one, other in zip(answers, strong, strict=True) if one.question.easy]
     price = sum(one for one, _ in easy) / sum(other for _, other in easy)
     saved = f"{1 - cost / dearest:.0%}"

@@ -136,7 +136,7 @@ def test_a_good_configuration_lacks_only_keys(tmp_path: Path) -> None:
             "no candidate meets it",
         ),
         ("policies: {budgets: {default: {usd: 5}}}", "", "limits of money", "warn", "no budget"),
-        ("models:", "defaults: {keep: 0.9}\nmodels:", "settings in force", "warn", "defaults.keep"),
+        ("models:", "defaults: {prompt_cache: insert}\nmodels:", "settings in force", "warn", "defaults.prompt_cache"),
         ("models:", "telemetry: {capture_content: true}\nmodels:", "content in traces", "warn", "capture_content"),
         ("models:", "unknown_model: x\nmodels:", "unknown model names", "warn", "answered by `x`"),
         ("models:", 'state: {database: "sqlite:///rel.db"}\nmodels:', "database path", "warn", "relative"),
