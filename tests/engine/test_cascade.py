@@ -40,10 +40,12 @@ def gateway(
     cascade: Cascading | None = ONE,
     second: list[Script] | None = None,
     cheap_price: Price | None = CHEAP,
+    window: int | None = None,
     **fields: Any,
 ) -> MemoryGateway:
-    """A route `auto` that picks `strong` by its rules; `second`: another deployment of the cheap model."""
-    cheap_targets = [target("a/small", spoken, price=cheap_price, priority=0)]
+    """A route `auto` that picks `strong` by its rules; `second`: another deployment of the cheap model; `window`: its
+    own."""
+    cheap_targets = [target("a/small", spoken, price=cheap_price, priority=0, context_tokens=window)]
     if second is not None:
         cheap_targets.append(target("c/small", spoken, price=cheap_price, priority=1))
     route = Route(
@@ -260,6 +262,16 @@ def test_two_answers_that_agree_are_one_good_answer(stream: bool) -> None:
     assert not second.get("stream")
     assert one.record.cost_picousd == 2 * (11 * 10_000 + 7 * 20_000)
     assert "cascade: accepted" in reply.headers["x-afterbay-route"]
+
+
+def test_a_second_answer_is_asked_of_the_same_trimmed_history() -> None:
+    one = gateway([answered(OPENAI, RIGHT)] * 2, [], cascade=Cascading(2), window=4_000, overflow="trim_oldest")
+    said = [{"role": role, "content": "word " * 500} for role in ("user", "assistant") * 5]
+    serve(one, body=ask("auto", messages=[*said, {"role": "user", "content": QUESTION}]))
+    sent: list[Any] = [each.json["messages"] for each in one.upstreams["a"].sent]
+    first, second = sent
+    assert first == second
+    assert len(first) < len(said), "it did not fit"
 
 
 @pytest.mark.parametrize("second", [answered(OPENAI, "#### 7"), failed(OPENAI, 500, "server")])

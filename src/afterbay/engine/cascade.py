@@ -120,7 +120,7 @@ class Gate:
             return None
         late_s = self._machine.attempts[self._start.number].started_s + turn.route.limits.first_token_s
         within_s = turn.call.received_s + late_s - MARGIN_S - now
-        request = _drawn_anew(turn.request)
+        request = _drawn_anew(turn.request_for(target))
         answer = await ask_again(turn, target, self._dialect, attempt, request, within_s)
         return given_of(answer.events, None).text if answer is not None else None
 
