@@ -9,6 +9,7 @@ import pytest
 
 from afterbay.core.decision import Decision
 from afterbay.core.usage import Price
+from afterbay.policy.cascade import Cascading
 from afterbay.policy.facts import Facts
 from afterbay.policy.filters import Ask
 from afterbay.policy.kept_quality import LENGTH, UNREAD, Standing
@@ -43,9 +44,10 @@ PLAN = snapshot(
 def choose(route: Route = KEEPING, standing: Standing | None = CERTIFIED, drawn: float = 0.0, **asked: Any) -> Decision:
     left = asked.pop("left", 10**9)
     plain: dict[str, Any] = {"gain": 3.0, "scorer": LENGTH, "facts": Facts(5.0), "input_tokens": 100}
+    plan = asked.pop("plan", PLAN)
     ask = Ask(requested="auto", found=Found(route=route), dialect="openai.chat", **plain | asked)
     world = World({}, standings={"auto": standing} if standing else {}, explorable={"auto": left})
-    return decide(ask, PLAN, route, {}, world, 0.0, lambda _: drawn)
+    return decide(ask, plan, route, {}, world, 0.0, lambda _: drawn)
 
 
 def order(found: Decision) -> list[str]:
@@ -76,7 +78,45 @@ def test_everything_else_goes_to_the_strongest(asked: dict[str, Any], rule: str)
 
 def test_where_the_strongest_may_not_serve_the_rules_of_the_route_decide() -> None:
     found = choose(rights=Rights(providers=frozenset({"a", "b"})))
-    assert (order(found)[0], found.rule) == ("middle", "complexity:low")
+    assert (order(found)[0], found.rule) == ("middle", "keep: strongest may not serve, complexity:low")
+
+
+def test_where_the_strongest_may_not_serve_a_conversation_stays_as_on_any_route() -> None:
+    warm = Pinned("b/middle", "middle", 1.0, 5000)
+    route = msgspec.structs.replace(KEEPING, complexity={"low": "small", "high": "large"})
+    cached = Price(input=5, output=5, cached_input=1, cache_write=5)
+    plan = snapshot(
+        alias("small", target("a/small", price=price(4))),
+        alias("middle", target("b/middle", price=cached)),
+        alias("large", target("c/large", price=price(50))),
+    )
+    bound = Rights(providers=frozenset({"a", "b"}))
+    found = choose(route, plan=plan, rights=bound, pinned=warm, input_tokens=5100)
+    assert (order(found)[0], found.rule) == ("middle", "pin")
+
+
+def test_an_agent_that_is_stuck_is_told_so_even_where_the_strongest_may_not_serve() -> None:
+    stuck = Pinned("a/small", "small", 1.0, 0, escalated=True)
+    found = choose(pinned=stuck, rights=Rights(providers=frozenset({"a", "b"})))
+    assert (order(found)[0], found.rule) == ("middle", "escalate:held")
+
+
+ODD = snapshot(
+    alias("small", target("a/small", price=Price(input=1, output=9, cached_input=1, cache_write=1))),
+    alias("middle", target("b/middle", price=Price(input=5, output=1, cached_input=5, cache_write=5))),
+    alias("large", target("c/large", price=price(50))),
+)
+"""Of the two cheaper ones `small` costs less on the whole, and `middle` less for a short question."""
+
+
+def test_a_cascade_puts_no_third_model_before_those_that_are_certified() -> None:
+    route = msgspec.structs.replace(KEEPING, cascade=Cascading())
+    plain = choose(msgspec.structs.replace(route, keep=None), plan=ODD)
+    assert plain.cheap == ("b/middle",), "without a certificate the price decides"
+    found = choose(route, plan=ODD)
+    assert (order(found), found.cheap) == (["small", "large", "middle"], ("a/small",))
+    above = choose(route, plan=ODD, gain=9.0)
+    assert (order(above)[0], above.cheap) == ("large", ())
 
 
 def test_a_stated_task_does_not_go_past_a_certificate() -> None:
@@ -121,6 +161,13 @@ def test_a_drawn_share_is_explored_within_its_money(drawn: float, left: int, fir
         assert found.because["explored"] == {"instead_of": "small"}
         assert found.because["extra_picousd"] > 0
         assert order(found)[1:] == [one for one in ("small", "middle") if one != first], "the pick follows"
+
+
+def test_who_is_explored_answers_whatever_a_cascade_would_ask_first() -> None:
+    route = msgspec.structs.replace(EXPLORING, cascade=Cascading())
+    found = choose(route, drawn=0.3)
+    assert (order(found)[0], found.rule, found.cheap) == ("large", "explore:large", ())
+    assert choose(route, drawn=0.9).cheap == ("a/small",), "what is not explored is a cascade as ever"
 
 
 def test_who_may_not_serve_is_not_explored() -> None:

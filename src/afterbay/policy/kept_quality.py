@@ -26,6 +26,8 @@ SHIPPED: Final = "shipped-1"
 (`policy.learned.complexity`)."""
 RULE: Final = "keep"
 UNREAD: Final = "keep: it cannot be read, strongest"
+NO_STRONGEST: Final = "keep: strongest may not serve"
+"""How the rule begins where a filter removed the strongest: nothing is kept then, and the other rules pick."""
 INPUT_TIMES: Final = 3
 """So many tokens are read for one that is written, where candidates are compared without a request."""
 

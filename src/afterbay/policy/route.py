@@ -7,8 +7,9 @@ A route picks by the first of these that has anything to say: an agent that is s
 task that the client states; the classifier where it runs, else simple rules whose every threshold is in the config; the
 route's aim (`policy.pick`, by the scores of `policy.scores`); the first candidate. Last, a conversation may stay where
 it was (`policy.pinning`), or another candidate is explored. A route that keeps quality has no other choice than its
-certificate's (`policy.kept_quality`): only an agent that is stuck goes before that. Equal deployments are balanced
-(`policy.balance`), and health has its say (`policy.order`).
+certificate's (`policy.kept_quality`): only an agent that is stuck goes before that, and where its strongest candidate
+may not serve nothing is kept. Equal deployments are balanced (`policy.balance`), and health has its say
+(`policy.order`).
 """
 
 from __future__ import annotations
@@ -26,8 +27,16 @@ from afterbay.policy.cascade import Led, led_by_cheapest
 from afterbay.policy.condition import Condition
 from afterbay.policy.facts import Facts
 from afterbay.policy.filters import Ask, Cannot, Filter, nothing_left
+from afterbay.policy.kept_quality import (
+    NO_STRONGEST,
+    UNREAD,
+    Duel,
+    Standing,
+    duel_of,
+    explored,
+    kept,
+)
 from afterbay.policy.kept_quality import RULE as KEPT
-from afterbay.policy.kept_quality import UNREAD, Standing, duel_of, explored, kept
 from afterbay.policy.names import Found
 from afterbay.policy.order import PANIC, arrange
 from afterbay.policy.pick import Sorted, has_aim, ranked, rule_of
@@ -45,6 +54,8 @@ LOW, HIGH = 1 / 3, 2 / 3
 
 PINNED = "pin"
 """The rule of a conversation that stays where it was."""
+EXPLORED = "explore:"
+"""How the rule begins of a request that another candidate answers, so that something is learned of it."""
 STALLED, RAISED = "escalate:stalled", "escalate:held"
 """The rules of an agent that goes round in circles, and of its later turns: they get the strongest candidate."""
 
@@ -109,13 +120,15 @@ def decide(ask: Ask, plan: Plan, route: Route, cannot: Cannot, world: World, now
 
 
 class Choice(msgspec.Struct):
-    """Targets in order, before health has its say, and the rule that they were picked by."""
+    """Targets in order, before health has its say, and the rule that they were picked by. `duel`: the two candidates
+    whose certificate decided; None: none did."""
 
     rule: str
     targets: list[Target]
     warning: str | None = None
     propensity: float = 1.0
     because: Mapping[str, Any] = {}
+    duel: Duel | None = None
 
 
 def _led(pick: str, rule: str, ask: Ask, plan: Plan, route: Route, passing: Filter, world: World, draw: Draw) -> Choice:
@@ -140,9 +153,27 @@ def _routed(ask: Ask, plan: Plan, route: Route, passing: Filter, world: World, d
     Raises:
         ClientMistake, PolicyRefusal: nothing may serve.
     """
-    certified = _certified(ask, plan, route, passing, world, draw) if route.keep is not None else None
-    if certified is not None:
-        return certified
+    strong = next(iter(strongest(plan, route)), None) if route.keep is not None else None
+    duel = duel_of(plan, route, strong)
+    if duel is None:
+        return _ruled(ask, plan, route, passing, world, draw)
+    may_strongest = bool(passing.targets(duel.strong))
+    if may_strongest and _stuck(ask, route) is None:
+        choice = _certified(duel, ask, plan, route, passing, world, draw)
+        choice.duel = duel
+        return choice
+    choice = _ruled(ask, plan, route, passing, world, draw)
+    if not may_strongest and choice.rule not in (STALLED, RAISED):
+        choice.rule = f"{NO_STRONGEST}, {choice.rule}"
+    return choice
+
+
+def _ruled(ask: Ask, plan: Plan, route: Route, passing: Filter, world: World, draw: Draw) -> Choice:
+    """What the rules of a route pick without a certificate, and what follows.
+
+    Raises:
+        ClientMistake, PolicyRefusal: nothing may serve.
+    """
     for wish, rule in _wishes(ask, plan, route):
         if wish is not None and passing.targets(wish):
             return _led(wish, rule, ask, plan, route, passing, world, draw)
@@ -161,13 +192,8 @@ def _routed(ask: Ask, plan: Plan, route: Route, passing: Filter, world: World, d
     raise nothing_left(ask, passing.rejected)
 
 
-def _certified(ask: Ask, plan: Plan, route: Route, passing: Filter, world: World, draw: Draw) -> Choice | None:
-    """What a certificate allows; None: the route has no cheaper candidate, its strongest may not serve, or an agent is
-    stuck and gets the strongest by another rule."""
-    strong = next(iter(strongest(plan, route)), None)
-    duel = duel_of(plan, route, strong)
-    if duel is None or not passing.targets(duel.strong) or _stuck(ask, route) is not None:
-        return None
+def _certified(duel: Duel, ask: Ask, plan: Plan, route: Route, passing: Filter, world: World, draw: Draw) -> Choice:
+    """What a certificate of the two allows, the strongest of which may serve."""
     if ask.gain is None:
         return _led(duel.strong, UNREAD, ask, plan, route, passing, world, draw)
     found = kept(duel, world.standings.get(route.name), ask.gain, ask.scorer)
@@ -209,7 +235,7 @@ def _explored(choice: Choice, ask: Ask, plan: Plan, route: Route, passing: Filte
     first = able[found.alias]
     rest = [one for one in choice.targets if one.id not in {each.id for each in first}]
     because = {"explored": {"instead_of": pick}, "extra_picousd": found.extra_picousd}
-    return Choice(f"explore:{found.alias}", [*first, *rest], choice.warning, choice.propensity, because)
+    return Choice(f"{EXPLORED}{found.alias}", [*first, *rest], choice.warning, choice.propensity, because)
 
 
 def _by_aim(
@@ -239,12 +265,10 @@ def _stayed(choice: Choice, ask: Ask, plan: Plan, route: Route, passing: Filter,
     pick = choice.targets[0]
     if pick.id == pinned.target or choice.rule in (STALLED, RAISED):
         return choice
-    if choice.rule.startswith(KEPT) and pinned.alias != next(iter(strongest(plan, route)), None):
+    if choice.duel is not None and pinned.alias != choice.duel.strong:
         return choice  # to stay with any other one is not certified
     if route.candidates and pinned.alias not in route.candidates:
         return choice
-    if pinned.alias == choice.because.get("keep", {}).get("cheap"):
-        return choice  # what a certificate keeps from the cheap one does not stay there
     here = next((one for one in passing.targets(pinned.alias) if one.id == pinned.target), None)
     if here is None or not world.is_well(here.id, now) or not _is_worth(here, pick, ask):
         return choice
@@ -258,14 +282,17 @@ def _cascade(choice: Choice, ask: Ask, route: Route, passing: Filter) -> Led:
     """The targets with the cheapest candidate first, where the route is a cascade; usually as they are.
 
     A client that names a model gets that model. A conversation that is pinned stays, a stuck agent keeps the strongest,
-    and so does what a certificate does not give to the cheap one.
+    and who is explored answers. Where a certificate decided, its order stays: it speaks of two models, and of no third
+    that may cost less for this request. What it gives to the cheap one is checked.
     """
     targets = tuple(choice.targets)
     if route.cascade is None or ask.facts is None or ask.found.route is None:
         return Led(targets)
-    kept_from = choice.because.get("keep", {}).get("cheap")
-    if choice.rule in (PINNED, STALLED, RAISED) or (kept_from is not None and kept_from != targets[0].alias):
+    if choice.rule in (PINNED, STALLED, RAISED) or choice.rule.startswith(EXPLORED):
         return Led(targets)
+    if choice.duel is not None:
+        cheap = choice.duel.cheap
+        return Led(targets, tuple(one.id for one in targets if one.alias == targets[0].alias == cheap))
     every = [target for name in route.candidates for target in passing.targets(name)]
     named = route.complexity.get("high") or next(iter(route.fallback or ()), None)
     strong = passing.targets(named) if named is not None else []
