@@ -9,11 +9,15 @@ import msgspec
 import pytest
 from tests.engine.cases import ANTHROPIC, LIMITS, OPENAI, PAIRS, check, gateway, serve, text
 
+from afterbay.core.usage import Price
 from afterbay.engine.hedging import CALLED_OFF
+from afterbay.engine.learned import Learned
 from afterbay.policy.hedge import LEARNED_AFTER, Hedging
+from afterbay.policy.kept_quality import Standing
 from afterbay.policy.plan import Route
+from afterbay.store.memory_labels import MemoryLabels, MemoryRouters
 from afterbay.testing.answers import answered, ask, failed, streamed
-from afterbay.testing.fakes import HANG, Cut, MemoryReply, Script, Wait
+from afterbay.testing.fakes import HANG, Cut, MemoryReply, Script, ScriptedUpstream, Wait
 from afterbay.testing.memory_gateway import MemoryGateway, alias, snapshot, target
 from afterbay.testing.virtual_loop import run
 
@@ -237,8 +241,6 @@ def test_hedges_stay_within_their_share() -> None:
         alias("m", target("a/up", priority=0), target("b/up", priority=1)),
         defaults=Route("defaults", limits=LIMITS, hedge=Hedging(after_s=1.0, max_share=0.05, max_extra_cost=9.0)),
     )
-    from afterbay.testing.fakes import ScriptedUpstream
-
     one = MemoryGateway(plan, a=ScriptedUpstream(*[silent(GOOD, 2.0)] * count), b=ScriptedUpstream(*[GOOD] * 40))
 
     async def asks() -> None:
@@ -249,6 +251,63 @@ def test_hedges_stay_within_their_share() -> None:
     made = sum(each.why == "hedge" for record in one.records for each in record.attempts)
     assert 8 <= made <= 11
     assert one.context.hedges.denied["share"] == count - made
+
+
+DEAR = Price(input=9_000_000, output=9_000_000, cached_input=9_000_000, cache_write=9_000_000)
+
+
+def keeping(
+    small: list[Script], *large: list[Script], fallback: tuple[str, ...] = ("large", "small"), **fields: Any
+) -> MemoryGateway:
+    """A route `auto` that keeps quality and hedges: `small` at a, `large` at b, and c if it has scripts."""
+    route = Route("auto", LIMITS, fallback, candidates=("small", "large"), hedge=SOON, **{"keep": 0.9} | fields)
+    strong = [target(f"{name}/big", price=DEAR, priority=at) for at, name in zip(range(len(large)), "bc", strict=False)]
+    plan = snapshot(alias("small", target("a/small")), alias("large", *strong), routes=(route,))
+    ups: dict[str, Any] = {
+        name: ScriptedUpstream(*scripts) for name, scripts in zip("abc", (small, *large), strict=False)
+    }
+    return MemoryGateway(plan, **ups)
+
+
+def serve_auto(one: MemoryGateway) -> MemoryReply:
+    reply = run(one.chat(ask("auto", stream=True)))
+    check(one)
+    return reply
+
+
+def test_what_is_not_certified_is_not_hedged_to_the_cheap_model() -> None:
+    one = keeping([GOOD], [silent(GOOD, 9.0)])
+    serve_auto(one)
+    assert whys(one) == [("b/big", "primary", "ok")]
+    assert one.context.hedges.denied["target"] == 1
+
+
+def test_the_strongest_is_hedged_to_another_deployment_of_its_own() -> None:
+    one = keeping([], [silent(GOOD, 9.0)], [GOOD])
+    serve_auto(one)
+    assert whys(one) == [("b/big", "primary", "cancelled"), ("c/big", "hedge", "ok")]
+
+
+def test_a_failure_of_the_strongest_still_falls_to_the_route_s_fallback() -> None:
+    one = keeping([GOOD], [failed(OPENAI, 500, "server")])
+    serve_auto(one)
+    assert whys(one) == [("b/big", "primary", "error"), ("a/small", "fallback", "ok")]
+
+
+def test_a_silent_certified_model_is_hedged_to_the_strongest() -> None:
+    one = keeping([silent(GOOD, 9.0)], [GOOD])
+    learned = Learned(MemoryLabels(now=lambda: 0.0, retention_s=1e12), MemoryRouters(), one.context.clock)
+    learned.standings = {"auto": Standing("small", "large", 20.0, 300, keep=0.9)}
+    one.context.learned = learned
+    serve_auto(one)
+    assert whys(one) == [("a/small", "primary", "cancelled"), ("b/big", "hedge", "ok")]
+
+
+@pytest.mark.parametrize("fields", [{"keep": None}, {"keep": 0.9, "fallback": ("small", "large")}])
+def test_where_no_quality_is_kept_any_fallback_may_be_a_hedge(fields: dict[str, Any]) -> None:
+    one = keeping([silent(GOOD, 9.0)], [GOOD], **fields)
+    serve_auto(one)
+    assert whys(one) == [("a/small", "primary", "cancelled"), ("b/big", "hedge", "ok")]
 
 
 def test_other_operations_never_hedge() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from afterbay.core.decision import Attempt, Target
+from afterbay.core.decision import Attempt, Decision, Target
 from afterbay.core.errors import ClientMistake
 from afterbay.core.usage import Usage
 from afterbay.engine.context import Turn
 from afterbay.policy.hedge import Hedge
+from afterbay.policy.kept_quality import duel_of, racers
+from afterbay.policy.route import strongest
 
 WRITES_S = 250
 """Tokens a second that a fast model writes: most do less."""
@@ -28,11 +30,29 @@ def hedge_of(turn: Turn) -> Hedge | None:
     if len(decision.targets) < 2:
         return None
 
+    certified = _certified(turn, decision)
+
     def is_well(target: Target) -> bool:
+        if certified is not None and target.alias not in certified:
+            return False
         gate = fleet.gate(target)
         return fleet.world().is_well(target.id, clock.monotonic()) and (gate is None or gate.has_room)
 
     return Hedge(rules, ledger, turn.context.hedges, turn.stream, is_well)
+
+
+def _certified(turn: Turn, decision: Decision) -> frozenset[str] | None:
+    """The aliases that may be asked beside a silent one, on a route that keeps quality; None: any.
+
+    The route's other fallbacks are for failures: to be asked for haste, they would have to be certified.
+    """
+    route, plan = turn.route, turn.snapshot
+    if route.keep is None or not turn.is_picked:
+        return None
+    duel = duel_of(plan, route, next(iter(strongest(plan, route)), None))
+    if duel is None or ("keep" not in decision.because and all(one.alias != duel.strong for one in decision.targets)):
+        return None  # nothing is kept: there are no two, or the strongest may not serve
+    return racers(duel, decision.targets[0].alias)
 
 
 def assumed_usage(turn: Turn, attempt: Attempt) -> Usage | None:

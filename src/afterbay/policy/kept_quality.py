@@ -122,6 +122,14 @@ def _blended(alias: Alias) -> int | None:
     return None if not found or any(one is None for one in found) else max(one for one in found if one is not None)
 
 
+def racers(duel: Duel, first: str) -> frozenset[str]:
+    """The aliases that may be asked beside a silent one, where `first` is asked first: it and the strongest.
+
+    Any other would answer because it is quick, which no certificate says anything of.
+    """
+    return frozenset((first, duel.strong))
+
+
 def kept(duel: Duel, standing: Standing | None, gain: float, scorer: str) -> Kept:
     """Who answers a request of this predicted gain, as `scorer` has it."""
     if standing is None or (standing.cheap, standing.strong) != (duel.cheap, duel.strong):
