@@ -15,7 +15,7 @@ from afterbay.core.usage import Price
 from afterbay.engine.learned import Learned
 from afterbay.engine.shadow import JUDGE, SHADOW
 from afterbay.label_ports import Label, Pair
-from afterbay.policy.kept_quality import LENGTH, Standing, length_gain
+from afterbay.policy.kept_quality import LENGTH, NOT_COMPARABLE, Standing, length_gain
 from afterbay.policy.plan import Compliance, Exploring, Route, Shadowing
 from afterbay.policy.rights import Rights
 from afterbay.ports import Key
@@ -314,6 +314,35 @@ def test_what_has_several_answers_or_is_one_dialect_s_alone_is_not_compared() ->
     world.ask({"n": 2}, {"web_search_options": {}})
     assert world.pairs == []
     assert world.counts == {"not comparable": 2}
+
+
+@pytest.mark.parametrize("asked", [{"n": 2}, {"web_search_options": {}}, {"text": "x" * (1 << 20)}])
+def test_what_can_never_become_a_pair_goes_to_the_strongest_whatever_is_certified(asked: dict[str, Any]) -> None:
+    world = World([answered(OPENAI, "Rome")], [answered(OPENAI, "Paris")], standing=CERTIFIED)
+    (reply,) = world.ask(asked)
+    assert reply.headers["x-afterbay-route"] == f"auto; {NOT_COMPARABLE}"
+    assert (sent(world, "a"), len(sent(world, "b")), world.pairs) == ([], 1, [])
+    assert world.counts == {"not comparable": 1}
+
+
+@pytest.mark.parametrize("words", [10, 800])
+def test_what_is_trimmed_for_the_cheap_model_is_neither_certified_nor_compared(words: int) -> None:
+    small = {"context_tokens": 4_000}
+    world = World(
+        [answered(OPENAI, "Paris")],
+        [answered(OPENAI, "Paris")],
+        standing=CERTIFIED,
+        small_fields=small,
+        overflow="trim_oldest",
+    )
+    said = [{"role": role, "content": "word " * words} for role in ("user", "assistant") * 4]
+    (reply,) = world.ask({"messages": [*said, {"role": "user", "content": "and now?"}]})
+    if words == 10:
+        assert reply.headers["x-afterbay-route"] == "auto; keep:0.9@0.9 certified"
+        assert world.counts == {"paired by agreement": 1}
+    else:
+        assert reply.headers["x-afterbay-route"] == f"auto; {NOT_COMPARABLE}"
+        assert (sent(world, "a"), world.counts) == ([], {"not comparable": 1})
 
 
 def test_without_room_or_under_pressure_nothing_is_drawn() -> None:

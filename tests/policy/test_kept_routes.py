@@ -8,15 +8,18 @@ import msgspec
 import pytest
 
 from afterbay.core.decision import Decision
+from afterbay.core.message import Message, Text
+from afterbay.core.request import ChatRequest
 from afterbay.core.usage import Price
 from afterbay.policy.cascade import Cascading
 from afterbay.policy.facts import Facts
 from afterbay.policy.filters import Ask
-from afterbay.policy.kept_quality import LENGTH, UNREAD, Standing
+from afterbay.policy.kept_quality import LENGTH, NOT_COMPARABLE, UNREAD, Standing
 from afterbay.policy.names import Found
 from afterbay.policy.pinning import Pinned
-from afterbay.policy.plan import Exploring, Route
+from afterbay.policy.plan import Exploring, Overflow, Route
 from afterbay.policy.rights import Rights
+from afterbay.policy.room import Fitting
 from afterbay.policy.route import World, decide
 from afterbay.testing.memory_gateway import alias, snapshot, target
 
@@ -67,6 +70,7 @@ def test_what_is_certified_goes_to_the_cheapest_and_its_failures_to_the_stronges
         ({"gain": 5.1}, "keep: above the certified threshold"),
         ({"standing": None}, "keep: 0 labels, strongest until certified"),
         ({"gain": None}, UNREAD),
+        ({"is_plain": False}, NOT_COMPARABLE),
         ({"scorer": "gain@7"}, "keep: another predictor, strongest until certified"),
         ({"rights": Rights(providers=frozenset({"b", "c"}))}, "keep: the cheapest may not serve this one"),
     ],
@@ -101,6 +105,32 @@ def test_an_agent_that_is_stuck_is_told_so_even_where_the_strongest_may_not_serv
     assert (order(found)[0], found.rule) == ("middle", "escalate:held")
 
 
+TALK = ChatRequest("auto", tuple(Message(role, (Text("word " * 500),)) for role in ("user", "assistant") * 5)[:-1])
+"""About 5,000 tokens, in turns that may go one by one, with a question at the end."""
+
+
+@pytest.mark.parametrize("narrow", ["small", "large"])
+@pytest.mark.parametrize(("mode", "first"), [("trim_oldest", "large"), ("middle_out", "large"), ("reject", None)])
+def test_what_is_trimmed_for_one_of_the_two_goes_to_the_strongest(
+    narrow: str, mode: Overflow, first: str | None
+) -> None:
+    windows = {narrow: 4_000}
+    plan = snapshot(
+        *(
+            alias(name, target(f"p/{name}", price=price(at), context_tokens=windows.get(name, 100_000)))
+            for at, name in ((1, "small"), (5, "middle"), (50, "large"))
+        )
+    )
+    route = msgspec.structs.replace(KEEPING, overflow=mode)
+    found = choose(route, plan=plan, fitting=Fitting(TALK, mode), input_tokens=None)
+    if first is None:  # it is not trimmed, and whoever has no room for it may not serve
+        assert order(found)[0] == ("large" if narrow == "small" else "middle")
+    else:
+        assert (order(found)[0], found.rule, found.because) == (first, NOT_COMPARABLE, {})
+    short = ChatRequest("auto", TALK.messages[:1])
+    assert order(choose(route, plan=plan, fitting=Fitting(short, mode)))[0] == "small"
+
+
 ODD = snapshot(
     alias("small", target("a/small", price=Price(input=1, output=9, cached_input=1, cache_write=1))),
     alias("middle", target("b/middle", price=Price(input=5, output=1, cached_input=5, cache_write=5))),
@@ -117,6 +147,8 @@ def test_a_cascade_puts_no_third_model_before_those_that_are_certified() -> None
     assert (order(found), found.cheap) == (["small", "large", "middle"], ("a/small",))
     above = choose(route, plan=ODD, gain=9.0)
     assert (order(above)[0], above.cheap) == ("large", ())
+    apart = choose(route, plan=ODD, is_plain=False)
+    assert (order(apart)[0], apart.cheap) == ("large", ())
 
 
 def test_a_stated_task_does_not_go_past_a_certificate() -> None:

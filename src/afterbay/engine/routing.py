@@ -16,6 +16,7 @@ from afterbay.engine.conversation import recall
 from afterbay.engine.failure import not_found
 from afterbay.engine.statement import task_of
 from afterbay.policy.balance import prefix_of
+from afterbay.policy.comparable import is_plain
 from afterbay.policy.facts import Facts, prompt_text, read_facts
 from afterbay.policy.filters import CONTEXT, Ask, Filter, NoCandidate, nothing_left
 from afterbay.policy.kept_quality import LENGTH, length_gain
@@ -203,6 +204,7 @@ def _routed(turn: Turn, found: Found, route: Route, unreadable: ClientMistake | 
         fitting=turn.fitting,
         gain=gain,
         scorer=scorer,
+        is_plain=request is not None and is_plain(request, len(call.body)),
     )
 
 

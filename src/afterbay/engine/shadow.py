@@ -37,6 +37,7 @@ from afterbay.engine.witness import Witness
 from afterbay.label_ports import Label, Pair
 from afterbay.policy.agreement import Said, agreement, said_of
 from afterbay.policy.allowance import Allowance
+from afterbay.policy.comparable import is_comparable
 from afterbay.policy.facts import prompt_text
 from afterbay.policy.judging import question, verdict
 from afterbay.policy.kept_quality import Duel, duel_of
@@ -105,7 +106,8 @@ def _is_drawn(turn: Turn) -> bool:
     if not context.afterwards.has_room or context.pressure.sheds("low"):
         context.afterwards.count("no room")
         return False
-    if turn.request.foreign or turn.request.sampling.n not in (None, 1):  # not any model's, or several answers
+    duel = duel_of(turn.snapshot, route, next(iter(strongest(turn.snapshot, route)), None))
+    if duel is None or not is_comparable(turn.ask, duel, turn.snapshot):
         context.afterwards.count("not comparable")
         return False
     left = context.ledger.left(budget(route.name, shadow))

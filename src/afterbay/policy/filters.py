@@ -46,7 +46,7 @@ class Ask(msgspec.Struct, frozen=True):
     better than from the catalogue. `pinned`: where the conversation was, and what of it may be in a cache there.
     `fitting`: what the route does about a history that fits no window; None: it refuses it.
     `gain`: how much better the route's strongest candidate is expected to answer than its cheapest one, as `scorer` has
-    it (`policy.kept_quality`); None: nobody can tell.
+    it (`policy.kept_quality`); None: nobody can tell. `is_plain`: as in `policy.comparable`.
     """
 
     requested: str
@@ -71,6 +71,7 @@ class Ask(msgspec.Struct, frozen=True):
     fitting: Fitting | None = None
     gain: float | None = None
     scorer: str = ""
+    is_plain: bool = True
 
 
 class NoCandidate(PolicyRefusal):

@@ -26,6 +26,8 @@ SHIPPED: Final = "shipped-1"
 (`policy.learned.complexity`)."""
 RULE: Final = "keep"
 UNREAD: Final = "keep: it cannot be read, strongest"
+NOT_COMPARABLE: Final = "keep: not comparable, strongest"
+"""The rule of a request that can never become a pair (`policy.comparable`): no certificate speaks of it."""
 NO_STRONGEST: Final = "keep: strongest may not serve"
 """How the rule begins where a filter removed the strongest: nothing is kept then, and the other rules pick."""
 INPUT_TIMES: Final = 3

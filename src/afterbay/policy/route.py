@@ -24,11 +24,13 @@ import msgspec
 from afterbay.core.decision import Decision, Target
 from afterbay.policy.balance import Here, balanced
 from afterbay.policy.cascade import Led, led_by_cheapest
+from afterbay.policy.comparable import is_comparable
 from afterbay.policy.condition import Condition
 from afterbay.policy.facts import Facts
 from afterbay.policy.filters import Ask, Cannot, Filter, nothing_left
 from afterbay.policy.kept_quality import (
     NO_STRONGEST,
+    NOT_COMPARABLE,
     UNREAD,
     Duel,
     Standing,
@@ -196,6 +198,8 @@ def _certified(duel: Duel, ask: Ask, plan: Plan, route: Route, passing: Filter, 
     """What a certificate of the two allows, the strongest of which may serve."""
     if ask.gain is None:
         return _led(duel.strong, UNREAD, ask, plan, route, passing, world, draw)
+    if not is_comparable(ask, duel, plan):
+        return _led(duel.strong, NOT_COMPARABLE, ask, plan, route, passing, world, draw)
     found = kept(duel, world.standings.get(route.name), ask.gain, ask.scorer)
     taken, rule = found.alias, found.rule
     if found.is_cheap and not passing.targets(duel.cheap):
