@@ -23,8 +23,8 @@ from training.rows import Row, training_rows
 
 STRENGTH: Final = 1 / 30
 GOAL: Final = {"": 0.965, "zh:": 0.975}
-"""What thresholds aim at, for other languages and for Chinese. 0.95 is promised; rows that are left out were often written
-by the same hands as those that remain, which is easier than what others write: in Chinese all of them."""
+"""What thresholds aim at, for other languages and for Chinese. 0.95 is promised; rows that are left out were often
+written by the same hands as those that remain, which is easier than what others write: in Chinese all of them."""
 LEAST: Final = 0.6
 JUDGES: Final = frozenset({"own_en", "own_zh", "vicuna_bench", "arena_hard_v0_1", "halueval", "rag_docs"})
 """Sources that thresholds come from. Each of the others is all that is known of a task, or of a way to ask for it
