@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from afterbay.core.event import Event, Finished, TextDelta, ToolCallDelta, ToolCallStarted, fold
-from afterbay.policy.agreement import Said, agreement, final_answer, said_of
+from afterbay.policy.agreement import Said, agreement, said_of
+from afterbay.policy.checks.judge import agree
+from afterbay.policy.checks.numbers import final_answer, final_of
 
 
 def call(arguments: str, name: str = "find") -> Said:
@@ -47,6 +51,81 @@ def test_what_says_the_same_agrees_either_way_round(one: Said, other: Said, how:
 )
 def test_what_may_differ_does_not_agree(one: Said, other: Said) -> None:
     assert agreement(one, other) is None
+
+
+DIFFERENT = [
+    (r"\boxed{2x+1}", r"\boxed{2\sqrt{3}}"),
+    ("The answer is 2024-01-05", "The answer is 2024-03-09"),
+    ("The answer is 10:30", "The answer is 10:45"),
+    ("Answer: 1e6", "Answer: 1e9"),
+    ("Answer: 3 x 10^5", "Answer: 3 x 10^9"),
+    ("The answer is 5 km", "The answer is 5 m"),
+    ("It is 5 km", "It is 5 m"),
+    ("5 km.", "5 m."),
+    (r"So \boxed{5} km", r"So \boxed{5} m"),
+    (r"So \boxed{5}\text{ km}", r"So \boxed{5}\text{ m}"),
+    ("答案是3月5日", "答案是3月9日"),
+    ("The answer is no one knows", "Final answer: No"),
+    ("Answer: a list of names", "The answer is a different one"),
+    (r"(a) \boxed{3} and (b) \boxed{7}", r"(a) \boxed{4} and (b) \boxed{7}"),
+    ("The answer is No. 5", "The answer is No. 6"),
+    ("Yes. It is in Paris", "Yes. It is in Rome"),
+    ("Answer: 1,5", "Answer: 15"),
+    ("Answer: 1.5/20", "Answer: 1.5/2"),
+    ("Answer: 10²", "Answer: 102"),
+    ("10²", "102"),
+    ("5!", "5"),
+    (".5", "5"),
+    ("50%", "50"),
+    ("Answer: 5" + " " * 130 + "km", "Answer: 5" + " " * 130 + "m"),
+]
+AROUND = st.sampled_from(["", " ", "\n", "We think.\n", "First 1 + 1 = 2. Then we see.\n", "**", "> "])
+
+
+@given(st.sampled_from(DIFFERENT), AROUND, AROUND, st.sampled_from(["", ".", "\n", " ", "**"]))
+def test_answers_that_differ_behind_a_common_beginning_never_agree(
+    pair: tuple[str, str], before: str, other_before: str, after: str
+) -> None:
+    one, other = before + pair[0] + after, other_before + pair[1] + after
+    assert agreement(Said(one), Said(other)) is None
+    assert agreement(Said(other), Said(one)) is None
+    assert not agree(one, other)
+
+
+NUMBERS = st.integers(-(10**6), 10**6)
+
+
+@given(
+    NUMBERS, NUMBERS, st.sampled_from(["#### {}", r"thus $\boxed{{{}}}$.", "The answer is **{}**.", "答案是：{}", "{}"])
+)
+def test_a_lone_number_agrees_with_its_equal_alone(one: int, other: int, form: str) -> None:
+    said = Said(form.format(one))
+    assert agreement(said, Said(f"Final answer: {one:,}")) == "same answer"
+    assert (agreement(said, Said(f"Final answer: {other:,}")) is not None) == (one == other)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "answer is" + " " * 200_000,
+        "answer is" + "\n" * 200_000 + "x",
+        " " * 200_000,
+        "answer" * 30_000,
+        "answer is " * 20_000,
+        "the answer is" + "*_$([{ " * 30_000,
+        "####" * 50_000,
+        r"\boxed{" * 28_000,
+        "." * 200_000,
+        "1," * 100_000,
+        "`" * 200_000 + "x",
+    ],
+)
+def test_no_text_takes_long(text: str) -> None:
+    began = time.process_time()
+    agreement(Said(text), Said(text + "5"))
+    final_answer(text)
+    final_of(text)
+    assert time.process_time() - began < 0.2
 
 
 def test_fields_are_compared_where_json_was_asked_for() -> None:

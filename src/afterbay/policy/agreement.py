@@ -8,26 +8,19 @@ cheaper model (`afterbay.engine.shadow`), so that what is certified is rather to
 from __future__ import annotations
 
 import re
-import unicodedata
 from typing import Any, Final
 
 import msgspec
 
 from afterbay.core.event import Reply
 from afterbay.core.message import ToolUse
+from afterbay.policy.checks.numbers import final_answer, widths
 
-SHORT_CHARS: Final = 60
-"""Of an answer this short, a lone number or letter is the answer."""
-
-_MARKED: Final = re.compile(
-    r"(?:####|\\boxed\{|(?:final\s+)?answer\s*(?:is|:|=)|答案(?:是|为|:|：))\s*[*_$(\[{]*\s*"
-    r"(?P<what>-?[\d][\d,]*(?:\.\d+)?(?:/\d+)?%?|[A-Ja-j](?![A-Za-z])|true|false|yes|no|是|否)",
-    re.IGNORECASE,
-)
-_NUMBER: Final = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:/\d+)?%?")
-_LETTER: Final = re.compile(r"\(?([A-Ja-j])\)?[.:)]?")
 _SPACE: Final = re.compile(r"\s+")
-_EDGES: Final = " \t\n.!?。！？\"'`*_"
+_FIRST_EDGES: Final = " *_`"
+_EDGES: Final = " *_`.。"
+_STOPS: Final = " *_`.。!?"
+_QUOTES: Final = ('"', "'")
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -64,33 +57,18 @@ def agreement(one: Said, other: Said, *, wants_json: bool = False) -> str | None
     return "same answer" if answer is not None and answer == final_answer(other.text) else None
 
 
-def final_answer(text: str) -> str | None:
-    """The number, letter or word that an answer ends in, where it says so or is little else; None: it does neither."""
-    text = unicodedata.normalize("NFKC", text)
-    marked = [found["what"] for found in _MARKED.finditer(text)]
-    if marked:
-        return _number(marked[-1])
-    bare = text.strip(_EDGES)
-    if len(bare) > SHORT_CHARS:
-        return None
-    letter = _LETTER.fullmatch(bare)
-    if letter is not None:
-        return letter[1].lower()
-    numbers = _NUMBER.findall(bare)
-    return _number(numbers[0]) if len(numbers) == 1 else None
-
-
 def plain(text: str) -> str:
     """A text without what does not change its meaning: case, widths, white space, the last stop."""
-    return _SPACE.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip(_EDGES)
+    whole = _SPACE.sub(" ", widths(text).casefold()).rstrip(_EDGES).lstrip(_FIRST_EDGES)
+    if whole[:1] in _QUOTES and whole[:1] == whole[-1:]:
+        whole = whole[1:-1]
+    bare = whole.rstrip(_STOPS)
+    return whole if "!" in whole[len(bare) :] and bare[-1:].isdigit() else bare  # 5! is not 5
 
 
-def _number(what: str) -> str:
-    """One spelling of a number: without separators, and without a fraction that is nothing."""
-    found = what.replace(",", "").lower()
-    if "." in found and not found.endswith("%"):
-        found = found.rstrip("0").rstrip(".")
-    return found
+def is_json(text: str) -> bool:
+    """Whether a text is a JSON object or array."""
+    return _value(text) is not None
 
 
 def _calls(said: Said) -> list[tuple[str, str]] | None:

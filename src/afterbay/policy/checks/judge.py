@@ -11,10 +11,9 @@ import re
 from collections.abc import Mapping
 from fractions import Fraction
 
-import msgspec
-
+from afterbay.policy.agreement import Said, agreement, is_json, plain
 from afterbay.policy.checks.form import call_problem, code_problem, json_problem
-from afterbay.policy.checks.numbers import figures, final_of, value_of, word_numbers
+from afterbay.policy.checks.numbers import endings, figures, final_of, value_of, word_numbers
 from afterbay.policy.checks.verdict import Acceptor, Asked, Check, Checked, Given
 from afterbay.policy.checks.words import hedges, is_other_language, refuses, repetition
 from afterbay.policy.checks.working import Working, counts_things, is_unfinished, read_working, working_features
@@ -38,6 +37,12 @@ HEDGED_CHARS = 600
 """In an answer of at most so many characters one hedge counts; in a longer one `HEDGES` do."""
 
 HEDGES = 3
+
+LONG_WORDS = 12
+"""Two good answers of more words than that seldom have the same ones."""
+
+NO_ENDING_WORDS = 200
+"""In an answer of more words the last number may be any."""
 
 _ASSIGNED = re.compile(r"=[\s*$€£¥]*(\d[\d,]*(?:\.\d+)?)")
 
@@ -204,24 +209,25 @@ def _agreement(given: Given) -> Check:
 
 
 def agree(one: str, other: str) -> bool:
-    """Whether two answers come to the same: the same JSON, the same final number, else the same words if they are few.
+    """Whether two answers come to the same (`policy.agreement`), or are so long that nobody can tell.
 
     Long texts without a final number are never found to differ: two good ones seldom have the same words.
     """
-    first, second = final_of(one), final_of(other)
-    values = [_decoded(one), _decoded(other)]
-    if values[0] is not None and values[1] is not None:
-        return bool(values[0] == values[1])
-    if first is not None and second is not None and (first.how, second.how) != ("last", "last"):
-        return first.value == second.value
-    words, others = (re.findall(r"\w+", text.casefold()) for text in (one, other))
-    if min(len(words), len(others)) > 12:
-        return first is None or second is None or first.value == second.value or len(words) > 200
-    return words == others
+    first, second = Said(one), Said(other)
+    if agreement(first, second) is not None or agreement(first, second, wants_json=True) is not None:
+        return True
+    value, against = final_of(one), final_of(other)
+    if value is not None and against is not None and "last" not in (value.how, against.how):
+        said = _last_words(one)
+        return said is not None and said == _last_words(other)
+    least = min(len(re.findall(r"\w+", text)) for text in (one, other))
+    if least <= LONG_WORDS or is_json(one) or is_json(other):
+        return False
+    return value is None or against is None or value.value == against.value or least > NO_ENDING_WORDS
 
 
-def _decoded(text: str) -> object:
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-        return None
+def _last_words(text: str) -> list[str] | None:
+    """All that an answer marks as its last word, else the last that it says to be; None: more belongs to it."""
+    found = endings(text)
+    wanted = [end for end in found if end.how == "marked"] or found[-1:]
+    return [plain(end.text) for end in wanted] if all(end.is_whole for end in wanted) else None

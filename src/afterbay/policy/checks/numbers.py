@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from fractions import Fraction
 from types import MappingProxyType
@@ -58,11 +59,26 @@ _HAN: Mapping[str, int] = MappingProxyType(
 )
 _WORD = re.compile(r"[A-Za-z]+|[零一二三四五六七八九十两百千万]|半")
 
+ENDING_CHARS = 2000
+"""So much of an answer's end is searched for its last word."""
+
+_MARK_CHARS, _SAID_CHARS = 200, 120
+"""What is marked or said counts up to so many characters; the patterns below say the same."""
+
 _FINAL = re.compile(r"####\s*(?P<marked>[^\n]{1,200})|\\boxed\{(?P<boxed>(?:[^{}\n]|\{[^{}\n]{0,100}\}){1,200})\}")
 _SAID = re.compile(
-    r"(?:final answer|answer|result|答案|结果)\s*(?:is|are|=|:|是|为|：|等于)+\s*:?\s*(?P<said>[^\n]{1,120})",
+    r"(?:final answer|answer|result|答案|结果)\s*(?:is|are|=|:|是|为|：|等于)+[\s:]*(?P<said>[^\n]{1,120})",
     re.IGNORECASE,
 )
+_BARE = re.compile(
+    r"(?:\\boxed\{|[\s*_$(\[{`])*"
+    r"(?P<what>-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?%?|-?\.\d+%?|[A-Ja-j]|true|false|yes|no|是|否)"
+    r"[\s*_$)\]}`]*(?P<after>(?:[.。](?!\s*\d).*)?)",  # in `No. 5` the stop ends nothing
+    re.IGNORECASE,
+)
+_NOTHING_MORE = re.compile(r"[\s*_$)\]}`]*(?:[.。].*)?")
+_RAISED = re.compile("[\u00b2\u00b3\u00b9\u00bc-\u00be\u2070-\u209c\u2150-\u215f]")
+"""`10²` is not `102`, which is what NFKC makes of it."""
 _LATEX = re.compile(r"\\d?frac\{(-?\d+)\}\{(\d+)\}")
 
 
@@ -72,6 +88,14 @@ class Final(msgspec.Struct, frozen=True):
 
     value: Fraction
     how: str
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """What an answer calls its last word. `is_whole`: nothing that belongs to it, such as a unit, was left out."""
+
+    text: str
+    how: str
+    is_whole: bool
 
 
 def value_of(text: str) -> Fraction | None:
@@ -113,17 +137,69 @@ def word_numbers(text: str) -> list[Fraction]:
     return found
 
 
+def endings(text: str) -> list[Ending]:
+    """What an answer calls its last word, as it stands near its end: what is marked, then what is said, in order."""
+    text = text[-ENDING_CHARS:]
+    found: list[Ending] = []
+    for match in _FINAL.finditer(text):
+        if match["boxed"] is None:
+            found.append(Ending(match["marked"], "marked", len(match["marked"]) < _MARK_CHARS))
+        else:
+            rest = text[match.end() :].partition("\n")[0]
+            found.append(Ending(match["boxed"], "marked", _NOTHING_MORE.fullmatch(rest) is not None))
+    for match in _SAID.finditer(text):
+        found.append(Ending(match["said"], "said", len(match["said"]) < _SAID_CHARS))
+    return found
+
+
+def final_answer(text: str) -> str | None:
+    """The number, letter or word that an answer comes down to, in one spelling; None: nothing so plain.
+
+    It must be all that is marked (`####`, `\\boxed{}`), else said to be the answer, up to a full stop, else all of the
+    text: of `5 km`, a date or a formula the first number is not the answer. Where several are marked, or several are
+    said, they must be the same.
+    """
+    is_all = len(text) <= ENDING_CHARS
+    text = widths(text[-ENDING_CHARS:])
+    found = endings(text)
+    if not found:
+        return _alone(text) if is_all else None
+    wanted = found[0].how  # what is marked stands first
+    values = {_alone(one.text, is_sentence=True) if one.is_whole else None for one in found if one.how == wanted}
+    return values.pop() if len(values) == 1 else None
+
+
+def _alone(said: str, *, is_sentence: bool = False) -> str | None:
+    """One spelling of a text that is a number, letter or word and nothing else; of a sentence others may follow."""
+    match = _BARE.fullmatch(said.strip())
+    if match is None or not (is_sentence or match["after"] in {"", ".", "。"}):
+        return None
+    what = match["what"].lower()
+    if not what.lstrip("-.")[:1].isdigit():
+        return what
+    above, _, below = what.rstrip("%").partition("/")
+    value, parts = value_of(above), value_of(below or "1")
+    if value is None or not parts:
+        return None
+    return f"{value / parts}{'%' if what.endswith('%') else ''}"
+
+
+def widths(text: str) -> str:
+    """A text with one width of each character (NFKC), raised and lowered digits and fractions apart from others."""
+    return unicodedata.normalize("NFKC", _RAISED.sub(lambda found: f"^{ord(found[0]):x} ", text))
+
+
 def final_of(text: str) -> Final | None:
-    """The number that an answer gives as its last word; None: it gives none."""
-    for pattern, how in ((_FINAL, "marked"), (_SAID, "said")):
-        last = None
-        for last in pattern.finditer(text):  # noqa: B007 - the last one is wanted
-            pass
-        if last is not None:
-            said = next(group for group in last.groups() if group is not None)
-            value = _first(said)
-            if value is not None:
-                return Final(value, how)
+    """The number that an answer gives as its last word, or the first one in it; None: it gives none.
+
+    A guess, for checks that hold it against a derivation. Whether two answers are the same is for `final_answer`.
+    """
+    found = endings(text)
+    for how in ("marked", "said"):
+        last = next((one for one in reversed(found) if one.how == how), None)
+        value = _first(last.text) if last is not None else None
+        if value is not None:
+            return Final(value, how)
     tail = text[-400:]
     marks = [match for match in _PLAIN.finditer(tail) if value_of(match[0]) is not None]
     if not marks:
