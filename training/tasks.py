@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afterbay.policy.learned.fit import Fitted, Matrix, Table, softmax, table, times_turned
-from afterbay.policy.learned.tasks import SPEC, TASKS, Classifier, features, stored
+from afterbay.policy.learned.tasks import SPEC, Classifier, features, stored
+from afterbay.policy.statement import TASKS
 from training.gram import coordinates, gram, logistic
 from training.rows import Row, training_rows
 

@@ -21,8 +21,8 @@ from afterbay.policy.learned.gain import predicted_of, train
 from afterbay.policy.learned.imprint import imprint, packed
 from afterbay.policy.plan import Exploring, Route
 from afterbay.policy.route import World
-from afterbay.store.memory_labels import MemoryLabels, MemoryRouters
 from afterbay.testing.memory_gateway import alias, snapshot, target
+from afterbay.testing.memory_labels import MemoryLabels, MemoryRouters
 
 NOW = 1_000_000.0
 CHEAP = Price(input=10_000, output=20_000, cached_input=10_000, cache_write=10_000)

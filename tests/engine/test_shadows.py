@@ -19,10 +19,10 @@ from afterbay.policy.kept_quality import LENGTH, NOT_COMPARABLE, Standing, lengt
 from afterbay.policy.plan import Compliance, Exploring, Route, Shadowing
 from afterbay.policy.rights import Rights
 from afterbay.ports import Key
-from afterbay.store.memory_labels import MemoryLabels, MemoryRouters
 from afterbay.testing.answers import answered, ask, failed, streamed
 from afterbay.testing.fakes import HANG, MemoryReply, Script, ScriptedUpstream
 from afterbay.testing.memory_gateway import MemoryGateway, alias, snapshot, target
+from afterbay.testing.memory_labels import MemoryLabels, MemoryRouters
 
 OPENAI, ANTHROPIC, GEMINI, RESPONSES = "openai.chat", "anthropic.messages", "gemini", "openai.responses"
 CHEAP = Price(input=10_000, output=20_000, cached_input=10_000, cache_write=10_000)

@@ -13,7 +13,7 @@ from afterbay.core.errors import Capacity, ClientMistake
 from afterbay.http.feedback import COMMENT_CHARS, Feedback
 from afterbay.label_ports import Label
 from afterbay.ports import Key
-from afterbay.store.memory_labels import MemoryLabels
+from afterbay.testing.memory_labels import MemoryLabels
 
 OWN, OTHER = Key("k-own", "own"), Key("k-other", "other")
 

@@ -225,9 +225,7 @@ def test_how_pairs_are_handed_over_changes_nothing(cuts: list[int], seed: int) -
     whole.extend(held)
     for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), 400], strict=True):
         parts.extend(pairs(held.gains[start:end], held.weak[start:end], held.strong[start:end]))
-        parts = Stream.unpacked(parts.packed())
     assert whole.certificate(KEEP, CONFIDENCE, COSTS, 1.0) == parts.certificate(KEEP, CONFIDENCE, COSTS, 1.0)
-    assert whole.tuned(KEEP) == parts.tuned(KEEP)
     assert BLOCK < 400
 
 
@@ -241,17 +239,9 @@ def test_a_stream_says_the_floor_that_it_has_shown() -> None:
         stream.certificate(0.99, CONFIDENCE, COSTS, 17.0)
 
 
-def test_a_stream_is_of_the_size_of_its_thresholds() -> None:
-    stream = Stream(Terms(thresholds_of(np.random.default_rng(0).random(500)), keeps_of(KEEP)))
-    before = len(stream.packed())
-    stream.extend(traffic(np.random.default_rng(1), 1000))
-    assert abs(len(stream.packed()) - before) < 32
-
-
 def test_a_stream_without_pairs_certifies_nothing() -> None:
     stream = Stream(Terms(GRID, (KEEP,)))
     assert stream.certificate(KEEP, CONFIDENCE, COSTS, 0.0).threshold == NEVER
-    assert stream.tuned(KEEP) == NEVER
 
 
 # What cannot be
@@ -308,17 +298,3 @@ def test_thresholds_are_quantiles_of_earlier_scores() -> None:
     for scores in ([], [math.nan]):
         with pytest.raises(ValueError, match="finite"):
             thresholds_of(scores)
-
-
-@pytest.mark.parametrize("data", [b"", b"rubbish", msgspec.msgpack.encode((1, 2, 3))])
-def test_bytes_that_are_no_stream_are_refused(data: bytes) -> None:
-    with pytest.raises(ValueError, match="not the state"):
-        Stream.unpacked(data)
-
-
-def test_a_state_of_another_form_or_another_size_is_refused() -> None:
-    whole = msgspec.msgpack.decode(Stream(Terms(GRID, (KEEP,))).packed())
-    with pytest.raises(ValueError, match="form 2"):
-        Stream.unpacked(msgspec.msgpack.encode([2, *whole[1:]]))
-    with pytest.raises(ValueError, match="does not fit"):
-        Stream.unpacked(msgspec.msgpack.encode([*whole[:-1], [whole[-1][0][:8], *whole[-1][1:]]]))

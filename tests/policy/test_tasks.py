@@ -14,8 +14,9 @@ from afterbay.core.errors import ClientMistake
 from afterbay.policy.facts import read_facts
 from afterbay.policy.learned.evidence import FEATURES, evidence
 from afterbay.policy.learned.heads import Heads, packed
-from afterbay.policy.learned.tasks import TASKS, Classifier, features, restored, stored
+from afterbay.policy.learned.tasks import Classifier, features, restored, stored
 from afterbay.policy.plan import Rules
+from afterbay.policy.statement import TASKS
 
 PLAIN = [
     ("Please translate this letter into French: Dear Anna, thank you for the apples.", "translate"),

@@ -12,12 +12,12 @@ from afterbay.store.database import open_database
 from afterbay.store.keys import SqliteKeys
 from afterbay.store.labels import SqliteLabels, SqliteRouters
 from afterbay.store.memory import MemoryKeys, MemoryRequestLog, MemoryResponses
-from afterbay.store.memory_labels import MemoryLabels, MemoryRouters
 from afterbay.store.reading import SqliteReading
 from afterbay.store.request_log import LogLimits, SqliteRequestLog
 from afterbay.store.responses import SqliteResponses
 from afterbay.testing.keyrings import KeysContract, OpenedKeys
 from afterbay.testing.labels import LabelsContract, OpenedLabels
+from afterbay.testing.memory_labels import MemoryLabels, MemoryRouters
 from afterbay.testing.stores import (
     RETENTION_S,
     T0,

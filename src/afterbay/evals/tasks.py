@@ -11,8 +11,8 @@ import msgspec
 from afterbay.core.errors import ClientMistake
 from afterbay.policy.facts import Scorer, read_facts
 from afterbay.policy.plan import Rules
+from afterbay.policy.statement import TASKS
 
-TASKS: Final = ("summarize", "code", "translate", "extract", "chat", "reasoning", "creative", "qa")
 _RULES: Final = Rules()
 
 

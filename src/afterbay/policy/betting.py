@@ -60,17 +60,6 @@ class Bets:
         """Their variance, as the bets see it."""
         return self._squares / (self.count + _FIRST_WEIGHT)
 
-    @property
-    def state(self) -> tuple[int, Floats, Floats, Floats, Floats]:
-        """All that a game has to remember."""
-        return self.count, self._total, self._squares, self.best, self._logs
-
-    def restore(self, count: int, total: Floats, squares: Floats, best: Floats, logs: Floats) -> None:
-        """Go on where `state` was read. ValueError: it was read from other games."""
-        if logs.shape != self._logs.shape or not (total.shape == squares.shape == best.shape == self.best.shape):
-            raise ValueError("this state belongs to bets of another shape")
-        self.count, self._total, self._squares, self.best, self._logs = count, total, squares, best, logs
-
     def play(self, x: Floats) -> None:
         """Observations in their order: one row each, at least one, and one column for each hypothesis."""
         weights = self.count + _FIRST_WEIGHT + np.arange(len(x), dtype=np.float64)[:, None]

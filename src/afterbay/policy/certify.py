@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import numpy as np
@@ -43,7 +43,6 @@ STEPS: Final = 64
 """Thresholds of a stream."""
 _FLOORS: Final = 64
 """Steps between `keep` and 1 in which the floor of a batch is looked for."""
-_FORMAT: Final = 1
 _ENOUGH_VARIANCE: Final = 1e-9
 
 
@@ -240,13 +239,6 @@ class Stream:
             scorer=self.terms.scorer,
         )
 
-    def tuned(self, keep: float) -> float:
-        """The highest threshold that kept enough on these very pairs: what would be chosen without a certificate, and
-        breaks its promise about every second time. For comparison. -inf: none did."""
-        column = bisect_left(self.terms.keeps, keep - 1e-12)
-        good = np.flatnonzero(self._bets.means.reshape(len(self._thresholds), -1)[:, column] >= 0.0)
-        return float(self._thresholds[good[-1]]) if len(good) and len(self) else NEVER
-
     def _needed(self, failed: int, column: int, confidence: float) -> int | None:
         """About how many labels the threshold that failed takes if the next are like these; None: none would do."""
         if failed == len(self._thresholds):
@@ -260,32 +252,6 @@ class Stream:
         won = bet * mean - bet * bet * power / 2.0
         split = math.log(len(self.terms.horizons))
         return max(len(self) + 1, math.ceil((split - math.log1p(-confidence)) / won))
-
-    def packed(self) -> bytes:
-        """The whole state, to be kept somewhere; `unpacked` reads it."""
-        count, *arrays = self._bets.state
-        kept = (_FORMAT, self.terms, count, self._weight, [a.tobytes() for a in (self._routed, *arrays)])
-        return msgspec.msgpack.encode(kept)
-
-    @classmethod
-    def unpacked(cls, data: bytes) -> Stream:
-        """The stream that `packed` wrote. ValueError: these are not such bytes."""
-        try:
-            form, terms, count, weight, raw = msgspec.msgpack.decode(data, type=_Kept)
-        except msgspec.MsgspecError as error:
-            raise ValueError(f"not the state of a certificate's stream: {error}") from None
-        if form != _FORMAT:
-            raise ValueError(f"the state of a certificate's stream has form {form}; this version reads {_FORMAT}")
-        stream = cls(terms)
-        routed, total, squares, best, logs = (np.frombuffer(one, np.float64).copy() for one in raw)
-        if routed.shape != stream._routed.shape or len(logs) != len(total) * len(terms.horizons):
-            raise ValueError("the state of a certificate's stream does not fit its own terms")
-        stream._bets.restore(count, total, squares, best, logs.reshape(len(total), -1))
-        stream._routed, stream._weight = routed, weight
-        return stream
-
-
-_Kept: TypeAlias = tuple[int, Terms, int, float, tuple[bytes, bytes, bytes, bytes, bytes]]
 
 
 def certify(

@@ -1,7 +1,7 @@
 """What withdraws a certificate: traffic that is not the traffic it was made from.
 
 A certificate speaks of requests like its pairs. Two watches look whether that still holds, one at every scored request,
-one at every new pair; a third notices that no pairs come any more. All three say how often they are wrong.
+one at every new pair. Both say how often they are wrong.
 
 A watch is a game that cannot favour anybody while nothing has changed (`policy.betting`), entered anew with one more
 coin at every observation, so that money lost before a change does not delay its discovery: money = (money + 1) *
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats: TypeAlias = NDArray[np.float64]
-Kind: TypeAlias = Literal["scores", "quality", "labels"]
+Kind: TypeAlias = Literal["scores", "quality"]
 
 BETS: Final = (0.04, 0.12, 0.3, 0.6)
 """Bets that share the money, as shares of the highest one that cannot lose all: small ones find small changes."""
@@ -28,7 +28,6 @@ PLACES: Final = tuple(round(0.1 * step, 1) for step in range(1, 10))
 """At which quantiles of the reference the scores are compared."""
 LEAST_REFERENCE: Final = 50
 """Scores that a reference needs at least."""
-_FORMAT: Final = 1
 
 
 class Patience(msgspec.Struct, frozen=True):
@@ -37,14 +36,13 @@ class Patience(msgspec.Struct, frozen=True):
     `error`: the probability of a false alarm by the scores within `requests` scored requests, and again of one by the
     quality within `labels` new pairs. `tolerance`: by how much the share of requests below any of nine scores may
     differ from the reference without being a change; it covers the hours of a day, and what a reference of a few
-    hundred scores cannot know. `unlabelled`: so many scored requests without one new pair are an alarm too; 0: never.
+    hundred scores cannot know.
     """
 
     error: float = 0.05
     requests: int = 100_000
     labels: int = 2_000
     tolerance: float = 0.1
-    unlabelled: int = 0
 
 
 USUAL: Final = Patience()
@@ -64,7 +62,7 @@ class Watch:
     The state is of fixed size; a request costs some ten numbers, a pair four.
     """
 
-    __slots__ = ("_coins", "_cuts", "_idle", "_labels", "_quality", "_seen", "_shares", "_terms", "alarm")
+    __slots__ = ("_coins", "_cuts", "_labels", "_quality", "_seen", "_shares", "_terms", "alarm")
 
     def __init__(self, reference: ArrayLike, threshold: float, keep: float, patience: Patience = USUAL) -> None:
         """`reference`: the scores of the pairs that the certificate was made from, or of all requests of that time.
@@ -89,7 +87,7 @@ class Watch:
         self._cuts, self._shares = np.asarray(terms.cuts), np.asarray(terms.shares)
         self._coins = np.zeros((2 * len(terms.cuts), len(BETS)))
         self._quality = np.zeros(len(BETS))
-        self._seen, self._labels, self._idle = 0, 0, 0
+        self._seen, self._labels = 0, 0
         self.alarm: Alarm | None = None
 
     def scored(self, g: float) -> Alarm | None:
@@ -101,12 +99,9 @@ class Watch:
         least = np.concatenate((self._shares, 1.0 - self._shares)) + self._terms.patience.tolerance
         self._coins = (self._coins + 1.0) * (1.0 + np.outer(x / least, BETS))
         self._seen += 1
-        self._idle += 1
         patience = self._terms.patience
         if self._coins.mean() >= patience.requests / patience.error:
             self.alarm = Alarm("scores", self._moved(), self._seen)
-        elif 0 < patience.unlabelled <= self._idle:
-            self.alarm = Alarm("labels", f"no new pair among the last {self._idle} scored requests", self._seen)
         return self.alarm
 
     def labelled(self, g: float, weak: float, strong: float) -> Alarm | None:
@@ -117,7 +112,6 @@ class Watch:
         x = self._terms.keep * strong - answered
         self._quality = (self._quality + 1.0) * (1.0 + x * np.asarray(BETS))
         self._labels += 1
-        self._idle = 0
         patience = self._terms.patience
         if self._quality.mean() >= patience.labels / patience.error:
             reason = f"the last pairs refute that {self._terms.keep:g} of the strong model's quality is kept"
@@ -133,30 +127,6 @@ class Watch:
             f"{'+' if more else '-'} {self._terms.patience.tolerance:.0%} have scores up to {self._cuts[cut]:.4g}"
         )
 
-    def packed(self) -> bytes:
-        """The whole state, to be kept somewhere; `unpacked` reads it."""
-        numbers = (self._seen, self._labels, self._idle)
-        kept = (_FORMAT, self._terms, *numbers, self._coins.tobytes(), self._quality.tobytes(), self.alarm)
-        return msgspec.msgpack.encode(kept)
-
-    @classmethod
-    def unpacked(cls, data: bytes) -> Watch:
-        """The watch that `packed` wrote. ValueError: these are not such bytes."""
-        try:
-            form, terms, seen, labels, idle, coins, quality, alarm = msgspec.msgpack.decode(data, type=_Kept)
-        except msgspec.MsgspecError as error:
-            raise ValueError(f"not the state of a certificate's watch: {error}") from None
-        if form != _FORMAT:
-            raise ValueError(f"the state of a certificate's watch has form {form}; this version reads {_FORMAT}")
-        watch = cls.__new__(cls)
-        watch._start(terms)
-        if len(coins) != watch._coins.nbytes or len(quality) != watch._quality.nbytes:
-            raise ValueError("the state of a certificate's watch does not fit its own terms")
-        watch._coins = np.frombuffer(coins, np.float64).reshape(watch._coins.shape).copy()
-        watch._quality = np.frombuffer(quality, np.float64).copy()
-        watch._seen, watch._labels, watch._idle, watch.alarm = seen, labels, idle, alarm
-        return watch
-
 
 class _Terms(msgspec.Struct, frozen=True):
     cuts: tuple[float, ...]
@@ -164,9 +134,6 @@ class _Terms(msgspec.Struct, frozen=True):
     threshold: float
     keep: float
     patience: Patience
-
-
-_Kept: TypeAlias = tuple[int, _Terms, int, int, int, bytes, bytes, Alarm | None]
 
 
 def _shares(known: Floats, cuts: Floats) -> Floats:

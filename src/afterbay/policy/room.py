@@ -22,7 +22,7 @@ from afterbay.core.request import ChatRequest
 from afterbay.policy.overflow import History
 from afterbay.policy.plan import Overflow
 from afterbay.policy.quantity import estimate_text
-from afterbay.policy.spending import USUAL_OUTPUT
+from afterbay.policy.spending import ROOM_FOR_ANSWER
 
 MARGIN = 1.2
 """What the prompt has at most, by what we think it has."""
@@ -161,7 +161,7 @@ class Fitting:
 
 def _usual(target: Target, window: int) -> int:
     """Tokens of an answer of usual length, in a small window less."""
-    return min(USUAL_OUTPUT, window // 4, target.max_output or USUAL_OUTPUT)
+    return min(ROOM_FOR_ANSWER, window // 4, target.max_output or ROOM_FOR_ANSWER)
 
 
 def told_counts(message: str) -> tuple[int | None, int | None]:

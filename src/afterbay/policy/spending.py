@@ -52,7 +52,7 @@ class Need(msgspec.Struct, frozen=True):
         return least if self.asked is None else min(least, self.asked)
 
 
-USUAL_OUTPUT = 4_096
+ROOM_FOR_ANSWER = 4_096
 """Tokens of an answer that is not cut short for want of money while there is enough for it."""
 
 
@@ -96,7 +96,7 @@ def bill_of(price: Price, need: Need, max_output: int | None, context_tokens: in
     if not need.writes:
         longest = 0
     least = read + need.least_output * each
-    return Bill(read, least, aside + min(longest, USUAL_OUTPUT) * each, aside + longest * each)
+    return Bill(read, least, aside + min(longest, ROOM_FOR_ANSWER) * each, aside + longest * each)
 
 
 def input_cost(price: Price, need: Need) -> int:

@@ -12,7 +12,7 @@ from afterbay.policy.rights import NO_WISH, Preference, nearest
 
 HEADER: Final = "x-afterbay-task"
 TASKS: Final = ("summarize", "code", "translate", "extract", "chat", "reasoning", "creative", "qa")
-"""What a request may be about, as the configuration names it, too."""
+"""What a request may be about, as the configuration names it, too; in the order of the classifier's heads."""
 
 
 def task_named(name: str, where: str) -> str:

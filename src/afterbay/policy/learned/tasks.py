@@ -19,9 +19,7 @@ from afterbay.policy.learned.evidence import evidence
 from afterbay.policy.learned.heads import Heads, packed, scores, unpacked
 from afterbay.policy.learned.ngrams import Ids, Sparse, Spec, Values, sparse, trimmed
 from afterbay.policy.normal import folded
-
-TASKS: Final = ("summarize", "code", "translate", "extract", "chat", "reasoning", "creative", "qa")
-"""The tasks, in the order of the heads."""
+from afterbay.policy.statement import TASKS
 
 SPEC: Final = Spec()
 ENDS_CHARS: Final = 600
