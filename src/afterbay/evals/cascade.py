@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from afterbay.core.errors import ClientMistake
-from afterbay.evals.curve import Column, apgr, auc, cpt, saved_at
+from afterbay.evals.ranking import MEASURES, Column, Costs, Ranking, auc, ranked
 from afterbay.policy.checks.judge import features_of, judge
 from afterbay.policy.checks.verdict import Asked, Given
 from afterbay.policy.learned.acceptor import fit_acceptor
@@ -31,15 +31,6 @@ TRUST = 0.7
 
 DRAWS = 200
 """Bootstrap draws for a standard error."""
-
-KEEPS = (0.95, 0.98)
-
-
-class Costs(msgspec.Struct, frozen=True):
-    """What a request costs on each model, in any unit."""
-
-    strong: float = 100.0
-    weak: float = 1.0
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -142,23 +133,25 @@ def report(
     costs: Costs = Costs(),  # noqa: B008  # immutable
     seed: int = 0,
 ) -> dict[str, Any]:
-    """The figures of one set of scores, with errors (bootstrap over rows) and baselines beside."""
+    """The figures of one set of scores, with errors (bootstrap over rows) and baselines beside. Weak calls are all paid."""
     weak, strong = _targets(rows).T
     everything = np.arange(len(rows))
     draw = np.random.default_rng(seed)
     lengths = np.array([float(len(str(row["prompt"]))) for row in rows])
+    paid = msgspec.structs.replace(costs, weak_always=True)
+    ours, by_length = (ranked(everything, scores, strong, weak, seed) for scores in (gains, lengths))
 
-    def figures(scores: Column, chosen: NDArray[np.int64] = everything) -> dict[str, float]:
-        return _figures(scores[chosen], weak[chosen], strong[chosen], costs)
+    def figures(order: Ranking, counts: Column | None = None) -> dict[str, float]:
+        return dict(zip(MEASURES, map(float, order.measured(paid, counts)), strict=True))
 
     drawn: list[dict[str, float]] = []
     margins: list[float] = []
     for _ in range(DRAWS):
-        chosen = draw.integers(0, len(rows), len(rows))
-        drawn.append(figures(gains, chosen))
-        margins.append(drawn[-1]["apgr"] - apgr(lengths[chosen], weak[chosen], strong[chosen]))
-    chance = [figures(draw.random(len(rows))) for _ in range(20)]
-    found, length = figures(gains), figures(lengths)
+        counts = np.bincount(draw.integers(0, len(rows), len(rows)), minlength=len(rows)).astype(float)
+        drawn.append(figures(ours, counts))
+        margins.append(drawn[-1]["apgr"] - by_length.apgr(counts))
+    chance = [figures(ranked(everything, draw.random(len(rows)), strong, weak)) for _ in range(20)]
+    found, length = figures(ours), figures(by_length)
     return {
         **found,
         "n": len(rows),
@@ -181,17 +174,6 @@ def report(
         "weak_quality": float(weak.mean()),
         "strong_quality": float(strong.mean()),
     }
-
-
-def _figures(scores: Column, weak: Column, strong: Column, costs: Costs) -> dict[str, float]:
-    """APGR, percent of strong calls, and shares of cost saved."""
-    prices = {"strong_cost": costs.strong, "weak_cost": costs.weak}
-    saved = {
-        f"saved_at_{round(keep * 100)}": saved_at(scores, weak, strong, keep, **prices, is_cascade=True)
-        for keep in KEEPS
-    }
-    shares = {f"cpt{part}": 100 * cpt(scores, weak, strong, part / 100) for part in (50, 80)}
-    return {"apgr": apgr(scores, weak, strong), **shares, **saved}
 
 
 def _interval(values: Sequence[float]) -> tuple[float, float]:

@@ -22,10 +22,12 @@ _CLOSE: Final = 1e-9
 
 
 class Costs(msgspec.Struct, frozen=True):
-    """What a request costs on each model, in any unit."""
+    """What a request costs on each model, in any unit. `weak_always`: the weak model is asked for every row, and paid
+    for where its answer is thrown away, too (a cascade)."""
 
     strong: float = 100.0
     weak: float = 1.0
+    weak_always: bool = False
 
 
 class Ranking(msgspec.Struct, frozen=True):
@@ -46,7 +48,8 @@ class Ranking(msgspec.Struct, frozen=True):
         found += [100 * _least(share, level, level[0] + part * gap) for part in (0.5, 0.8)]
         for keep in (0.95, 0.98):
             asked = _least(share, level, keep * level[-1])
-            found.append(1 - asked - (1 - asked) * costs.weak / costs.strong)
+            paid = 1.0 if costs.weak_always else 1 - asked
+            found.append(1 - asked - paid * costs.weak / costs.strong)
         return np.array(found)
 
     def apgr(self, counts: Column | None = None) -> float:
@@ -71,6 +74,18 @@ def ranked(rows: Index, scores: Column, strong: Column, weak: Column, seed: int 
     """Rows by their score, highest first, ties by a draw; `strong` and `weak` are of the whole file."""
     order = rows[np.lexsort((np.random.default_rng(seed).random(len(rows)), -scores))]
     return Ranking(order, strong[order], weak[order])
+
+
+def auc(scores: Column, positive: NDArray[np.bool_]) -> float:
+    """The chance that a positive row has a higher score than another one; equals count half."""
+    values, places = np.unique(scores, return_inverse=True)
+    counts = np.bincount(places, minlength=len(values))
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[places]
+    hits = int(positive.sum())
+    misses = len(scores) - hits
+    if not hits or not misses:
+        return float("nan")
+    return float((ranks[positive].sum() - hits * (hits + 1) / 2) / (hits * misses))
 
 
 def _least(share: Column, level: Column, wanted: float) -> float:
