@@ -58,6 +58,60 @@ def test_an_aim_that_has_something_to_choose_is_not(route: str) -> None:
     assert said(route) == []
 
 
+DUEL = """
+providers:
+  p: {kind: openai, base_url: 'http://h/v1'}
+models:
+  small: {provider: p, name: s, price: {input: 1, output: 2}}
+  large: {provider: p, name: l, price: {input: 10, output: 20}}
+  again: {provider: p, name: l, price: {input: 10, output: 20}}
+  third: {provider: p, name: t, price: {input: 5, output: 9}}
+"""
+TWO = "complexity: {low: small, high: large}"
+
+
+@pytest.mark.parametrize(
+    ("route", "told"),
+    [
+        ("keep: 0.9, shadow: {share: 0.1}, explore: {share: 0.1}", "r.explore: nothing is explored beside `keep`"),
+        ("shadow: {share: 0.1}", "r.shadow: no request is asked twice without `keep`"),
+        ("keep: 0.9", "r.keep: without `shadow` there are no labels"),
+        ("keep: 0.9, shadow: {share: 0}", "r.keep: without `shadow` there are no labels"),
+        ("keep: 0.9, shadow: {judge: large}", "r.shadow.judge: `large` would compare answers of `large`"),
+        ("keep: 0.9, shadow: {judge: small}", "r.shadow.judge: `small` would compare answers of `small`"),
+        ("keep: 0.9, shadow: {judge: again}", "r.shadow.judge: `again` would compare answers of `large`"),
+    ],
+)
+def test_what_is_learned_for_nothing_or_judged_by_itself_is_told_of(route: str, told: str) -> None:
+    (line,) = said(f"{{{TWO}, {route}}}", DUEL)
+    assert line.startswith("routes.r.")
+    assert told in line
+
+
+@pytest.mark.parametrize(
+    "route",
+    [
+        "keep: 0.9, shadow: {judge: third}",
+        "keep: 0.9, shadow: {share: 0.1}",
+        "explore: {share: 0.1}",
+        "keep: 0.9, shadow: {share: 0.1}, explore: {share: 0}",
+        "cascade: true",
+    ],
+)
+def test_what_is_learned_for_something_is_not(route: str) -> None:
+    assert said(f"{{{TWO}, {route}}}", DUEL) == []
+
+
+def test_defaults_that_no_model_follows_are_told_of_where_no_route_is_written() -> None:
+    from afterbay.config.describe import never_matching
+
+    defaults = f"{DUEL}defaults: {{keep: 0.9, shadow: {{share: 0.1}}, cascade: true}}\n"
+    lines = never_matching(loaded(defaults, {}))
+    assert [line.partition(":")[0] for line in lines] == ["defaults.keep", "defaults.cascade"]
+    assert all("a client that names a model gets that model" in line for line in lines)
+    assert never_matching(loaded(f"{defaults}routes: {{r: {{{TWO}}}}}\n", {})) == []
+
+
 def test_unknown_prices_leave_nothing_to_order_by() -> None:
     bare = BASE.replace(", price: {input: 1, output: 2}", "")
     assert said("{optimize: cost}", bare) == [

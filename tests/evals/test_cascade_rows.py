@@ -12,7 +12,8 @@ import pytest
 
 from afterbay.core.errors import ClientMistake
 from afterbay.evals import cascade
-from afterbay.evals.cascade import Costs, checks_alone, evaluate, expected_gains, folds_of, read_rows, report
+from afterbay.evals.cascade import checks_alone, evaluate, expected_gains, folds_of, read_rows, report
+from afterbay.evals.ranking import Costs
 
 SHARED = Path(os.environ.get("AFTERBAY_SHARED") or Path(__file__).parents[2].parent / "shared")
 GSM8K = SHARED / "data" / "eval" / "routellm_gsm8k" / "routellm_gsm8k.jsonl"

@@ -10,7 +10,8 @@ from typing import Any
 
 from afterbay.cli.speech import Misuse, Speech, print_json, print_table
 from afterbay.core.errors import ClientMistake
-from afterbay.evals.cascade import Costs, evaluate, read_rows
+from afterbay.evals.cascade import evaluate, read_rows
+from afterbay.evals.ranking import Costs
 
 _UNITS = {
     "apgr": "share of the gap",

@@ -4,15 +4,30 @@ from __future__ import annotations
 
 from afterbay.config.snapshot import Snapshot
 from afterbay.core.decision import Target
+from afterbay.policy.kept_quality import duel_of
 from afterbay.policy.plan import Route
+from afterbay.policy.route import strongest
 
 
 def idle_aims(snapshot: Snapshot, path: str, route: Route) -> list[str]:
-    """What there is to say of `optimize`, `slo` and `min_score` of a route."""
+    """What there is to say of a route's aims: `optimize`, `slo`, `min_score`, and what keeps or explores quality."""
     names = route.candidates or tuple(snapshot.aliases)
     every = {one.id: one for name in names if name in snapshot.aliases for one in snapshot.aliases[name].targets}
     targets = [one for one in every.values() if not one.embeds]
-    return [*_scores(path, route, targets), *_slo(path, route, targets), *_optimize(path, route, targets)]
+    return [
+        *_scores(path, route, targets),
+        *_slo(path, route, targets),
+        *_optimize(path, route, targets),
+        *_learning(path, route),
+        *_judge(snapshot, path, route),
+    ]
+
+
+def idle_defaults(defaults: Route) -> list[str]:
+    """What there is to say of `keep` and `cascade` for everybody, where no route is written that has them."""
+    told = "a client that names a model gets that model: it holds for routes, and the only one here is `auto`."
+    keys = {"keep": defaults.keep is not None, "cascade": defaults.cascade is not None}
+    return [f"defaults.{key}: {told}" for key, is_set in keys.items() if is_set]
 
 
 def _scores(path: str, route: Route, targets: list[Target]) -> list[str]:
@@ -55,4 +70,34 @@ def _optimize(path: str, route: Route, targets: list[Target]) -> list[str]:
         return [f"{where}: chooses among the deployments of an alias alone: tasks.chat sends the rest to `{chat}`."]
     if "high" in route.complexity:
         return [f"{where}: chooses among the deployments of an alias alone: `complexity` decides on every request."]
+    return []
+
+
+def _learning(path: str, route: Route) -> list[str]:
+    """Of what is learned from some requests: what nothing reads, or what nothing is learned for."""
+    shadows = route.shadow is not None and route.shadow.share > 0
+    found: list[str] = []
+    if route.explore is not None and route.keep is not None:
+        found.append(f"{path}.explore: nothing is explored beside `keep`, whose promise it would break.")
+    if shadows and route.keep is None:
+        found.append(f"{path}.shadow: no request is asked twice without `keep`, which is what that is for.")
+    if route.keep is not None and not shadows:
+        found.append(
+            f"{path}.keep: without `shadow` there are no labels, so nothing new is certified; until something is, the "
+            "strongest candidate serves all."
+        )
+    return found
+
+
+def _judge(snapshot: Snapshot, path: str, route: Route) -> list[str]:
+    """A judge that is one of the two it compares."""
+    judge = route.shadow.judge if route.shadow is not None else ""
+    duel = duel_of(snapshot, route, next(iter(strongest(snapshot, route)), None))
+    if route.keep is None or duel is None or judge not in snapshot.aliases:
+        return []
+    own = {one.id for one in snapshot.aliases[judge].targets}
+    for name in (duel.strong, duel.cheap):
+        if own & {one.id for one in snapshot.aliases[name].targets}:
+            told = f"`{judge}` would compare answers of `{name}` with others, and a model prefers its own"
+            return [f"{path}.shadow.judge: {told}. Name a third one, of another family."]
     return []

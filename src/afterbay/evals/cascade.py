@@ -133,7 +133,7 @@ def report(
     costs: Costs = Costs(),  # noqa: B008  # immutable
     seed: int = 0,
 ) -> dict[str, Any]:
-    """The figures of one set of scores, with errors (bootstrap over rows) and baselines beside. Weak calls are all paid."""
+    """The figures of one set of scores, with errors (bootstrap over rows) and baselines; every weak call is paid."""
     weak, strong = _targets(rows).T
     everything = np.arange(len(rows))
     draw = np.random.default_rng(seed)
