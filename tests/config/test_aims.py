@@ -67,6 +67,13 @@ models:
   again: {provider: p, name: l, price: {input: 10, output: 20}}
   third: {provider: p, name: t, price: {input: 5, output: 9}}
 """
+
+
+def warned(routes: str, defaults: str = "") -> list[str]:
+    """What is said at loading, of a route and of defaults."""
+    return list(loaded(f"{DUEL}{defaults}{routes and f'routes: {{r: {routes}}}'}\n", {}).snapshot.warnings)
+
+
 TWO = "complexity: {low: small, high: large}"
 
 
@@ -83,7 +90,7 @@ TWO = "complexity: {low: small, high: large}"
     ],
 )
 def test_what_is_learned_for_nothing_or_judged_by_itself_is_told_of(route: str, told: str) -> None:
-    (line,) = said(f"{{{TWO}, {route}}}", DUEL)
+    (line,) = warned(f"{{{TWO}, {route}}}")
     assert line.startswith("routes.r.")
     assert told in line
 
@@ -99,17 +106,15 @@ def test_what_is_learned_for_nothing_or_judged_by_itself_is_told_of(route: str, 
     ],
 )
 def test_what_is_learned_for_something_is_not(route: str) -> None:
-    assert said(f"{{{TWO}, {route}}}", DUEL) == []
+    assert warned(f"{{{TWO}, {route}}}") == []
 
 
 def test_defaults_that_no_model_follows_are_told_of_where_no_route_is_written() -> None:
-    from afterbay.config.describe import never_matching
-
-    defaults = f"{DUEL}defaults: {{keep: 0.9, shadow: {{share: 0.1}}, cascade: true}}\n"
-    lines = never_matching(loaded(defaults, {}))
+    defaults = "defaults: {keep: 0.9, shadow: {share: 0.1}, cascade: true}\n"
+    lines = warned("", defaults)
     assert [line.partition(":")[0] for line in lines] == ["defaults.keep", "defaults.cascade"]
     assert all("a client that names a model gets that model" in line for line in lines)
-    assert never_matching(loaded(f"{defaults}routes: {{r: {{{TWO}}}}}\n", {})) == []
+    assert warned(f"{{{TWO}}}", defaults) == []
 
 
 def test_unknown_prices_leave_nothing_to_order_by() -> None:

@@ -1,7 +1,8 @@
-"""Aims of a route that can have no effect, or that nothing can meet: each in a sentence, for `afterbay check`."""
+"""Keys of a route that can have no effect, or that nothing can meet: each in a sentence."""
 
 from __future__ import annotations
 
+from afterbay.config.problem import child
 from afterbay.config.snapshot import Snapshot
 from afterbay.core.decision import Target
 from afterbay.policy.kept_quality import duel_of
@@ -10,24 +11,23 @@ from afterbay.policy.route import strongest
 
 
 def idle_aims(snapshot: Snapshot, path: str, route: Route) -> list[str]:
-    """What there is to say of a route's aims: `optimize`, `slo`, `min_score`, and what keeps or explores quality."""
+    """What there is to say of `optimize`, `slo` and `min_score` of a route."""
     names = route.candidates or tuple(snapshot.aliases)
     every = {one.id: one for name in names if name in snapshot.aliases for one in snapshot.aliases[name].targets}
     targets = [one for one in every.values() if not one.embeds]
-    return [
-        *_scores(path, route, targets),
-        *_slo(path, route, targets),
-        *_optimize(path, route, targets),
-        *_learning(path, route),
-        *_judge(snapshot, path, route),
-    ]
+    return [*_scores(path, route, targets), *_slo(path, route, targets), *_optimize(path, route, targets)]
 
 
-def idle_defaults(defaults: Route) -> list[str]:
-    """What there is to say of `keep` and `cascade` for everybody, where no route is written that has them."""
-    told = "a client that names a model gets that model: it holds for routes, and the only one here is `auto`."
-    keys = {"keep": defaults.keep is not None, "cascade": defaults.cascade is not None}
-    return [f"defaults.{key}: {told}" for key, is_set in keys.items() if is_set]
+def idle_learning(snapshot: Snapshot, *, has_routes: bool) -> list[str]:
+    """What there is to say, at loading, of keys by which a route learns. `has_routes`: some are written."""
+    found: list[str] = []
+    for name, route in snapshot.routes.items():
+        found += [*_learning(child("routes", name), route), *_judge(snapshot, child("routes", name), route)]
+    if not has_routes:
+        told = "a client that names a model gets that model: it holds for routes, and the only one here is `auto`."
+        keys = {"keep": snapshot.defaults.keep, "cascade": snapshot.defaults.cascade}
+        found += [f"defaults.{key}: {told}" for key, value in keys.items() if value is not None]
+    return found
 
 
 def _scores(path: str, route: Route, targets: list[Target]) -> list[str]:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import msgspec
 
-from afterbay.config.aims import idle_aims, idle_defaults
+from afterbay.config.aims import idle_aims
 from afterbay.config.fields import Seconds
 from afterbay.config.problem import DEFAULT, Origin, child, masked_url, shown
 from afterbay.config.schema import Config
@@ -134,8 +134,6 @@ def never_matching(loaded: Loaded, at: float = 0.0) -> list[str]:
         found += idle_aims(snapshot, child("routes", name), route)
         found += _unfollowed(snapshot, f"{child('routes', name)}.fallback", route)
     found += _hardly_meant("defaults", snapshot.defaults)
-    if not config.routes:
-        found += idle_defaults(snapshot.defaults)
     found += _repeats(config)
     targets = [target for alias in snapshot.aliases.values() for target in alias.targets]
     home = snapshot.region

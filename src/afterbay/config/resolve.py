@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
+from afterbay.config.aims import idle_learning
 from afterbay.config.budgets import budget_rules
 from afterbay.config.catalog import catalog, undated
 from afterbay.config.facts import check_agreement
@@ -76,6 +77,7 @@ def resolve(
         warnings += floating(found)
     providers = {name: one.served for name, one in upstreams.items() if one.served is not None}
     snapshot = _snapshot(document, providers, aliases, routes, defaults, by_name, budgets)
+    warnings += idle_learning(snapshot, has_routes=bool(document.config.routes))
     former = former_names({*aliases, *routes}, by_name, resolves=not document.file)
     snapshot = msgspec.structs.replace(snapshot, preferences=preferences, former=former)
     return msgspec.structs.replace(
