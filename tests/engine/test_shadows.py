@@ -17,7 +17,8 @@ from afterbay.engine.shadow import JUDGE, SHADOW
 from afterbay.label_ports import Label, Pair
 from afterbay.policy.kept_quality import LENGTH, NOT_COMPARABLE, Standing, length_gain
 from afterbay.policy.plan import Compliance, Exploring, Route, Shadowing
-from afterbay.policy.rights import Rights
+from afterbay.policy.rights import Preference, Rights
+from afterbay.policy.statement import Preferences
 from afterbay.ports import Key
 from afterbay.testing.answers import answered, ask, failed, streamed
 from afterbay.testing.fakes import HANG, MemoryReply, Script, ScriptedUpstream
@@ -281,6 +282,40 @@ def test_policies_and_rights_of_the_client_hold_for_the_second_request() -> None
     named = World([answered(OPENAI, "Paris")], [answered(OPENAI, "Paris")])
     named.ask(key=Key("k", "k", Rights(models=frozenset({"auto"}))))
     assert len(named.pairs) == 1
+
+
+def test_a_model_that_the_key_may_not_use_is_not_asked_afterwards_either() -> None:
+    world = World([answered(OPENAI, "Paris")], [answered(OPENAI, "Paris")])
+    world.ask(key=Key("k", "k", Rights(models=frozenset({"large", "judge"}))))
+    assert [one.outcome for one in world.records("chat")] == ["ok"]
+    assert sent(world, "a") == []
+    assert world.counts == {"not allowed": 1}
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        Key("k", "k", Rights(models=frozenset({"large", "small"}))),
+        Key("k", "k", Rights(providers=frozenset({"a", "b"}))),
+        Key("k", "k", preference=Preference(allowed_providers=frozenset({"a", "b"}))),
+    ],
+)
+def test_a_judge_that_the_key_may_not_use_judges_nothing(key: Key) -> None:
+    world = World([answered(OPENAI, "Rome")], [answered(OPENAI, "Paris")], [verdict("tie")])
+    world.ask(key=key)
+    assert len(world.records(SHADOW)) == 1
+    assert (sent(world, "c"), world.pairs) == ([], [])
+    assert world.counts == {"not judged": 1}
+
+
+def test_what_the_configuration_wishes_for_an_agent_holds_for_its_second_request() -> None:
+    world = World([answered(OPENAI, "Paris")], [answered(OPENAI, "Paris")])
+    plan = world.gateway.context.fleet.snapshot
+    wishes = Preferences(agents={"reviewer": Preference(allowed_providers=frozenset({"b"}))})
+    world.gateway.context.fleet.snapshot = msgspec.structs.replace(plan, preferences=wishes)
+    world.ask({"headers": {"x-afterbay-agent": "reviewer"}})
+    assert [one.outcome for one in world.records("chat")] == ["ok"]
+    assert (sent(world, "a"), world.counts) == ([], {"not allowed": 1})
 
 
 def test_the_judge_is_under_the_route_s_compliance() -> None:

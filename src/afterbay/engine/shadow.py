@@ -5,9 +5,10 @@
                                                                                     └──> a pair, an imprint, labels
 
 Where the strongest candidate of the route answered, the cheapest one is asked, and the other way round. The second
-request passes the same hard filters as the first, under its key's rights and its compliance; it is charged to the
-route's own budget for shadows (`shadow.max_cost_usd` a day, over all processes) and to nobody's key; where no price is
-known it is not made. It has its own record, without a word of anybody's: neither keys nor errors are in it.
+request passes the same hard filters as the first, under its key's rights, its wishes and its compliance, and so does
+the question to the judge: a key that may not ask that model is not judged by it. Both are charged to the route's own
+budget for shadows (`shadow.max_cost_usd` a day, over all processes) and to nobody's key; where no price is
+known they are not made. They have records of their own, without a word of anybody's: neither keys nor errors are in it.
 
 How good an answer is: answers that agree (`policy.agreement`) are both as good as the strong one's, 1. Of others a
 judge, a model of the operator's choice, says whether the cheap one is at least as good: 1, else 0. Which of the two it
@@ -28,7 +29,7 @@ import msgspec
 from afterbay.core.decision import Decision, Record
 from afterbay.core.request import ChatRequest
 from afterbay.engine.attempt import MakeTry
-from afterbay.engine.clearance import hold
+from afterbay.engine.clearance import CODE, hold
 from afterbay.engine.context import Call, Turn
 from afterbay.engine.exchange import Exchange
 from afterbay.engine.repeats import SCORE, Asked, name_of
@@ -42,7 +43,6 @@ from afterbay.policy.facts import prompt_text
 from afterbay.policy.judging import question, verdict
 from afterbay.policy.kept_quality import Duel, duel_of
 from afterbay.policy.plan import Route, Shadowing
-from afterbay.policy.rights import NO_WISH
 from afterbay.policy.route import strongest
 from afterbay.ports import Key, Reply
 from afterbay.wire.registry import DIALECTS
@@ -179,6 +179,8 @@ class _Shadow:
             return "another model"
         other = duel.cheap if answered == duel.strong else duel.strong
         record, said = await self._ask(route, route.shadow, other)
+        if said is None and record.outcome == CODE:
+            return "not allowed"
         if said is None:
             return f"not answered by {'the strong' if other == duel.strong else 'the cheap'} model"
         cheap, strong = (said, served) if other == duel.cheap else (served, said)
@@ -273,7 +275,7 @@ class _Shadow:
             {**carried, **_OWN_HEADERS},
             now,
             at,
-            _payer(original.key, route.name, shadow),
+            _payer(self._turn, route.name, shadow),
             path_model if has_path else None,
             False if has_path else None,
             original.query if has_path else "",
@@ -304,15 +306,15 @@ def _make_nobodys(record: Record, original: str) -> None:
     record.reasons = {"shadow_of": original}
 
 
-def _payer(key: Key | None, route: str, shadow: Shadowing) -> Key:
-    """Who asks: with the rights of the one who asked first, but for the names of models, at the route's own cost."""
+def _payer(turn: Turn, route: str, shadow: Shadowing) -> Key:
+    """Who asks: with the rights and wishes that the first request had, by the same route, and at the route's cost."""
     allowance = budget(route, shadow)
-    own = key if key is not None else Key("", "")
+    own = turn.call.key if turn.call.key is not None else Key("", "")
     return Key(
         allowance.account,
         "",
-        msgspec.structs.replace(own.rights, models=None, routes=None),
-        NO_WISH,
+        own.rights,
+        msgspec.structs.replace(turn.wish, bound_model=None, agents={}),
         accounts=(allowance.account,),
         allowances=(allowance,),
     )
