@@ -146,6 +146,90 @@ def test_requests_that_are_others_than_the_pairs_withdraw_it_for_every_process()
     assert [one.is_certified for one in other.standings.values()] == [True], "new pairs certify anew"
 
 
+def test_a_withdrawal_that_could_not_be_written_is_written_later_and_holds_meanwhile() -> None:
+    class Stumbling(MemoryRouters):
+        falls = False
+
+        async def put(self, router: Router) -> None:
+            if self.falls:
+                raise OSError("database is locked")
+            await super().put(router)
+
+    routers = Stumbling()
+    made = Made(short_is_easy(600), routers)
+    learned = made.refresh()
+    for _ in range(2000):
+        learned.decided("auto", {"keep": {"gain": 8.9}})
+    routers.falls = True
+    for _ in range(2):
+        made.clock.now += 60
+        assert asyncio.run(learned.keep_fresh(plan())) == "failed"
+        assert not learned.standings["auto"].is_certified
+    routers.falls = False
+    made.clock.now += 60
+    made.refresh()
+    row, other = made.row(), made.process()
+    assert row is not None
+    assert row.made_at == made.clock.now
+    asyncio.run(other.refresh(plan()))
+    for one in (learned, other):
+        assert not one.standings["auto"].is_certified
+        assert one.standings["auto"].withdrawn_at == made.clock.now
+
+
+def test_a_withdrawal_is_the_newest_row_even_if_the_clock_went_back() -> None:
+    made = Made(short_is_easy(600))
+    learned, other = made.refresh(), made.process()
+    for _ in range(2000):
+        learned.decided("auto", {"keep": {"gain": 8.9}})
+    made.clock.now -= 10_000
+    made.refresh()
+    asyncio.run(other.refresh(plan()))
+    assert not other.standings["auto"].is_certified
+
+
+def test_an_alarm_while_the_pairs_are_read_is_not_overwritten() -> None:
+    made = Made(short_is_easy(600))
+    learned = made.refresh()
+
+    class Late(MemoryLabels):
+        async def pairs(self, *asked: Any, **more: Any) -> Any:
+            for _ in range(2000):
+                learned.decided("auto", {"keep": {"gain": 8.9}})
+            return await made.labels.pairs(*asked, **more)
+
+    learned.labels = Late(now=made.clock.utc)
+    made.refresh()
+    assert not learned.standings["auto"].is_certified
+    learned.labels = made.labels
+    made.refresh()
+    row = made.row()
+    assert row is not None
+    assert "scores" in row.reason
+
+
+def test_after_a_withdrawal_its_reason_is_told_until_something_is_certified_again() -> None:
+    made = Made(short_is_easy(600))
+    learned = made.refresh()
+    for _ in range(2000):
+        learned.decided("auto", {"keep": {"gain": 8.9}})
+    for _ in range(3):
+        made.clock.now += 60
+        made.refresh()
+    other = made.process()
+    asyncio.run(other.refresh(plan()))
+    for one in (learned, other):
+        assert one.standings["auto"].why.startswith("withdrawn: ")
+        assert "scores" in one.standings["auto"].why
+    made.clock.now += 20_000
+    for again in short_is_easy(600, seed=5):
+        later = msgspec.structs.replace(again, request_id=f"new_{again.request_id}", at=again.at + 20_000)
+        asyncio.run(made.labels.put_pair(later))
+    made.refresh()
+    assert learned.standings["auto"].is_certified
+    assert "withdrawn" not in learned.standings["auto"].why
+
+
 def test_usual_requests_do_not_withdraw_it() -> None:
     learned = Made(short_is_easy(600)).refresh()
     draws = random.Random(7)

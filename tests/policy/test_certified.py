@@ -60,6 +60,7 @@ def test_pairs_that_turn_bad_withdraw_it_and_those_after_begin_anew() -> None:
     found = standing(good + bad)
     assert 501.0 < found.withdrawn_at < 600.0
     assert found.pairs == 650 - int(found.withdrawn_at)
+    assert found.why.startswith("withdrawn: ")
     assert found.threshold < standing(good).threshold - 2
     again = standing(good + bad + pairs(700, seed=3, from_s=651.0))
     assert again.withdrawn_at == found.withdrawn_at

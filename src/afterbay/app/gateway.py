@@ -43,7 +43,7 @@ from afterbay.store.configurations import keep_configuration
 from afterbay.store.database import Database, open_database
 from afterbay.store.holder import Holder, hold, is_running
 from afterbay.store.keys import SqliteKeys
-from afterbay.store.labels import SqliteLabels, SqliteRouters
+from afterbay.store.labels import SWEEP_S, SqliteLabels, SqliteRouters
 from afterbay.store.leases import SqliteLeases
 from afterbay.store.ledger import LeasedLedger
 from afterbay.store.lookup import one_request
@@ -168,6 +168,7 @@ class RunningGateway:
         self._own(self._watch_keys(), "watch keys")
         self._own(self._watch_pressure(), "watch memory and lateness")
         self._own(tell_daily(self._ending), "tell of models that end")
+        self._own(self._forget_labels(), "forget labels that are too old")
         if self.context.learned is not None:
             self._own(self.context.afterwards.run(), "work after requests")
             self._own(self._keep_learning(self.context.learned), "read what routes have learned")
@@ -301,6 +302,16 @@ class RunningGateway:
                 await learned.keep_fresh(snapshot)
                 read_for, due_s = snapshot.hash, now + REFRESH_S
             await asyncio.sleep(KEYS_REFRESH_S)
+
+    async def _forget_labels(self) -> None:
+        """Keeps to the retention even where no label comes any more."""
+        while True:
+            more = False
+            try:
+                more = await self._labels.sweep()
+            except sqlite3.Error as trouble:
+                logger.warning("labels that are too old could not be removed (%s); it is tried again", trouble)
+            await asyncio.sleep(KEYS_REFRESH_S if more else SWEEP_S)
 
     async def _watch_pressure(self) -> None:
         """Notes how late the loop is, by how late this is woken, and how much memory is in use."""

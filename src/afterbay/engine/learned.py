@@ -46,6 +46,8 @@ WITHIN_S: Final = 30.0
 SETTLE_S: Final = 10.0
 """Pairs younger than this wait: another process may still write an earlier one."""
 DAY_S: Final = 86400.0
+_NEXT_S: Final = 1e-3
+"""So much later than the last row a withdrawal is at least: the newest row counts, whatever a clock says."""
 
 logger = logging.getLogger("afterbay.engine")
 
@@ -75,6 +77,9 @@ class _Known(msgspec.Struct):
     watched: float = float("-inf")
     """The threshold that is being watched."""
     alarm: str = ""
+    """Why its certificate is withdrawn, until the database has heard of it."""
+    reason: str = ""
+    """Why the certificate before `since` was withdrawn; empty: it was not, or a new one holds."""
 
 
 class Learned:
@@ -149,7 +154,10 @@ class Learned:
                     standings[name] = await self._refresh(name, route, duel)
                 elif route.keep is None and route.explore is not None:
                     left[name] = await self._explorable(name, route.explore.max_cost_picousd)
-            self.standings = standings
+            alarmed = {name for name, known in self._known.items() if known.alarm}  # while this was being read
+            self.standings = {
+                name: self.standings.get(name, one) if name in alarmed else one for name, one in standings.items()
+            }
         self._known = {name: known for name, known in self._known.items() if name in standings}
         self._left = {name: left[name] for name in left if name in snapshot.routes}
         self.refreshed_at = self._clock.monotonic()
@@ -168,12 +176,10 @@ class Learned:
         row = await self._routers.get(name, "certificate")
         kept = _certified(row)
         if known.alarm:
-            known.since, reason = self._clock.utc(), known.alarm
-            known.alarm, known.watch = "", None
-            standing = _withdrawn(self.standings.get(name, Standing()), reason, known.since)
-            await self._keep(name, Certified(standing, known.since, reason), known.since)
+            await self._withdraw(name, known, row)
         elif kept is not None:
-            known.since = max(known.since, kept.since)
+            if kept.since >= known.since:
+                known.since, known.reason = kept.since, kept.withdrawn
         pairs = await self._pairs(name, known)
         seen = (
             len(pairs),
@@ -187,12 +193,21 @@ class Learned:
         if seen == known.seen and before is not None:
             return before
         standing = await asyncio.to_thread(_work_out, route, known, pairs)
+        standing = _explained(standing, known)
         known.seen = seen
         self._watch_gains(known, standing, [known.gains.get(one.request_id, one.gain) for one in pairs])
         last = kept.standing if kept is not None else Standing()
         if (standing.threshold, standing.scorer) != (last.threshold, last.scorer):
-            await self._keep(name, Certified(standing, known.since), standing.made_at)
+            certificate = Certified(standing, known.since, "" if standing.is_certified else known.reason)
+            await self._keep(name, certificate, max(standing.made_at, known.since))
         return standing
+
+    async def _withdraw(self, name: str, known: _Known, row: Router | None) -> None:
+        """Tells all processes. Until that is done the alarm stays: what was withdrawn may not come back."""
+        at = max(self._clock.utc(), known.since, row.made_at + _NEXT_S if row is not None else 0.0)
+        standing = _withdrawn(self.standings.get(name, Standing()), known.alarm, at)
+        await self._keep(name, Certified(standing, at, known.alarm), at)
+        known.since, known.reason, known.alarm, known.watch = at, known.alarm, "", None
 
     async def _keep(self, name: str, certified: Certified, at: float) -> None:
         standing = certified.standing
@@ -271,6 +286,13 @@ def _certified(row: Router | None) -> Certified | None:
     except msgspec.MsgspecError:
         logger.warning("the certificate of route %s in the database is of another release; it is made anew", row.route)
         return None
+
+
+def _explained(standing: Standing, known: _Known) -> Standing:
+    """The standing after a withdrawal that no pair tells of, with its reason, until something is certified again."""
+    if not known.reason or standing.is_certified or standing.withdrawn_at > known.since:
+        return standing
+    return msgspec.structs.replace(standing, why=f"withdrawn: {known.reason}; since then {standing.why}")
 
 
 def _withdrawn(standing: Standing, why: str, at: float) -> Standing:

@@ -48,17 +48,20 @@ def certified(
 ) -> Standing:
     """What holds now. `withdrawn_at`: when a certificate was withdrawn for another reason than its pairs, which ones
     before that say nothing of what comes."""
-    rest = [one for one in pairs if one.at > withdrawn_at]
+    rest, refuted = [one for one in pairs if one.at > withdrawn_at], ""
     while True:
         stream, begun = _streamed(rest, keep, confidence, scorer, thresholds)
         found = stream.certificate(keep, confidence, _costs(rest), rest[-1].at if rest else 0.0)
         end = _refuted(rest, begun, found.threshold, keep) if math.isfinite(found.threshold) else None
         if end is None:
             break
-        withdrawn_at, rest = rest[end].at, rest[end + 1 :]
+        place, refuted = end
+        withdrawn_at, rest = rest[place].at, rest[place + 1 :]
     why, is_empty = found.reason, math.isfinite(found.threshold) and not found.routed
     if is_empty:  # it holds, but of requests that never come
         why = f"{len(rest)} labels: as little as would be certified is not asked for"
+    if refuted and (is_empty or not math.isfinite(found.threshold)):
+        why = f"withdrawn: {refuted}; since then {why}"
     return Standing(
         duel.cheap,
         duel.strong,
@@ -90,16 +93,17 @@ def _streamed(
     return stream, begun
 
 
-def _refuted(pairs: Sequence[Judged], begun: int | None, threshold: float, keep: float) -> int | None:
-    """The place of the pair with which those after the first certificate refute it; None: they do not."""
+def _refuted(pairs: Sequence[Judged], begun: int | None, threshold: float, keep: float) -> tuple[int, str] | None:
+    """The place of the pair with which those after the first certificate refute it, and how; None: they do not."""
     first = max(begun if begun is not None else len(pairs), LEAST_REFERENCE)
     if first >= len(pairs):
         return None
     watch = Watch([one.gain for one in pairs[:first]], threshold, keep)
     for place in range(first, len(pairs)):
         one = pairs[place]
-        if watch.labelled(one.gain, one.cheap_quality, one.strong_quality) is not None:
-            return place
+        alarm = watch.labelled(one.gain, one.cheap_quality, one.strong_quality)
+        if alarm is not None:
+            return place, alarm.reason
     return None
 
 

@@ -1,7 +1,7 @@
 """Labels, pairs, imprints and what was learned from them, on SQLite, so that all processes of a gateway know them.
 
 Every call runs in a worker thread, one at a time on one connection. Rows older than the retention go, a few at a time,
-when new ones come; of imprints, which are large, no more than `MOST_IMPRINTS` are kept.
+when new ones come and whenever `sweep` is called, so that they go from a gateway that nothing comes to, too; of imprints, which are large, no more than `MOST_IMPRINTS` are kept.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ ROUTERS_KEPT: Final = 20
 """Of a kind and route: what held before can be looked up."""
 BUSY_S: Final = 2.0
 
-_SWEEP_S: Final = 600.0
+SWEEP_S: Final = 600.0
+"""How often it is looked for what is too old."""
 _SWEEP_ROWS: Final = 500
 _OLD: Final = (statements.DELETE_OLD_LABELS, statements.DELETE_OLD_PAIRS, statements.DELETE_OLD_IMPRINTS)
 
@@ -81,9 +82,22 @@ class SqliteLabels:
         row = await self._connection.do(lambda one: one.execute(statements.EXPLORED, values).fetchone())
         return int(row[0])
 
+    async def sweep(self) -> bool:
+        """Forgets some of what is too old: whether there may be more of it.
+
+        Raises:
+            sqlite3.Error: the database does not do it.
+        """
+        await self._connection.do(self._sweep_alone)
+        return self._next_sweep_s <= time.monotonic()
+
     def close(self) -> None:
         """Closes the connection; a later call opens another."""
         self._connection.close()
+
+    def _sweep_alone(self, connection: sqlite3.Connection) -> None:
+        with transaction(connection):
+            self._sweep(connection)
 
     async def _read(self, statement: str, route: str, since: float, most: int) -> list[tuple[Any, ...]]:
         values = (route, rfc3339(max(since, self._now() - self._retention_s, 0.0)), most)
@@ -99,14 +113,14 @@ class SqliteLabels:
                 self._sweep(connection)
 
     def _sweep(self, connection: sqlite3.Connection) -> None:
-        """Now and then: forgets what is too old, and imprints beyond what is kept."""
+        """Forgets what is too old, and imprints beyond what is kept."""
         old = rfc3339(max(self._now() - self._retention_s, 0.0))
         gone = [connection.execute(statement, (old, _SWEEP_ROWS)).rowcount for statement in _OLD]
         (count,) = connection.execute(statements.COUNT_IMPRINTS).fetchone()
         if count > self._most_imprints:
             surplus = min(count - self._most_imprints, _SWEEP_ROWS)
-            connection.execute(statements.DELETE_OLDEST_IMPRINTS, (surplus,))
-        self._next_sweep_s = time.monotonic() + (0.0 if _SWEEP_ROWS in gone else _SWEEP_S)
+            gone.append(connection.execute(statements.DELETE_OLDEST_IMPRINTS, (surplus,)).rowcount)
+        self._next_sweep_s = time.monotonic() + (0.0 if _SWEEP_ROWS in gone else SWEEP_S)
 
 
 class SqliteRouters:
