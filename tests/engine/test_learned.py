@@ -13,9 +13,9 @@ import pytest
 from afterbay.config.snapshot import Snapshot
 from afterbay.config.weights import complexity
 from afterbay.core.usage import Price
-from afterbay.engine.learned import SETTLE_S, Learned, learning, scorer_of
+from afterbay.engine.learned import MOST_AGE_S, SETTLE_S, Learned, learning, scorer_of
 from afterbay.label_ports import Labels, Pair, Router
-from afterbay.policy.kept_quality import LENGTH, SHIPPED, is_for_training, length_gain
+from afterbay.policy.kept_quality import LENGTH, SHIPPED, Duel, is_for_training, kept, length_gain
 from afterbay.policy.learned.gain import packed as packed_gain
 from afterbay.policy.learned.gain import predicted_of, train
 from afterbay.policy.learned.imprint import imprint, packed
@@ -312,6 +312,30 @@ def test_while_the_database_is_away_certificates_stay_and_exploring_ends(caplog:
     assert learned.standings["auto"].is_certified
     assert learned.world(World({}), route).explorable == {}
     assert "could not be read" in caplog.text
+
+
+def test_what_could_not_be_read_for_too_long_certifies_nothing_until_it_can(caplog: pytest.LogCaptureFixture) -> None:
+    made = Made(short_is_easy(600))
+    learned = made.refresh()
+    before = learned.standings["auto"]
+
+    class Away(MemoryLabels):
+        async def pairs(self, *_: object, **__: object) -> Any:
+            raise OSError("disk I/O error")
+
+    learned.labels = Away(now=made.clock.utc)
+    made.clock.now += MOST_AGE_S
+    assert asyncio.run(learned.keep_fresh(plan())) == "failed"
+    assert learned.standings["auto"] == before
+    made.clock.now += 60
+    assert asyncio.run(learned.keep_fresh(plan())) == "failed"
+    assert not learned.standings["auto"].is_certified
+    found = kept(Duel("small", "large"), learned.standings["auto"], 2.5, LENGTH)
+    assert (found.alias, found.rule) == ("large", "keep: certificate not read for too long, strongest until it is")
+    assert "nothing is certified until it is back" in caplog.text
+    learned.labels = made.labels
+    assert asyncio.run(learned.keep_fresh(plan())) == "fresh"
+    assert learned.standings["auto"] == before
 
 
 def test_where_no_route_learns_nothing_is_read() -> None:

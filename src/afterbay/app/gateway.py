@@ -119,8 +119,6 @@ class RunningGateway:
             self._fleet(snapshot), clock, SystemEntropy(), self.log, self._responses, seed, self.ledger, worker
         )
         self.context.scorer = task_classifier
-        if any("classify" in route.stages for route in snapshot.routes.values()):
-            task_classifier()  # now: it takes a tenth of a second, and nobody waits yet
         lasts_s = min(float(snapshot.state.idempotency), float(snapshot.state.retention))
         runs = partial(is_running, self._database.path)
         self._originals = SqliteOriginals(self._database, lasts_s=lasts_s, holder=self._holder.name, runs=runs)
@@ -129,6 +127,7 @@ class RunningGateway:
         self._routers = SqliteRouters(self._database)
         if not self._replays:  # nobody else than who was recorded can be asked
             self.context.learned = Learned(self._labels, self._routers, clock, complexity)
+        _load_weights(snapshot, self.context.learned)  # now: it takes some tenths of a second, and nobody waits yet
         self._show_figures()
         pages = Pages(self.context, self.why_not_ready, figures or self._figures, self._find_record, about)
         admin_key = environ.get("AFTERBAY_ADMIN_KEY")
@@ -212,6 +211,7 @@ class RunningGateway:
 
     async def adopt(self, loaded: Loaded) -> str:
         """Serves new requests by another configuration. Returns what happened, as a sentence."""
+        await asyncio.to_thread(_load_weights, loaded.snapshot, self.context.learned)  # requests are being served
         old = self.context.fleet
         if loaded.snapshot.hash == old.snapshot.hash:
             return "the configuration did not change"
@@ -348,6 +348,15 @@ def _log_of(state: StateConfig, database: Database, holder: Holder, sinks: Seque
         refuses_when_full=state.journal_full == "refuse",
         holder=holder,
     )
+
+
+def _load_weights(snapshot: Snapshot, learned: Learned | None) -> None:
+    """Loads what routes pick by, with numpy, so that no request has to wait for that."""
+    routes = snapshot.routes.values()
+    if any("classify" in route.stages for route in routes):
+        task_classifier()
+    if learned is not None and any(route.keep is not None for route in routes):
+        learned.load()
 
 
 def _longest_s(snapshot: Snapshot) -> float:

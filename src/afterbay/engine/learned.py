@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 REFRESH_S: Final = 60.0
 WITHIN_S: Final = 30.0
 """How long one look at the database, with all that follows from it, may take."""
+MOST_AGE_S: Final = 900.0
+"""What could not be read anew for so long certifies nothing: another process may have withdrawn it."""
 SETTLE_S: Final = 10.0
 """Pairs younger than this wait: another process may still write an earlier one."""
 DAY_S: Final = 86400.0
@@ -112,6 +114,10 @@ class Learned:
 
         return predicted_of(known.gain, text), known.scorer
 
+    def load(self) -> None:
+        """Loads what scores the requests of routes that have learned nothing yet: some tenths of a second, once."""
+        self._first_gain("")
+
     def _first_gain(self, text: str) -> tuple[float, str]:
         """The same before anything was learned."""
         if self._shipped is None:
@@ -177,9 +183,8 @@ class Learned:
         kept = _certified(row)
         if known.alarm:
             await self._withdraw(name, known, row)
-        elif kept is not None:
-            if kept.since >= known.since:
-                known.since, known.reason = kept.since, kept.withdrawn
+        elif kept is not None and kept.since >= known.since:
+            known.since, known.reason = kept.since, kept.withdrawn
         pairs = await self._pairs(name, known)
         seen = (
             len(pairs),
@@ -262,10 +267,21 @@ class Learned:
             return "idle"
         try:
             await self.refresh(snapshot)
-        except Exception as trouble:  # the database may be away: what is certified stays so until it is back
-            logger.warning("what routes have learned could not be read (%s); it stays", trouble or "too slow")
+        except Exception as trouble:  # the database may be away: what is certified stays so for a while
+            is_old = self._let_lapse()
+            what = "nothing is certified until it is back" if is_old else "it stays for a while"
+            logger.warning("what routes have learned could not be read (%s); %s", trouble or "too slow", what)
             return "failed"
         return "fresh"
+
+    def _let_lapse(self) -> bool:
+        """Ends certificates that are too old to be believed: whether they are."""
+        if self.refreshed_at is None or self._clock.monotonic() - self.refreshed_at <= MOST_AGE_S:
+            return False
+        self.standings = {name: _lapsed(one) for name, one in self.standings.items()}
+        for known in self._known.values():
+            known.seen, known.watch, known.watched = (), None, float("-inf")  # all is worked out anew
+        return True
 
 
 def learning(snapshot: Snapshot) -> dict[str, Route]:
@@ -286,6 +302,13 @@ def _certified(row: Router | None) -> Certified | None:
     except msgspec.MsgspecError:
         logger.warning("the certificate of route %s in the database is of another release; it is made anew", row.route)
         return None
+
+
+def _lapsed(standing: Standing) -> Standing:
+    if not standing.is_certified:
+        return standing
+    why = f"it could not be read for {MOST_AGE_S / 60:g} minutes"
+    return msgspec.structs.replace(standing, threshold=float("-inf"), is_lapsed=True, why=why)
 
 
 def _explained(standing: Standing, known: _Known) -> Standing:

@@ -39,7 +39,8 @@ class Standing(msgspec.Struct, frozen=True):
 
     `threshold` -inf: nothing. `pairs`: labels that it was made of; `needed`: about how many it takes, where that can be
     told. `floor`: the certified share of the strong model's quality; `saved`, `routed`: shares of cost and of requests,
-    estimates. `scorer`: whose gains the threshold is about. `why`: a sentence.
+    estimates. `scorer`: whose gains the threshold is about. `why`: a sentence. `is_lapsed`: something was certified,
+    but for too long nobody could read whether it still is.
     """
 
     cheap: str = ""
@@ -56,6 +57,7 @@ class Standing(msgspec.Struct, frozen=True):
     why: str = "no labels yet"
     made_at: float = 0.0
     withdrawn_at: float = 0.0
+    is_lapsed: bool = False
 
     @property
     def is_certified(self) -> bool:
@@ -149,6 +151,8 @@ def kept(duel: Duel, standing: Standing | None, gain: float, scorer: str) -> Kep
 
 def _why(standing: Standing) -> str:
     """Why the strongest serves all, short enough for a header."""
+    if standing.is_lapsed:
+        return "certificate not read for too long, strongest until it is"
     labels = f"{standing.pairs} label{'s' if standing.pairs != 1 else ''}"
     if standing.withdrawn_at:
         return f"certificate withdrawn, {labels} since, strongest until certified"

@@ -1,7 +1,8 @@
 """Labels, pairs, imprints and what was learned from them, on SQLite, so that all processes of a gateway know them.
 
 Every call runs in a worker thread, one at a time on one connection. Rows older than the retention go, a few at a time,
-when new ones come and whenever `sweep` is called, so that they go from a gateway that nothing comes to, too; of imprints, which are large, no more than `MOST_IMPRINTS` are kept.
+when new ones come and whenever `sweep` is called, since from many a gateway they come no more; of imprints, which are
+large, no more than `MOST_IMPRINTS` are kept.
 """
 
 from __future__ import annotations
