@@ -380,6 +380,33 @@ def test_what_is_trimmed_for_the_cheap_model_is_neither_certified_nor_compared(w
         assert (sent(world, "a"), world.counts) == ([], {"not comparable": 1})
 
 
+@pytest.mark.parametrize("spoken", [OPENAI, RESPONSES])
+def test_a_second_answer_is_kept_at_no_provider_and_asks_for_no_tier_of_service(spoken: str) -> None:
+    world = World([answered(spoken, "Paris")], [answered(spoken, "Paris")], spoken=spoken)
+    asked = {"store": True, "metadata": {"team": "x"}, "service_tier": "priority"}
+    if spoken == OPENAI:
+        world.ask(asked)
+    else:
+        world.ask({"operation": "responses", "model": "auto", "input": "hello", **asked}, client=RESPONSES)
+    (first,), (second,) = sent(world, "b"), sent(world, "a")
+    assert (first["store"], first["service_tier"]) == (True, "priority")
+    assert second["store"] is False
+    assert "service_tier" not in second
+    assert ("metadata" in second) == (spoken == RESPONSES), "chat completions refuse it with an answer that is not kept"
+    assert len(world.pairs) == 1
+
+
+def test_what_failed_before_an_answer_is_no_part_of_that_answer_s_cost() -> None:
+    small, large = [answered(OPENAI, "no JSON"), answered(OPENAI, "{}")], [answered(OPENAI, "{}")]
+    world = World(small, large, standing=CERTIFIED, stages=("validate",))
+    world.ask({"response_format": {"type": "json_object"}})
+    (original,) = world.records("chat")
+    assert [one.outcome for one in original.attempts] == ["invalid", "ok"]
+    (pair,) = world.pairs
+    assert pair.strong_picousd == original.attempts[-1].cost_picousd
+    assert (pair.strong_picousd or 0) < (original.cost_picousd or 0)
+
+
 def test_without_room_or_under_pressure_nothing_is_drawn() -> None:
     world = World([], [answered(OPENAI, "Paris")])
     world.gateway.context.pressure.note(0.9, 0.0)
@@ -397,7 +424,7 @@ def test_a_request_that_another_model_answered_makes_no_pair() -> None:
     assert world.counts == {"another model": 1}
 
 
-def test_of_an_explored_request_the_imprint_is_kept_for_labels_to_come() -> None:
+def test_of_an_explored_request_no_imprint_is_kept() -> None:
     world = World([answered(OPENAI, "Paris")], [])
     plan = world.gateway.context.fleet.snapshot
     route = Route("auto", candidates=("large", "small"), explore=Exploring(1.0, 10**12))
@@ -408,8 +435,40 @@ def test_of_an_explored_request_the_imprint_is_kept_for_labels_to_come() -> None
     (record,) = world.records("chat")
     assert record.reasons is not None
     assert record.reasons["explored"] == {"instead_of": "large"}
-    assert list(asyncio.run(world.labels.imprints("auto"))) == [record.id]
-    assert world.counts == {"explored": 1}
+    assert asyncio.run(world.labels.imprints("auto")) == {}
+    assert world.counts == {}
+
+
+def test_a_request_that_is_turned_away_spends_nothing_of_what_exploring_may_cost_and_is_no_traffic() -> None:
+    world = World([answered(OPENAI, "Paris")], [answered(OPENAI, "Paris")], standing=CERTIFIED)
+    plan, told = world.gateway.context.fleet.snapshot, []
+    decided = world.learned.decided
+
+    def noted(route: str, because: Any) -> None:
+        told.append(route)
+        decided(route, because)
+
+    world.learned.decided = noted  # type: ignore[method-assign]
+    world.gateway.context.pressure.note(0.99, 0.0)
+    (refused,) = world.ask()
+    assert (refused.status, told) == (503, [])
+    world.gateway.context.pressure.note(0.0, 0.0)
+    world.ask()
+    assert told == ["auto"]
+    route = Route("auto", candidates=("small", "large"), explore=Exploring(1.0, 10**12))
+    world.gateway.context.fleet.snapshot = msgspec.structs.replace(plan, routes={"auto": route})
+    asyncio.run(world.learned.refresh(world.gateway.context.fleet.snapshot))
+
+    def left() -> int:
+        return world.learned.world(world.gateway.context.fleet.world(), route).explorable["auto"]
+
+    world.gateway.context.pressure.note(0.99, 0.0)
+    (refused,) = world.ask()
+    assert (refused.status, left()) == (503, 10**12)
+    world.gateway.context.pressure.note(0.0, 0.0)
+    (reply,) = world.ask()
+    assert reply.headers["x-afterbay-route"] == "auto; explore:large"
+    assert left() < 10**12
 
 
 def test_a_gateway_that_ends_does_not_wait_for_a_shadow_and_logs_it() -> None:

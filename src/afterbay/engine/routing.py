@@ -70,8 +70,6 @@ def choose(turn: Turn) -> Decision:
         decision = decide(kept, snapshot, turn.route, _CANNOT, world, now, turn.draw)
     if _sought(turn) != turn.model:
         turn.warnings.append(f"this key is bound to '{_sought(turn)}', which answers instead of '{turn.model}'")
-    if context.learned is not None and decision.because and turn.record.operation == "chat":
-        context.learned.decided(turn.route.name, decision.because)
     turn.sights = sights(decision, world.cooling_until, world.conditions, now)
     turn.stage("route", now)
     return decision
@@ -116,8 +114,10 @@ def admit(turn: Turn, decision: Decision) -> Decision:
     health, now = turn.fleet.health, turn.context.clock.monotonic()
     attempts = attempts_left(decision.targets, health.conditions, now, turn.draw)
     if attempts is None:
+        _learn_of(turn, decision)
         return decision
     if attempts:
+        _learn_of(turn, decision)
         decision, limits = narrowed(decision, turn.route.limits, attempts)
         turn.route = msgspec.structs.replace(turn.route, limits=limits)
         return decision
@@ -128,6 +128,13 @@ def admit(turn: Turn, decision: Decision) -> Decision:
         retry_after_s=COME_BACK_S * (1 + turn.draw("come back")),
         retryable=False,  # not by an SDK by itself: all of them together would be the next storm
     )
+
+
+def _learn_of(turn: Turn, decision: Decision) -> None:
+    """Tells what routes learn from of a request that is served; one that was refused is no part of their traffic."""
+    learned = turn.context.learned
+    if learned is not None and decision.because and turn.record.operation == "chat":
+        learned.decided(turn.route.name, decision.because)
 
 
 def let_in(turn: Turn) -> None:

@@ -60,7 +60,8 @@ LABEL_S: Final = 10.0
 _OWN_HEADERS: Mapping[str, str] = {"x-afterbay-priority": "low", "content-type": "application/json"}
 _CARRIED: Final = frozenset({"anthropic-version", "anthropic-beta", "x-afterbay-residency"})
 """Headers of the client that a second request has too: they change what is asked, or who may be."""
-_STREAMS: Final = ("stream", "stream_options")
+_LEFT_OUT: Final = frozenset({"stream", "stream_options", "service_tier", "serviceTier", "speed"})
+"""Fields that a second request has not: it comes whole, and may take its time."""
 
 Decides: TypeAlias = Callable[[Turn], Decision]
 Serve: TypeAlias = Callable[[Turn, Reply, MakeTry, Decides], Awaitable[None]]
@@ -92,8 +93,6 @@ def after(turn: Turn, serve: Serve) -> None:
         context.afterwards.offer(_Shadow(turn, turn.witness, serve).make, WITHIN_S)
     elif turn.witness is not None:
         context.afterwards.count("too large")
-    elif record.rule.startswith("explore:"):
-        context.afterwards.offer(lambda: _keep_imprint(turn), LABEL_S)
 
 
 def _is_drawn(turn: Turn) -> bool:
@@ -144,15 +143,6 @@ def _name(turn: Turn) -> bytes:
     return name_of(turn.context.secret, key.id if key is not None else "", turn.route.name, turn.request.messages)
 
 
-async def _keep_imprint(turn: Turn) -> str:
-    """Keeps what can be learned from of a request whose answer comes to be judged by its client."""
-    learned = turn.context.learned
-    if learned is not None:
-        data = await asyncio.to_thread(_imprint, prompt_text(turn.request.messages))
-        await learned.labels.put_imprint(turn.record.id, turn.route.name, turn.context.clock.utc(), data)
-    return "explored"
-
-
 def _imprint(text: str) -> bytes:
     from afterbay.policy.learned.imprint import imprint, packed
 
@@ -198,7 +188,7 @@ class _Shadow:
         if learned is None or ask is None or ask.gain is None or route.shadow is None:
             return
         quality, how = judged
-        own, other = record.cost_picousd, shadow.cost_picousd
+        own, other = _answer_picousd(record), _answer_picousd(shadow)
         is_own_cheap = record.model == duel.cheap
         at = turn.context.clock.utc()
         pair = Pair(
@@ -228,11 +218,14 @@ class _Shadow:
         """Asks another model the same."""
         original = self._turn.call
         body = msgspec.json.decode(original.body)
-        body = {name: value for name, value in body.items() if name not in _STREAMS}
+        body = {name: value for name, value in body.items() if name not in _LEFT_OUT}
         if original.path_model is None:
             body["model"] = alias
         if original.dialect.name == "openai.responses":
             body["store"] = False
+        elif original.dialect.name == "openai.chat" and "store" in body:
+            body["store"] = False
+            body.pop("metadata", None)  # refused with an answer that is not kept
         path = original.path.replace(":streamGenerateContent", ":generateContent")
         call = self._call(route, shadow, msgspec.json.encode(body), original.dialect.name, alias, path)
         return await self._serve(SHADOW, call, route, alias)
@@ -297,6 +290,12 @@ class _Shadow:
     def _answer(witness: Witness, turn: Turn) -> Said | None:
         reply = witness.answer(turn.call.dialect, turn.call.id.removeprefix("req_"), streams=turn.streams)
         return said_of(reply) if reply is not None and reply.error is None else None
+
+
+def _answer_picousd(record: Record) -> int | None:
+    """What the answer itself cost, without what failed before it."""
+    found = next((one for one in reversed(record.attempts) if one.outcome == "ok"), None)
+    return found.cost_picousd if found is not None else record.cost_picousd
 
 
 def _make_nobodys(record: Record, original: str) -> None:

@@ -264,7 +264,7 @@ imprints = sa.Table(
     sa.Column("imprint", sa.LargeBinary, nullable=False),
 )
 """Which buckets the n-grams of a prompt fall into (`policy.learned.imprint`), compressed: only of requests that were
-drawn for a shadow or for exploring, since without it nothing can be learned from them."""
+drawn for a shadow, since without it nothing can be learned from them."""
 
 routers = sa.Table(
     "routers",
