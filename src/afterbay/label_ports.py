@@ -32,7 +32,8 @@ class Pair(msgspec.Struct, frozen=True):
 
     `gain`: how much better the `predictor` of that moment expected the strong one to be. `propensity`: how likely such
     a request was to be drawn. Costs are picodollars; None: not known. `cost_picousd`: of the second answer and of
-    judging. `judged`: by what.
+    judging. `judged`: by what. `digest`: which models the two names, and that of the judge, stood for
+    (`policy.kept_quality.Duel`).
     """
 
     request_id: str
@@ -49,6 +50,7 @@ class Pair(msgspec.Struct, frozen=True):
     cheap_picousd: int | None = None
     strong_picousd: int | None = None
     cost_picousd: int | None = None
+    digest: str = ""
 
 
 class Labels(Protocol):

@@ -91,7 +91,12 @@ def test_a_gateway_that_keeps_quality_has_loaded_it_before_it_starts(
     from afterbay.config.weights import complexity
 
     times: list[str] = []
-    monkeypatch.setattr("afterbay.app.gateway.complexity", lambda: times.append("loaded") or complexity())
+
+    def loading() -> object:
+        times.append("loaded")
+        return complexity()
+
+    monkeypatch.setattr("afterbay.app.gateway.complexity", loading)
 
     async def serve() -> None:
         async with running(configuration(tmp_path, ", keep: 0.9"), {}):

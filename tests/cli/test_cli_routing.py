@@ -13,10 +13,11 @@ import pytest
 
 from afterbay.cli.routing import run_routing, run_train
 from afterbay.cli.speech import Misuse
+from afterbay.config.watch import load_snapshot
 from afterbay.core.decision import Record
 from afterbay.core.errors import ClientMistake
 from afterbay.label_ports import Label, Pair
-from afterbay.policy.kept_quality import LENGTH, is_for_training, length_gain
+from afterbay.policy.kept_quality import LENGTH, duel_of, is_for_training, length_gain
 from afterbay.policy.learned.imprint import imprint, packed
 from afterbay.store.database import open_database
 from afterbay.store.labels import SqliteLabels, SqliteRouters
@@ -57,6 +58,9 @@ def fill(config: Path, pairs: int, *records: Record) -> None:
     assert writer.insert(list(records), 64, lambda: None) == 0
     writer.close()
     draws = random.Random(5)
+    plan = load_snapshot(config, {}).snapshot
+    duel = duel_of(plan, plan.routes["auto"], "large")
+    assert duel is not None
 
     async def put() -> None:
         labels = SqliteLabels(database, retention_s=1e9)
@@ -65,7 +69,7 @@ def fill(config: Path, pairs: int, *records: Record) -> None:
             text = f"{'prove the lemma of' if is_hard else 'translate a word in'} {draws.randint(1000, 9999)}"
             at, name = NOW - 5000 + number, f"req_{number:06d}"
             quality = float(draws.random() < (0.2 if is_hard else 0.99))
-            two = ("small", "large", length_gain(text), LENGTH, quality, 1.0, "judge", 0.1, 100, 9000, 200)
+            two = ("small", "large", length_gain(text), LENGTH, quality, 1.0, "judge", 0.1, 100, 9000, 200, duel.digest)
             await labels.put_pair(Pair(name, "auto", at, *two))
             await labels.put_imprint(name, "auto", at, packed(imprint(text)))
         await labels.put(Label("req_000001", "auto", NOW - 60, "feedback", "large", 1.0, "up"))

@@ -15,7 +15,7 @@ from afterbay.config.weights import complexity
 from afterbay.core.usage import Price
 from afterbay.engine.learned import MOST_AGE_S, SETTLE_S, Learned, learning, scorer_of
 from afterbay.label_ports import Labels, Pair, Router
-from afterbay.policy.kept_quality import LENGTH, SHIPPED, Duel, is_for_training, kept, length_gain
+from afterbay.policy.kept_quality import LENGTH, SHIPPED, Duel, duel_of, is_for_training, kept, length_gain
 from afterbay.policy.learned.gain import packed as packed_gain
 from afterbay.policy.learned.gain import predicted_of, train
 from afterbay.policy.learned.imprint import imprint, packed
@@ -46,9 +46,25 @@ def plan(*routes: Route) -> Snapshot:
     )
 
 
+def the_duel(of: Snapshot, route: Route = ROUTE) -> Duel:
+    found = duel_of(of, route, "large")
+    assert found is not None
+    return found
+
+
+DUEL = the_duel(plan())
+
+
 def pair(number: int, gain: float, quality: float, **fields: Any) -> Pair:
     plain: dict[str, Any] = {"request_id": f"req_{number:06d}", "route": "auto", "at": NOW - 10_000 + number}
-    plain |= {"cheap": "small", "strong": "large", "gain": gain, "predictor": LENGTH, "strong_quality": 1.0}
+    plain |= {
+        "cheap": "small",
+        "strong": "large",
+        "digest": DUEL.digest,
+        "gain": gain,
+        "predictor": LENGTH,
+        "strong_quality": 1.0,
+    }
     return Pair(**plain | {"cheap_quality": quality, "judged": "judge", "propensity": 0.02} | fields)
 
 
@@ -113,6 +129,22 @@ def test_pairs_of_other_models_and_of_the_last_moment_do_not_count() -> None:
     assert made.refresh().standings["auto"].pairs == 1
     made.clock.now += SETTLE_S
     assert made.refresh().standings["auto"].pairs == 2
+
+
+def repointed(small: str) -> Snapshot:
+    return snapshot(alias("small", target(small, price=CHEAP)), alias("large", target("b/large")), routes=(ROUTE,))
+
+
+def test_a_certificate_ends_when_a_name_stands_for_another_model_and_comes_back_with_it() -> None:
+    made = Made(short_is_easy(600))
+    before = made.refresh().standings["auto"]
+    assert before.is_certified
+    made.clock.now += 60
+    other = repointed("a/smaller")
+    assert not kept(the_duel(other), before, 2.5, LENGTH).is_cheap, "even before it is read anew"
+    standing = made.refresh(other).standings["auto"]
+    assert (standing.is_certified, standing.pairs) == (False, 0)
+    assert made.refresh().standings["auto"] == before
 
 
 def test_a_route_without_a_cheaper_candidate_has_no_standing() -> None:
@@ -330,7 +362,7 @@ def test_what_could_not_be_read_for_too_long_certifies_nothing_until_it_can(capl
     made.clock.now += 60
     assert asyncio.run(learned.keep_fresh(plan())) == "failed"
     assert not learned.standings["auto"].is_certified
-    found = kept(Duel("small", "large"), learned.standings["auto"], 2.5, LENGTH)
+    found = kept(DUEL, learned.standings["auto"], 2.5, LENGTH)
     assert (found.alias, found.rule) == ("large", "keep: certificate not read for too long, strongest until it is")
     assert "nothing is certified until it is back" in caplog.text
     learned.labels = made.labels

@@ -15,7 +15,7 @@ from afterbay.core.usage import Price
 from afterbay.engine.learned import Learned
 from afterbay.engine.shadow import JUDGE, SHADOW
 from afterbay.label_ports import Label, Pair
-from afterbay.policy.kept_quality import LENGTH, NOT_COMPARABLE, Standing, length_gain
+from afterbay.policy.kept_quality import LENGTH, NOT_COMPARABLE, Standing, duel_of, length_gain
 from afterbay.policy.plan import Compliance, Exploring, Route, Shadowing
 from afterbay.policy.rights import Preference, Rights
 from afterbay.policy.statement import Preferences
@@ -65,7 +65,9 @@ class World:
         self.labels = MemoryLabels(now=lambda: 0.0, retention_s=1e12)
         self.learned = self.gateway.context.learned = Learned(self.labels, MemoryRouters(), clock)
         if standing is not None:
-            self.learned.standings = {"auto": standing}
+            duel = duel_of(plan, route, "large")
+            digest = duel.digest if duel is not None else ""
+            self.learned.standings = {"auto": msgspec.structs.replace(standing, digest=digest)}
 
     def ask(self, *asked: dict[str, Any], client: str = OPENAI, key: Key | None = None) -> list[MemoryReply]:
         """Serves requests one after another, and waits for what comes afterwards."""
@@ -195,6 +197,35 @@ def test_a_judge_decides_what_does_not_agree_and_sees_it_in_a_drawn_order(better
         assert pair.cheap_quality == float(better == "tie" or (better == "A") == is_cheap_first)
     if not quality:
         assert world.counts == {"not judged": many}
+
+
+def test_an_answer_of_a_model_that_the_name_stands_for_no_more_makes_no_pair() -> None:
+    world = World([], [answered(OPENAI, "Paris")])
+    context = world.gateway.context
+
+    async def served() -> None:
+        async with asyncio.TaskGroup() as group:
+            work = group.create_task(context.afterwards.run())
+            await asyncio.sleep(0)
+            reply = await world.gateway.chat(ask("auto"))
+            assert reply.status == 200
+            plan = context.fleet.snapshot  # the reload comes before the second request is made
+            aliases = {**plan.aliases, "small": alias("small", target("a/smaller", price=CHEAP))}
+            context.fleet.snapshot = msgspec.structs.replace(plan, aliases=aliases)
+            await context.afterwards.settle()
+            work.cancel()
+
+    asyncio.run(served())
+    assert (world.pairs, world.counts) == ([], {"route changed": 1})
+
+
+def test_a_pair_says_of_which_models_it_is() -> None:
+    world = World([answered(OPENAI, "Paris")], [answered(OPENAI, "Paris")])
+    world.ask()
+    plan = world.gateway.context.fleet.snapshot
+    duel = duel_of(plan, plan.routes["auto"], "large")
+    assert duel is not None
+    assert [one.digest for one in world.pairs] == [duel.digest]
 
 
 def test_without_a_judge_what_does_not_agree_counts_against_the_cheap_model() -> None:

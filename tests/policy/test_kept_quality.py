@@ -23,7 +23,7 @@ from afterbay.policy.kept_quality import (
     length_gain,
     length_thresholds,
 )
-from afterbay.policy.plan import Exploring, Route
+from afterbay.policy.plan import Exploring, Route, Shadowing
 from afterbay.testing.memory_gateway import alias, snapshot, target
 
 DUEL = Duel("small", "large")
@@ -110,7 +110,47 @@ def plan(**fields: Any) -> Any:
 def test_the_two_are_the_strongest_and_the_cheapest_of_known_price(
     candidates: tuple[str, ...], strongest: str | None, found: Duel | None
 ) -> None:
-    assert duel_of(plan(), Route("auto", candidates=candidates), strongest) == found
+    duel = duel_of(plan(), Route("auto", candidates=candidates), strongest)
+    assert (duel and (duel.cheap, duel.strong)) == (found and (found.cheap, found.strong))
+
+
+def judged_by(judge: str, *aliases: Any) -> Duel:
+    route = Route("auto", candidates=("small", "large"), shadow=Shadowing(0.1, judge))
+    duel = duel_of(snapshot(*aliases), route, "large")
+    assert duel is not None
+    return duel
+
+
+LARGE, SMALL = alias("large", target("a/large", price=price(3))), alias("small", target("a/small", price=price(1)))
+JUDGE, OTHER = alias("judge", target("a/judge")), alias("other", target("a/judge"))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        judged_by("judge", LARGE, alias("small", target("a/smaller", price=price(1))), JUDGE),
+        judged_by("judge", LARGE, alias("small", target("b/small", price=price(1))), JUDGE),
+        judged_by("judge", alias("large", target("a/larger", price=price(3))), SMALL, JUDGE),
+        judged_by("judge", LARGE, SMALL, alias("judge", target("a/another"))),
+        judged_by("other", LARGE, SMALL, OTHER),
+        judged_by("", LARGE, SMALL, JUDGE),
+    ],
+)
+def test_what_is_certified_of_other_models_behind_the_same_names_does_not_count(other: Duel) -> None:
+    duel = judged_by("judge", LARGE, SMALL, JUDGE)
+    assert (other.cheap, other.strong) == (duel.cheap, duel.strong)
+    known = msgspec.structs.replace(CERTIFIED, digest=duel.digest)
+    assert kept(duel, known, 1.0, LENGTH).is_cheap
+    found = kept(other, known, 1.0, LENGTH)
+    assert (found.alias, found.rule) == ("large", "keep: 0 labels, strongest until certified")
+
+
+def test_prices_the_order_of_deployments_and_other_aliases_do_not_make_other_models() -> None:
+    one, two = target("a/small", price=price(1)), target("b/small", price=price(0.5))
+    first = judged_by("judge", LARGE, alias("small", one, two), JUDGE)
+    assert judged_by("judge", JUDGE, OTHER, alias("small", two, one), LARGE) == first
+    dearer = alias("small", one, target("b/small", price=price(0.7)))
+    assert judged_by("judge", LARGE, dearer, JUDGE) == first
 
 
 COSTS = {"a": 100, "b": 50, "c": 400, "d": None}

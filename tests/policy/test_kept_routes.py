@@ -14,13 +14,13 @@ from afterbay.core.usage import Price
 from afterbay.policy.cascade import Cascading
 from afterbay.policy.facts import Facts
 from afterbay.policy.filters import Ask
-from afterbay.policy.kept_quality import LENGTH, NOT_COMPARABLE, UNREAD, Standing
+from afterbay.policy.kept_quality import LENGTH, NOT_COMPARABLE, UNREAD, Standing, duel_of
 from afterbay.policy.names import Found
 from afterbay.policy.pinning import Pinned
 from afterbay.policy.plan import Exploring, Overflow, Route
 from afterbay.policy.rights import Rights
 from afterbay.policy.room import Fitting
-from afterbay.policy.route import World, decide
+from afterbay.policy.route import World, decide, strongest
 from afterbay.testing.memory_gateway import alias, snapshot, target
 
 CERTIFIED = Standing("small", "large", 5.0, 400, keep=0.95, confidence=0.9)
@@ -46,6 +46,9 @@ PLAN = snapshot(
 
 def choose(route: Route = KEEPING, standing: Standing | None = CERTIFIED, drawn: float = 0.0, **asked: Any) -> Decision:
     left = asked.pop("left", 10**9)
+    duel = duel_of(PLAN, route, next(iter(strongest(PLAN, route)), None))
+    if standing is not None and duel is not None:
+        standing = msgspec.structs.replace(standing, digest=duel.digest)
     plain: dict[str, Any] = {"gain": 3.0, "scorer": LENGTH, "facts": Facts(5.0), "input_tokens": 100}
     plan = asked.pop("plan", PLAN)
     ask = Ask(requested="auto", found=Found(route=route), dialect="openai.chat", **plain | asked)

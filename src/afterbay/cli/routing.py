@@ -21,7 +21,7 @@ from afterbay.config.weights import complexity
 from afterbay.core.errors import ClientMistake
 from afterbay.engine.learned import Learned, learning
 from afterbay.label_ports import Router
-from afterbay.policy.kept_quality import Standing, duel_of, is_for_training
+from afterbay.policy.kept_quality import Duel, Standing, duel_of, is_for_training, is_of
 from afterbay.policy.plan import Route
 from afterbay.policy.route import strongest
 from afterbay.store.database import Database
@@ -187,7 +187,7 @@ def run_train(config: Path | None, name: str, force: bool, as_json: bool) -> Non
         raise Misuse(f"The route '{name}' has only one candidate of known price.", remedy="Give it a cheaper one.")
     database = existing_database(loaded)
     labels = SqliteLabels(database, retention_s=float(loaded.snapshot.state.retention))
-    told = asyncio.run(_train(labels, SqliteRouters(database), name, (duel.cheap, duel.strong), force))
+    told = asyncio.run(_train(labels, SqliteRouters(database), name, duel, force))
     if as_json:
         print_json(told)
         return
@@ -195,16 +195,14 @@ def run_train(config: Path | None, name: str, force: bool, as_json: bool) -> Non
     Speech(sys.stderr).say(told["said"])
 
 
-async def _train(
-    labels: SqliteLabels, routers: SqliteRouters, route: str, duel: tuple[str, str], force: bool
-) -> dict[str, Any]:
+async def _train(labels: SqliteLabels, routers: SqliteRouters, route: str, duel: Duel, force: bool) -> dict[str, Any]:
     from afterbay.policy.learned import gain, imprint
 
     imprints = await labels.imprints(route)
     pairs = [
         one
         for one in await labels.pairs(route)
-        if is_for_training(one.request_id) and one.request_id in imprints and (one.cheap, one.strong) == duel
+        if is_for_training(one.request_id) and one.request_id in imprints and is_of(one, duel)
     ]
     prompts = [imprint.unpacked(imprints[one.request_id]) for one in pairs]
     began_s = time.monotonic()

@@ -27,6 +27,7 @@ from afterbay.policy.kept_quality import (
     Standing,
     duel_of,
     is_for_training,
+    is_of,
     length_gain,
     length_thresholds,
     shipped_thresholds,
@@ -202,7 +203,7 @@ class Learned:
         known.seen = seen
         self._watch_gains(known, standing, [known.gains.get(one.request_id, one.gain) for one in pairs])
         last = kept.standing if kept is not None else Standing()
-        if (standing.threshold, standing.scorer) != (last.threshold, last.scorer):
+        if (standing.threshold, standing.scorer, standing.digest) != (last.threshold, last.scorer, last.digest):
             certificate = Certified(standing, known.since, "" if standing.is_certified else known.reason)
             await self._keep(name, certificate, max(standing.made_at, known.since))
         return standing
@@ -235,12 +236,12 @@ class Learned:
         known.gains, known.imprints_since, known.watch, known.watched = {}, 0.0, None, float("-inf")
 
     async def _pairs(self, name: str, known: _Known) -> list[Pair]:
-        """The pairs that count: of these two models, not learned from, and with a gain as the predictor has it."""
+        """The pairs that count: of these models, not learned from, and with a gain as the predictor has it."""
         settled = self._clock.utc() - SETTLE_S
         found = [
             one
             for one in await self.labels.pairs(name, known.since)
-            if (one.cheap, one.strong) == (known.duel.cheap, known.duel.strong)
+            if is_of(one, known.duel)
             and one.at <= settled
             and not (one.at <= known.trained_at and is_for_training(one.request_id))
         ]

@@ -42,7 +42,7 @@ from afterbay.policy.comparable import is_comparable
 from afterbay.policy.facts import prompt_text
 from afterbay.policy.judging import question, verdict
 from afterbay.policy.kept_quality import Duel, duel_of
-from afterbay.policy.plan import Route, Shadowing
+from afterbay.policy.plan import Plan, Route, Shadowing
 from afterbay.policy.route import strongest
 from afterbay.ports import Key, Reply
 from afterbay.wire.registry import DIALECTS
@@ -163,7 +163,10 @@ class _Shadow:
         served = self._answer(self._witness, turn)
         if route is None or route.keep is None or route.shadow is None or learned is None or served is None:
             return "unreadable" if served is None else "route changed"
-        duel = duel_of(snapshot, route, next(iter(strongest(snapshot, route)), None))
+        duel = _duel(snapshot, route)
+        asked = turn.snapshot.routes.get(route.name)
+        if asked is None or _duel(turn.snapshot, asked) != duel:  # what answered may be another model by now
+            return "route changed"
         answered = turn.record.model
         if duel is None or answered not in (duel.cheap, duel.strong):
             return "another model"
@@ -206,6 +209,7 @@ class _Shadow:
             own if is_own_cheap else other,
             other if is_own_cheap else own,
             self._spent,
+            duel.digest,
         )
         data = await asyncio.to_thread(_imprint, prompt_text(turn.request.messages))
         await learned.labels.put_imprint(record.id, route.name, at, data)
@@ -290,6 +294,10 @@ class _Shadow:
     def _answer(witness: Witness, turn: Turn) -> Said | None:
         reply = witness.answer(turn.call.dialect, turn.call.id.removeprefix("req_"), streams=turn.streams)
         return said_of(reply) if reply is not None and reply.error is None else None
+
+
+def _duel(plan: Plan, route: Route) -> Duel | None:
+    return duel_of(plan, route, next(iter(strongest(plan, route)), None))
 
 
 def _answer_picousd(record: Record) -> int | None:

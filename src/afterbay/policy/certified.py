@@ -77,6 +77,7 @@ def certified(
         why,
         found.made_at,
         withdrawn_at,
+        digest=duel.digest,
     )
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -40,7 +40,7 @@ class Standing(msgspec.Struct, frozen=True):
     `threshold` -inf: nothing. `pairs`: labels that it was made of; `needed`: about how many it takes, where that can be
     told. `floor`: the certified share of the strong model's quality; `saved`, `routed`: shares of cost and of requests,
     estimates. `scorer`: whose gains the threshold is about. `why`: a sentence. `is_lapsed`: something was certified,
-    but for too long nobody could read whether it still is.
+    but for too long nobody could read whether it still is. `digest`: of which models, as in `Duel`.
     """
 
     cheap: str = ""
@@ -58,6 +58,7 @@ class Standing(msgspec.Struct, frozen=True):
     made_at: float = 0.0
     withdrawn_at: float = 0.0
     is_lapsed: bool = False
+    digest: str = ""
 
     @property
     def is_certified(self) -> bool:
@@ -66,10 +67,15 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 class Duel(msgspec.Struct, frozen=True):
-    """The two candidates of a route that keeps quality, by alias."""
+    """The two candidates of a route that keeps quality, by alias.
+
+    `digest`: which models stand behind the two names, and behind that of the judge: what is known of others says
+    nothing of these.
+    """
 
     cheap: str
     strong: str
+    digest: str = ""
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -112,7 +118,18 @@ def duel_of(plan: Plan, route: Route, strongest: str | None) -> Duel | None:
     known = {name: price for name, price in prices.items() if price is not None and (most is None or price < most)}
     if not known:
         return None
-    return Duel(min(known, key=lambda name: known[name]), strongest)
+    cheap = min(known, key=lambda name: known[name])
+    judge = route.shadow.judge if route.shadow is not None else ""
+    return Duel(cheap, strongest, _digest(plan, (cheap, strongest, judge)))
+
+
+def _digest(plan: Plan, names: tuple[str, ...]) -> str:
+    """A short name of the models behind some aliases, whatever their order and however often each is deployed."""
+    behind = [
+        sorted({(one.provider, one.name) for one in plan.aliases[name].targets} if name in plan.aliases else ())
+        for name in names
+    ]
+    return blake2b(repr((names, behind)).encode(), digest_size=8).hexdigest()
 
 
 def _blended(alias: Alias) -> int | None:
@@ -136,8 +153,8 @@ def racers(duel: Duel, first: str) -> frozenset[str]:
 
 def kept(duel: Duel, standing: Standing | None, gain: float, scorer: str) -> Kept:
     """Who answers a request of this predicted gain, as `scorer` has it."""
-    if standing is None or (standing.cheap, standing.strong) != (duel.cheap, duel.strong):
-        standing = Standing(duel.cheap, duel.strong, scorer=scorer)
+    if standing is None or not is_of(standing, duel):
+        standing = Standing(duel.cheap, duel.strong, scorer=scorer, digest=duel.digest)
     if standing.scorer != scorer:  # a new predictor, and a process that has not heard of it yet
         return Kept(duel.strong, f"{RULE}: another predictor, strongest until certified", False, gain, -math.inf)
     if not standing.is_certified:
@@ -147,6 +164,27 @@ def kept(duel: Duel, standing: Standing | None, gain: float, scorer: str) -> Kep
             duel.cheap, f"{RULE}:{standing.keep:g}@{standing.confidence:g} certified", True, gain, standing.threshold
         )
     return Kept(duel.strong, f"{RULE}: above the certified threshold", False, gain, standing.threshold)
+
+
+class Speaks(Protocol):
+    """Whatever is known of two models: a pair, or what pairs certify."""
+
+    @property
+    def cheap(self) -> str:
+        """See `Duel`."""
+
+    @property
+    def strong(self) -> str:
+        """See `Duel`."""
+
+    @property
+    def digest(self) -> str:
+        """See `Duel`."""
+
+
+def is_of(known: Speaks, duel: Duel) -> bool:
+    """Whether something is known of just these two models, by just this judge."""
+    return (known.cheap, known.strong, known.digest) == (duel.cheap, duel.strong, duel.digest)
 
 
 def _why(standing: Standing) -> str:

@@ -55,7 +55,7 @@ class SqliteLabels:
         """See `label_ports.Labels`."""
         what = (pair.request_id, pair.route, rfc3339(pair.at), pair.cheap, pair.strong, pair.gain, pair.predictor)
         quality = (pair.cheap_quality, pair.strong_quality, pair.judged[:NAME_CHARS], pair.propensity)
-        costs = (pair.cheap_picousd, pair.strong_picousd, pair.cost_picousd)
+        costs = (pair.cheap_picousd, pair.strong_picousd, pair.cost_picousd, pair.digest)
         await self._write(statements.PUT_PAIR, (*what, *quality, *costs))
 
     async def put_imprint(self, request_id: str, route: str, at: float, imprint: bytes) -> None:

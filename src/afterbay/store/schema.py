@@ -249,11 +249,12 @@ pairs = sa.Table(
     sa.Column("cheap_picousd", _Big),
     sa.Column("strong_picousd", _Big),
     sa.Column("cost_picousd", _Big),
+    sa.Column("digest", sa.Text, nullable=False),
     sqlite_with_rowid=False,
 )
 """Requests that two models answered, and how good either answer was: what certificates are made of. `gain`: what the
 `predictor` of that moment expected of the strong one, `propensity`: how likely such a request was drawn, `cost_picousd`
-what the second answer and the judgement cost."""
+what the second answer and the judgement cost, `digest` which models the names stood for."""
 
 imprints = sa.Table(
     "imprints",

@@ -122,6 +122,7 @@ CREATE TABLE pairs (
     cheap_picousd INTEGER,
     strong_picousd INTEGER,
     cost_picousd INTEGER,
+    digest TEXT NOT NULL,
     PRIMARY KEY (request_id)
 ) WITHOUT ROWID;
 

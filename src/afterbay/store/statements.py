@@ -196,12 +196,13 @@ SELECT_LABELS = (
 )
 PUT_PAIR = (
     "INSERT INTO pairs (request_id, route, at, cheap, strong, gain, predictor, cheap_quality, strong_quality, judged,"
-    " propensity, cheap_picousd, strong_picousd, cost_picousd) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " propensity, cheap_picousd, strong_picousd, cost_picousd, digest)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT DO NOTHING"
 )
 SELECT_PAIRS = (
     "SELECT request_id, route, at, cheap, strong, gain, predictor, cheap_quality, strong_quality, judged, propensity,"
-    " cheap_picousd, strong_picousd, cost_picousd FROM pairs WHERE route = ? AND at >= ?"
+    " cheap_picousd, strong_picousd, cost_picousd, digest FROM pairs WHERE route = ? AND at >= ?"
     " ORDER BY at DESC, request_id DESC LIMIT ?"
 )
 PUT_IMPRINT = "INSERT INTO imprints (request_id, route, at, imprint) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"

@@ -71,7 +71,7 @@ class LabelsContract(ABC):
     def test_pairs_come_in_the_order_of_time(self) -> None:
         """Of the same moment by their ids, so that all who read them get the same; of many the newest."""
         with self.opened_labels() as opened:
-            late = pair("req_a", T0 + 1, cheap_picousd=5, strong_picousd=70, cost_picousd=80)
+            late = pair("req_a", T0 + 1, cheap_picousd=5, strong_picousd=70, cost_picousd=80, digest="of these")
             for one in (late, pair("req_c"), pair("req_b"), pair("req_x", route="other")):
                 asyncio.run(opened.labels.put_pair(one))
             assert asyncio.run(opened.labels.pairs("auto")) == [pair("req_b"), pair("req_c"), late]  # noqa: S101

@@ -42,6 +42,7 @@ def upgrade() -> None:
         sa.Column("cheap_picousd", whole),
         sa.Column("strong_picousd", whole),
         sa.Column("cost_picousd", whole),
+        sa.Column("digest", sa.Text, nullable=False),
         sqlite_with_rowid=False,
     )
     op.create_index("ix_pairs_at", "pairs", ["at"])
