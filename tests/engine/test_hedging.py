@@ -13,7 +13,7 @@ from afterbay.core.usage import Price
 from afterbay.engine.hedging import CALLED_OFF
 from afterbay.engine.learned import Learned
 from afterbay.policy.hedge import LEARNED_AFTER, Hedging
-from afterbay.policy.kept_quality import Standing
+from afterbay.policy.kept_quality import Standing, duel_of
 from afterbay.policy.plan import Route
 from afterbay.store.memory_labels import MemoryLabels, MemoryRouters
 from afterbay.testing.answers import answered, ask, failed, streamed
@@ -297,7 +297,10 @@ def test_a_failure_of_the_strongest_still_falls_to_the_route_s_fallback() -> Non
 def test_a_silent_certified_model_is_hedged_to_the_strongest() -> None:
     one = keeping([silent(GOOD, 9.0)], [GOOD])
     learned = Learned(MemoryLabels(now=lambda: 0.0, retention_s=1e12), MemoryRouters(), one.context.clock)
-    learned.standings = {"auto": Standing("small", "large", 20.0, 300, keep=0.9)}
+    plan = one.context.fleet.snapshot
+    duel = duel_of(plan, plan.routes["auto"], "large")
+    assert duel is not None
+    learned.standings = {"auto": Standing("small", "large", 20.0, 300, keep=0.9, digest=duel.digest)}
     one.context.learned = learned
     serve_auto(one)
     assert whys(one) == [("a/small", "primary", "cancelled"), ("b/big", "hedge", "ok")]

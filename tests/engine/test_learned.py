@@ -147,6 +147,16 @@ def test_a_certificate_ends_when_a_name_stands_for_another_model_and_comes_back_
     assert made.refresh().standings["auto"] == before
 
 
+def test_why_a_certificate_of_another_model_was_withdrawn_is_not_told_of_this_one() -> None:
+    made = Made(short_is_easy(600))
+    learned = made.refresh()
+    for _ in range(2000):
+        learned.decided("auto", {"keep": {"gain": 8.9}})
+    made.clock.now += 60
+    assert made.refresh().standings["auto"].why.startswith("withdrawn: ")
+    assert not made.refresh(repointed("a/smaller")).standings["auto"].why.startswith("withdrawn: ")
+
+
 def test_a_route_without_a_cheaper_candidate_has_no_standing() -> None:
     alone = msgspec.structs.replace(ROUTE, candidates=("large",))
     assert Made([]).refresh(plan(alone)).standings == {}

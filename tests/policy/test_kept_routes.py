@@ -46,12 +46,12 @@ PLAN = snapshot(
 
 def choose(route: Route = KEEPING, standing: Standing | None = CERTIFIED, drawn: float = 0.0, **asked: Any) -> Decision:
     left = asked.pop("left", 10**9)
-    duel = duel_of(PLAN, route, next(iter(strongest(PLAN, route)), None))
-    if standing is not None and duel is not None:
-        standing = msgspec.structs.replace(standing, digest=duel.digest)
     plain: dict[str, Any] = {"gain": 3.0, "scorer": LENGTH, "facts": Facts(5.0), "input_tokens": 100}
     plan = asked.pop("plan", PLAN)
     ask = Ask(requested="auto", found=Found(route=route), dialect="openai.chat", **plain | asked)
+    duel = duel_of(plan, route, next(iter(strongest(plan, route)), None))
+    if standing is not None and duel is not None:
+        standing = msgspec.structs.replace(standing, digest=duel.digest)
     world = World({}, standings={"auto": standing} if standing else {}, explorable={"auto": left})
     return decide(ask, plan, route, {}, world, 0.0, lambda _: drawn)
 

@@ -185,7 +185,8 @@ class Learned:
         if known.alarm:
             await self._withdraw(name, known, row)
         elif kept is not None and kept.since >= known.since:
-            known.since, known.reason = kept.since, kept.withdrawn
+            known.since = kept.since
+            known.reason = kept.withdrawn if is_of(kept.standing, known.duel) else ""
         pairs = await self._pairs(name, known)
         seen = (
             len(pairs),

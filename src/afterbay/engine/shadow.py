@@ -105,7 +105,7 @@ def _is_drawn(turn: Turn) -> bool:
     if not context.afterwards.has_room or context.pressure.sheds("low"):
         context.afterwards.count("no room")
         return False
-    duel = duel_of(turn.snapshot, route, next(iter(strongest(turn.snapshot, route)), None))
+    duel = _duel(turn.snapshot, route)
     if duel is None or not is_comparable(turn.ask, duel, turn.snapshot):
         context.afterwards.count("not comparable")
         return False

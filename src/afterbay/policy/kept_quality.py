@@ -78,6 +78,22 @@ class Duel(msgspec.Struct, frozen=True):
     digest: str = ""
 
 
+class Speaks(Protocol):
+    """Whatever is known of two models: a pair, or what pairs certify."""
+
+    @property
+    def cheap(self) -> str:
+        """See `Duel`."""
+
+    @property
+    def strong(self) -> str:
+        """See `Duel`."""
+
+    @property
+    def digest(self) -> str:
+        """See `Duel`."""
+
+
 class Kept(msgspec.Struct, frozen=True):
     """Which of the two is taken, by which rule, and what that went by."""
 
@@ -164,22 +180,6 @@ def kept(duel: Duel, standing: Standing | None, gain: float, scorer: str) -> Kep
             duel.cheap, f"{RULE}:{standing.keep:g}@{standing.confidence:g} certified", True, gain, standing.threshold
         )
     return Kept(duel.strong, f"{RULE}: above the certified threshold", False, gain, standing.threshold)
-
-
-class Speaks(Protocol):
-    """Whatever is known of two models: a pair, or what pairs certify."""
-
-    @property
-    def cheap(self) -> str:
-        """See `Duel`."""
-
-    @property
-    def strong(self) -> str:
-        """See `Duel`."""
-
-    @property
-    def digest(self) -> str:
-        """See `Duel`."""
 
 
 def is_of(known: Speaks, duel: Duel) -> bool:
