@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -60,8 +61,17 @@ def test_an_acceptor_comes_back_from_its_bytes() -> None:
 
 
 def test_other_bytes_are_no_acceptor() -> None:
-    with pytest.raises(ValueError, match="xpected"):
+    with pytest.raises(ValueError, match="does not begin as an acceptor does"):
         restored(b"\x00")
     data = stored(fit_acceptor(ROWS, TARGETS, shape=SMALL)).replace(b"<f8", b"|O8")
     with pytest.raises(ValueError, match="has no place in an acceptor"):
         restored(data)
+
+
+@pytest.mark.parametrize("name", ["roots", "features", "left"])
+def test_an_acceptor_whose_nodes_lead_out_of_its_table_is_none(name: str) -> None:
+    acceptor = fit_acceptor(ROWS, TARGETS, shape=SMALL)
+    beyond = np.full_like(getattr(acceptor.forest, name), 2**30)
+    broken = msgspec.structs.replace(acceptor, forest=msgspec.structs.replace(acceptor.forest, **{name: beyond}))
+    with pytest.raises(ValueError, match="do not fit each other"):
+        restored(stored(broken))

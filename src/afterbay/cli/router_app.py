@@ -100,6 +100,7 @@ def evaluate(
     "train",
     epilog=examples(
         "afterbay router train labelled.jsonl -o router.bin",
+        "afterbay router train answers.jsonl --cascade -o acceptor.bin",
         "afterbay router train --route auto",
     ),
 )
@@ -110,8 +111,17 @@ def train(
         typer.Option(metavar="NAME", help="In place of FILE: a route that keeps quality, from its own shadows."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="OUT", help="Where the predictor goes; default: nowhere.")
+        Path | None,
+        typer.Option("-o", "--output", metavar="OUT", help="Where what was learned goes; default: nowhere."),
     ] = None,
+    cascade: Annotated[
+        bool,
+        typer.Option(
+            "--cascade",
+            help="Learn which of the cheap model's answers to accept: rows have prompt, weak_response, weak_correct, "
+            "strong_correct.",
+        ),
+    ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="With --route: take it into use though it is no better than length.")
     ] = False,
@@ -121,17 +131,24 @@ def train(
 ) -> None:
     """Learn how good each model's answers are, and say how well on prompts that were held back.
 
-    From labelled prompts, or with --route from the pairs of answers in the log, of which every second one is kept from
-    it to certify it; a running gateway takes what was learned into use within a minute.
+    From labelled prompts (a route takes the file by its key `predictor`), with --cascade from answers of a cheap model
+    (by `cascade: {acceptor: FILE}`), or with --route from the pairs of answers in the log, of which every second one
+    is kept from it to certify it; a running gateway takes what that learned into use within a minute.
     """
     if (file is None) == (route is None):
         raise Misuse("Give a file of labelled prompts, or --route NAME.", remedy="afterbay router train --help")
     if route is not None:
+        if cascade:
+            raise Misuse("--cascade is for a file.", remedy="Name a file of answers in place of --route.")
         from afterbay.cli.routing import run_train as run_route
 
         if output is not None:
             raise Misuse("-o is for a file.", remedy="What is learned of a route is kept in the database.")
         run_route(config, route, force, as_json)
+    elif file is not None and cascade:
+        from afterbay.cli.router_train import run_train_acceptor
+
+        run_train_acceptor(file, output, seed, as_json)
     elif file is not None:
         from afterbay.cli.router_train import run_train
 

@@ -1,4 +1,4 @@
-"""`afterbay router train`: a predictor of answer quality from labelled prompts."""
+"""`afterbay router train`: a predictor of answer quality from labelled prompts, or an acceptor of cheap answers."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from afterbay.cli.figures import printable
 from afterbay.cli.progress import Progress
 from afterbay.cli.speech import Misuse, Speech, print_json, print_table
 from afterbay.core.errors import ClientMistake
+from afterbay.evals.acceptance import Accepted, trained_acceptor
+from afterbay.evals.cascade import read_rows
 from afterbay.evals.outcomes import read_outcomes
 from afterbay.evals.trained import ModelFit, trained
+from afterbay.policy.learned.acceptor import stored
 from afterbay.policy.learned.quality import to_bytes
 
 
@@ -41,6 +44,43 @@ def run_train(file: Path, output: Path | None, seed: int, as_json: bool) -> None
     speech.say(f"Figures are of rows held back in five folds. The predictor has {len(data) / 1000:.0f} kB.")
     if output is None:
         speech.say("It was not kept: name a file with -o.")
+
+
+def run_train_acceptor(file: Path, output: Path | None, seed: int, as_json: bool) -> None:
+    """Trains, writes the acceptor where a file was named, and prints how it did on rows that were held back.
+
+    Raises:
+        Misuse: the file is none of rows with answers, or the acceptor cannot be written.
+    """
+    try:
+        rows = read_rows(file)
+        with Progress("acceptors trained", sys.stderr) as progress:
+            acceptor, fit = trained_acceptor(rows, seed, progress)
+    except ClientMistake as error:
+        raise Misuse(error.message, remedy=error.remedy) from None
+    data = stored(acceptor)
+    if output is not None:
+        _write(output, data)
+    if as_json:
+        told = msgspec.to_builtins(fit)
+        print_json({"n": fit.rows, **told, "bytes": len(data), "output": str(output) if output else None})
+        return
+    print_table(("accept", "given", "as good of these", "quality kept"), map(_shares, fit.leasts))
+    speech = Speech(sys.stderr)
+    ranked = "all are alike" if fit.auc is None else f"AUC {fit.auc:.3f}"
+    speech.say(
+        f"Figures are of {fit.rows} rows held back in five folds; at 0 the checks decide alone. They let {fit.passed} "
+        f"pass, of which {fit.as_good:.1%} are as good as the strong model's: {ranked}, squared error {fit.error:.4f}, "
+        f"of the mean {fit.error_of_mean:.4f}."
+    )
+    speech.say(f"The acceptor has {len(data) / 1000:.0f} kB. A route takes it by `cascade: {{acceptor: FILE}}`.")
+    if output is None:
+        speech.say("It was not kept: name a file with -o.")
+
+
+def _shares(one: Accepted) -> tuple[str, ...]:
+    as_good, kept = ("-" if share is None else f"{share:.1%}" for share in (one.as_good, one.kept))
+    return (f"{one.accept:g}", f"{one.accepted:.1%}", as_good, kept)
 
 
 def _cells(fit: ModelFit) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class LearnedAcceptor(msgspec.Struct, frozen=True):
-    """Implements `policy.checks.verdict.Acceptor`. The first target is whether the cheap answer is good."""
+    """Implements `policy.checks.verdict.Acceptor`. The first target is whether the cheap answer is good enough."""
 
     names: tuple[str, ...]
     forest: Forest
@@ -45,7 +45,7 @@ class LearnedAcceptor(msgspec.Struct, frozen=True):
         return np.clip((predict(self.forest, table) + drawn) / 2, 0.0, 1.0)
 
     def accepts(self, features: Mapping[str, float]) -> float:
-        """P(good) of the cheap answer."""
+        """P(good enough) of the cheap answer."""
         return float(self.predict([features])[0, 0])
 
 
@@ -76,6 +76,7 @@ def _fit_line(table: Rows, targets: Rows, penalty: float) -> Line:
     return Line(mean, spread, np.linalg.solve(square, scaled.T @ (targets - base)), base)
 
 
+_MAGIC = b"afterbay-acceptor-1\n"
 _ARRAYS = ("roots", "features", "cuts", "left", "values")
 
 
@@ -89,22 +90,55 @@ class _Stored(msgspec.Struct, frozen=True):
 
 
 def stored(acceptor: LearnedAcceptor) -> bytes:
-    """An acceptor as bytes."""
+    """An acceptor as bytes, the same for the same acceptor."""
     forest = tuple(_packed(getattr(acceptor.forest, name)) for name in _ARRAYS)
     line = tuple(_packed(one) for one in msgspec.structs.astuple(acceptor.line))
-    return msgspec.msgpack.encode(_Stored(acceptor.names, acceptor.forest.depth, forest, line))
+    return _MAGIC + msgspec.msgpack.encode(_Stored(acceptor.names, acceptor.forest.depth, forest, line))
 
 
 def restored(data: bytes) -> LearnedAcceptor:
     """The acceptor of such bytes.
 
     Raises:
-        ValueError: they are none.
+        ValueError: they are none, or are damaged.
     """
-    one = msgspec.msgpack.decode(data, type=_Stored)
+    if not data.startswith(_MAGIC):
+        raise ValueError("it does not begin as an acceptor does")
+    try:
+        one = msgspec.msgpack.decode(data[len(_MAGIC) :], type=_Stored)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"it holds no acceptor: {error}") from None
     forest = dict(zip(_ARRAYS, map(_unpacked, one.forest), strict=True))
     line = dict(zip(Line.__struct_fields__, map(_unpacked, one.line), strict=True))
-    return LearnedAcceptor(one.names, Forest(**forest, depth=one.depth), Line(**line))
+    found = LearnedAcceptor(one.names, Forest(**forest, depth=one.depth), Line(**line))
+    if not _is_whole(found):
+        raise ValueError("its parts do not fit each other")
+    return found
+
+
+def _is_whole(one: LearnedAcceptor) -> bool:
+    """Whether the shapes fit, and no node leads out of the table: what a damaged file would fail by, at a request."""
+    forest, line, columns = one.forest, one.line, len(one.names)
+    nodes, targets = len(forest.left), len(line.base) if line.base.ndim == 1 else 0
+    return (
+        targets > 0
+        and line.mean.shape == line.spread.shape == (columns,)
+        and line.weights.shape == (columns, targets)
+        and forest.features.shape == forest.cuts.shape == forest.left.shape == (nodes,)
+        and forest.values.shape == (nodes, targets)
+        and forest.roots.ndim == 1
+        and all(array.dtype == np.int32 for array in (forest.roots, forest.features, forest.left))
+        and 0 <= one.forest.depth <= nodes
+        and _lie_within(forest.roots, nodes)
+        and _lie_within(forest.features, columns)
+        and _lie_within(forest.left, nodes)
+        # A node that is no leaf leads to the one behind `left`, too.
+        and not np.any((forest.left == nodes - 1) & (np.arange(nodes) != nodes - 1))
+    )
+
+
+def _lie_within(numbers: NDArray[np.int32], end: int) -> bool:
+    return bool(len(numbers)) and bool(numbers.min() >= 0) and bool(numbers.max() < end)
 
 
 def _packed(array: NDArray[np.generic]) -> tuple[str, tuple[int, ...], bytes]:
