@@ -119,6 +119,7 @@ class RunningGateway:
             self._fleet(snapshot), clock, SystemEntropy(), self.log, self._responses, seed, self.ledger, worker
         )
         self.context.scorer = task_classifier
+        self._teach(loaded)
         lasts_s = min(float(snapshot.state.idempotency), float(snapshot.state.retention))
         runs = partial(is_running, self._database.path)
         self._originals = SqliteOriginals(self._database, lasts_s=lasts_s, holder=self._holder.name, runs=runs)
@@ -221,6 +222,7 @@ class RunningGateway:
         if not self._replays:
             self.local.begin(wanted_models(loaded.snapshot))
         self.context.fleet = self._fleet(loaded.snapshot)
+        self._teach(loaded)
         await asyncio.to_thread(self._keep_configuration, loaded.snapshot)
         self._own(self._retire(old), "retire the old configuration")
         note = "; `state` changes only with a restart" if changed_state else ""
@@ -250,6 +252,10 @@ class RunningGateway:
         await asyncio.to_thread(self._labels.close)
         await asyncio.to_thread(self._routers.close)
         self.keys.close()
+
+    def _teach(self, loaded: Loaded) -> None:
+        """Takes into use what routes have learned from files, which were read with the configuration."""
+        self.context.acceptors, self.context.predictors = loaded.trained.acceptors, loaded.trained.predictors
 
     def _fleet(self, snapshot: Snapshot) -> Fleet:
         return Fleet(snapshot, self._upstream, self._direct, self.health.adopt(snapshot.health))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -21,7 +22,7 @@ from afterbay.engine.pipeline import prepare
 from afterbay.engine.purse import affordable
 from afterbay.engine.routing import choose
 from afterbay.policy.facts import shown
-from afterbay.policy.filters import Ask
+from afterbay.policy.filters import Ask, Expects
 from afterbay.policy.report import consider, counterfactual, in_reach, told
 from afterbay.ports import Key, Upstream
 from afterbay.store.memory import MemoryRequestLog, MemoryResponses
@@ -65,8 +66,10 @@ def dry_run(
     headers: Mapping[str, str],
     key: Key | None,
     learned: Learned | None = None,
+    predictors: Mapping[str, Expects] = MappingProxyType({}),
 ) -> DryRun:
-    """The decision on a request of OpenAI's chat protocol, all targets well. `learned`: by the gateway that it is for.
+    """The decision on a request of OpenAI's chat protocol, all targets well. `learned`: by the gateway that it is for;
+    `predictors`: by route, from the files that it names.
 
     Raises:
         GatewayError: the request is not right, or its model is not there.
@@ -75,7 +78,7 @@ def dry_run(
     fleet = Fleet(snapshot, _nobody, direct_target)
     log, responses = MemoryRequestLog(), MemoryResponses(now=clock.utc)
     context = Context(fleet, clock, entropy, log, responses, 0, MemoryLedger(clock))
-    context.scorer, context.learned = task_classifier, learned
+    context.scorer, context.learned, context.predictors = task_classifier, learned, predictors
     now = clock.utc()
     turn = Turn(context, Call(context.new_id(now), DIALECT, body, headers, clock.monotonic(), now, key), "chat")
     prepare(turn)

@@ -50,7 +50,8 @@ def run_route(
     loaded = load_snapshot(config, os.environ)
     headers = {HEADER: task} if task is not None else {}
     body = msgspec.json.encode({"model": model, "messages": [{"role": "user", "content": text}]})
-    found = dry_run(loaded.snapshot, body, headers, _key(loaded, key) if key is not None else None, _learned(loaded))
+    asks = _key(loaded, key) if key is not None else None
+    found = dry_run(loaded.snapshot, body, headers, asks, _learned(loaded), loaded.trained.predictors)
     every = priced(estimate_text(text)) if everything else []
     if as_json:
         print_json(plain(found) | ({"catalogue": every} if everything else {}))

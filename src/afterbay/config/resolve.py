@@ -22,9 +22,10 @@ from afterbay.config.problem import ConfigError, Problem, child, did_you_mean
 from afterbay.config.retirement import former_names
 from afterbay.config.routes import compliance_sets, resolve_route
 from afterbay.config.schema import Config, HealthConfig, ModelConfig
-from afterbay.config.schema_route import NOT_BUILT, RouteConfig
+from afterbay.config.schema_route import NOT_BUILT, CascadeConfig, RouteConfig
 from afterbay.config.snapshot import Provider, Snapshot
 from afterbay.config.targets import Place, alias_of, by_priority, floating, lacking_nothing, places, price_query
+from afterbay.config.trained import NOTHING, Trained
 from afterbay.config.upstreams import Upstream, resolve_upstreams
 from afterbay.core.secret import Secret
 from afterbay.policy.allowance import Rule
@@ -43,13 +44,15 @@ def resolve(
     document: Document,
     environ: Mapping[str, str],
     look_up: Callable[[Iterable[Query]], Prices] = prices_of,
+    trained: Trained = NOTHING,
 ) -> Snapshot:
-    """The snapshot of a configuration. `look_up` finds prices (by default in a process of its own).
+    """The snapshot of a configuration. `look_up` finds prices (by default in a process of its own); `trained` is what
+    the files hold that its routes name.
 
     Raises:
         ConfigError: names that nothing answers to, and whatever else cannot be meant.
     """
-    problems: list[Problem] = []
+    problems: list[Problem] = list(trained.problems)
     warnings: list[str] = []
     upstreams = resolve_upstreams(document, environ, problems, warnings)
     _check_names(document, problems)
@@ -63,7 +66,7 @@ def resolve(
     aliases = {name: names.with_fallback(alias) for name, alias in aliases.items()}
     everything = tuple(one.name for one in sorted(aliases.values(), key=_alias_order))
     routes = {
-        name: resolve_route(document, name, route, everything, names.alias, problems)
+        name: resolve_route(document, name, route, everything, names.alias, problems, trained)
         for name, route in ({AUTO: RouteConfig()} | dict(document.config.routes)).items()
     }
     defaults = resolve_route(document, DEFAULTS, RouteConfig(), (), names.alias, problems, is_defaults=True)
@@ -73,6 +76,7 @@ def resolve(
     if problems:
         raise ConfigError(problems)
     warnings += _not_honoured(document.config) + _unanswered(aliases) + lacking_nothing(found)
+    warnings += _unpredicted(document.config, trained, aliases, routes) + _accepting_all(document)
     if document.file:  # what a bare key brings was chosen here
         warnings += floating(found)
     providers = {name: one.served for name, one in upstreams.items() if one.served is not None}
@@ -199,14 +203,54 @@ def _not_honoured(config: Config) -> list[str]:
     return [f"{path} is not honoured by this release." for path in paths]
 
 
+def _unpredicted(
+    config: Config, trained: Trained, aliases: Mapping[str, Alias], routes: Mapping[str, Route]
+) -> list[str]:
+    """What a predictor knows that is no model here, and candidates that it does not know."""
+    found: list[str] = []
+    for name, route in routes.items():
+        own = config.routes[name].predictor if name in config.routes else None
+        file = own if own is not None else config.defaults.predictor
+        if file is None or file not in trained.knows:
+            continue
+        path = "defaults.predictor" if own is None else f"{child('routes', name)}.predictor"
+        known = trained.knows[file]
+        strange = [one for one in known if one not in aliases]
+        if strange:
+            is_are = "is no model" if len(strange) == 1 else "are no models"
+            found.append(f"{path}: {_listed(strange)} {is_are} here: what `{file}` says of them is ignored.")
+        lacking = [one for one in route.candidates if one not in known and aliases[one].targets]
+        if lacking:
+            found.append(f"{path}: `{file}` says nothing of {_listed(lacking)}: they come after all that it knows.")
+    return found
+
+
+def _accepting_all(document: Document) -> list[str]:
+    """One warning for each `accept` without an `acceptor`."""
+    sections = {"defaults": document.config.defaults} | {
+        child("routes", name): route for name, route in document.config.routes.items()
+    }
+    return [
+        f"{path}.cascade.accept: changes nothing without `acceptor`."
+        for path, route in sections.items()
+        if isinstance(route.cascade, CascadeConfig)
+        and route.cascade.acceptor is None
+        and f"{path}.cascade.accept" in document.origins
+    ]
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(f"`{name}`" for name in names[:_SHOWN]) + more
+
+
 def _unanswered(aliases: Mapping[str, Alias]) -> list[str]:
     if not any(alias.targets for alias in aliases.values()):
         return ["There is no model that can answer by name: only `provider/model` can be asked for. Add models."]
-    names = [f"`{name}`" for name, alias in aliases.items() if not alias.targets]
+    names = [name for name, alias in aliases.items() if not alias.targets]
     if not names:
         return []
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return [f"No provider can answer for {', '.join(names[:_SHOWN])}{more}: such requests go to the fallback, if any."]
+    return [f"No provider can answer for {_listed(names)}: such requests go to the fallback, if any."]
 
 
 def _snapshot(

@@ -13,6 +13,7 @@ from afterbay.config.load import Document, seconds
 from afterbay.config.problem import Problem, child, did_you_mean
 from afterbay.config.schema_route import CascadeConfig, ExploreConfig, HedgeConfig, RouteConfig, ShadowConfig, Timeouts
 from afterbay.config.schema_route import Rules as RulesConfig
+from afterbay.config.trained import NOTHING, Trained
 from afterbay.core.usage import picousd
 from afterbay.policy.cascade import Cascading
 from afterbay.policy.hedge import Hedging
@@ -32,10 +33,12 @@ def resolve_route(
     everything: tuple[str, ...],
     look_up: LookUp,
     problems: list[Problem],
+    trained: Trained = NOTHING,
     *,
     is_defaults: bool = False,
 ) -> Route:
-    """The route with the defaults under it. `everything` are its candidates if it names none itself."""
+    """The route with the defaults under it. `everything` are its candidates if it names none itself; `trained` is what
+    the files hold that it names."""
     path = "defaults" if is_defaults else child("routes", name)
     defaults = document.config.defaults
     merged = _merged(defaults, route)
@@ -80,14 +83,15 @@ def resolve_route(
         min_score=merged.min_score,
         pins=merged.pin is not False,
         escalates=merged.escalate is not False,
-        cascade=_cascade(merged.cascade),
+        cascade=_cascade(merged.cascade, trained),
+        predictor=trained.digests.get(merged.predictor or "", ""),
         overflow=merged.overflow or base.overflow,
     )
 
 
-def _cascade(cascade: bool | CascadeConfig | None) -> Cascading | None:
+def _cascade(cascade: bool | CascadeConfig | None, trained: Trained) -> Cascading | None:
     if isinstance(cascade, CascadeConfig):
-        return Cascading(cascade.samples)
+        return Cascading(cascade.samples, trained.digests.get(cascade.acceptor or "", ""), cascade.accept)
     return Cascading() if cascade else None
 
 

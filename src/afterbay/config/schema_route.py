@@ -123,6 +123,20 @@ class CascadeConfig(Section, frozen=True):
             "passes every check."
         ),
     ] = 1
+    acceptor: Annotated[
+        str | None,
+        Doc(
+            description="A file of `afterbay router train FILE --cascade -o OUT`: what was learned of the cheapest "
+            "candidate's answers has the last word. Relative to this file."
+        ),
+    ] = None
+    accept: Annotated[
+        Share,
+        Doc(
+            description="How likely the `acceptor` must find an answer to be as good as the dearer model's, for it to "
+            "be given."
+        ),
+    ] = 0.8
 
 
 class RouteConfig(Section, frozen=True):
@@ -190,6 +204,13 @@ class RouteConfig(Section, frozen=True):
     optimize: Annotated[
         Literal["cost", "latency", "quality"] | None,
         Doc(description="Which of the candidates is picked where no rule names one."),
+    ] = None
+    predictor: Annotated[
+        str | None,
+        Doc(
+            description="A file of `afterbay router train FILE -o OUT`: what was learned of the quality of models, "
+            "which are called as under `models`, for `optimize: quality` and `pin`. Relative to this file."
+        ),
     ] = None
     slo: Annotated[
         SloConfig | None, Doc(description="Service level that the pick should meet; the cheapest that does is taken.")

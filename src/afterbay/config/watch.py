@@ -16,6 +16,7 @@ from afterbay.config.problem import Origin
 from afterbay.config.resolve import resolve
 from afterbay.config.schema import Config, StateConfig
 from afterbay.config.snapshot import Snapshot
+from afterbay.config.trained import NOTHING, Trained, read_trained
 from afterbay.config.unconfigured import unconfigured
 from afterbay.core.usage import Price
 
@@ -25,6 +26,7 @@ class Loaded(msgspec.Struct, frozen=True):
 
     `origins` has the key paths that were written or found; every other value is a default. `spends` has lines to print
     at start, and only where no file was used: a file says itself what it spends on. `path` is the file, None: none.
+    `trained` is what the files hold that routes name.
     """
 
     snapshot: Snapshot
@@ -32,6 +34,7 @@ class Loaded(msgspec.Struct, frozen=True):
     origins: Mapping[str, Origin]
     spends: tuple[str, ...] = ()
     path: Path | None = None
+    trained: Trained = NOTHING
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -127,4 +130,6 @@ def _load(
         snapshot = resolve(made_up.document, environ, look_up)
         return Loaded(snapshot, made_up.document.config, made_up.document.origins, made_up.spends)
     document = parse(text, str(path), environ)
-    return Loaded(resolve(document, environ, look_up), document.config, document.origins, path=path)
+    trained = read_trained(document)
+    snapshot = resolve(document, environ, look_up, trained)
+    return Loaded(snapshot, document.config, document.origins, path=path, trained=trained)

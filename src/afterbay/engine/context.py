@@ -28,7 +28,7 @@ from afterbay.engine.statement import wish_stated
 from afterbay.engine.tags import read_tags
 from afterbay.engine.witness import Witness
 from afterbay.policy.facts import Scorer
-from afterbay.policy.filters import Ask
+from afterbay.policy.filters import Ask, Expects
 from afterbay.policy.hedge import Hedges
 from afterbay.policy.lanes import Priority
 from afterbay.policy.pinning import Conversations
@@ -95,6 +95,8 @@ class Context:
         """Who must allow an answer before it goes to a client."""
         self.acceptors: Mapping[str, tuple[Acceptor, float]] = {}
         """By route: what was learned of cheap answers, and how likely one must be good at least (`policy.checks`)."""
+        self.predictors: Mapping[str, Expects] = {}
+        """By route: what was learned from a file of the quality of models, called by their aliases."""
         self.shaped_s = float("-inf")
         """When the shape of a request was last kept."""
         self.drain = Drain()

@@ -190,6 +190,7 @@ def _routed(turn: Turn, found: Found, route: Route, unreadable: ClientMistake | 
     task = task_of(call.headers, call.body)
     turn.record.task = task
     gain, scorer = _gain(turn, request, route)
+    expects = turn.context.predictors.get(route.name) if request is not None else None
     return Ask(
         requested=_sought(turn),
         found=found,
@@ -212,6 +213,7 @@ def _routed(turn: Turn, found: Found, route: Route, unreadable: ClientMistake | 
         gain=gain,
         scorer=scorer,
         is_plain=request is not None and is_plain(request, len(call.body)),
+        qualities=expects(prompt_text(request.messages)) if expects is not None and request is not None else {},
     )
 
 

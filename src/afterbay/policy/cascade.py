@@ -22,9 +22,12 @@ from afterbay.core.decision import Decision, Target
 
 class Cascading(msgspec.Struct, frozen=True):
     """How a route's cheap answers are come by. `samples`: answers of the cheap model that must agree; 1: nothing has
-    to agree."""
+    to agree. `acceptor`: the digest of what was learned of them, empty: nothing; `accept`: how likely it must find one
+    to be as good as the strongest model's at least."""
 
     samples: int = 1
+    acceptor: str = ""
+    accept: float = 0.8
 
 
 class Led(msgspec.Struct, frozen=True):

@@ -74,6 +74,10 @@ class Ask(msgspec.Struct, frozen=True):
     is_plain: bool = True
 
 
+Expects: TypeAlias = Callable[[str], Mapping[str, float]]
+"""What a predictor tells: (a request's prompt) -> how good an answer of each alias is expected to be (`qualities`)."""
+
+
 class NoCandidate(PolicyRefusal):
     """The filters left nobody. `rejected`: whom they removed, and why, for the record."""
 

@@ -141,6 +141,8 @@ class Route(msgspec.Struct, frozen=True):
     pins: bool = True
     escalates: bool = True
     cascade: Cascading | None = None
+    predictor: str = ""
+    """The digest of what was learned of the quality of models, from a file; empty: nothing was."""
     overflow: Overflow = "reject"
 
     @property
