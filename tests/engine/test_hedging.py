@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from afterbay.store.memory_labels import MemoryLabels, MemoryRouters
 from tests.engine.cases import ANTHROPIC, LIMITS, OPENAI, PAIRS, check, gateway, serve, text
 
 from afterbay.core.usage import Price
@@ -15,7 +16,6 @@ from afterbay.engine.learned import Learned
 from afterbay.policy.hedge import LEARNED_AFTER, Hedging
 from afterbay.policy.kept_quality import Standing, duel_of
 from afterbay.policy.plan import Route
-from afterbay.store.memory_labels import MemoryLabels, MemoryRouters
 from afterbay.testing.answers import answered, ask, failed, streamed
 from afterbay.testing.fakes import HANG, Cut, MemoryReply, Script, ScriptedUpstream, Wait
 from afterbay.testing.memory_gateway import MemoryGateway, alias, snapshot, target

@@ -328,7 +328,7 @@ def test_the_log_keeps_facts_as_numbers_and_no_more_than_sixteen_candidates() ->
     assert kept["facts"] == {
         "input_tokens": 1000,
         "output_tokens": 9,
-        "words": 12,
+        "words": 12.4,
         "mentions": ["code"],
         "task": "code",
         "complexity": 0.312,
