@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from afterbay.core.errors import ClientMistake
 from afterbay.evals.cascade import Row, folds_of
-from afterbay.evals.curve import Column, auc
+from afterbay.evals.ranking import Column, auc
 from afterbay.policy.checks.judge import features_of, judge
 from afterbay.policy.checks.verdict import Asked, Given
 from afterbay.policy.learned.acceptor import LearnedAcceptor, fit_acceptor
