@@ -42,7 +42,22 @@ MISTAKES = [
     (
         "a number out of bounds",
         M + "routes: {r: {keep: 1.5}}",
-        ["f.yaml:3:20: routes.r.keep: `1.5` does not fit. Wanted: a number at least 0 and at most 1."],
+        ["f.yaml:3:20: routes.r.keep: `1.5` does not fit. Wanted: a number above 0 and at most 1."],
+    ),
+    (
+        "a promise of nothing",
+        M + "routes: {r: {keep: 0}}",
+        ["f.yaml:3:20: routes.r.keep: `0` does not fit. Wanted: a number above 0 and at most 1."],
+    ),
+    (
+        "a certainty",
+        M + "routes: {r: {keep: 1, confidence: 1}}",
+        ["f.yaml:3:35: routes.r.confidence: `1` does not fit. Wanted: a number above 0 and below 1."],
+    ),
+    (
+        "no confidence at all",
+        M + "defaults: {confidence: 0.0}",
+        ["f.yaml:3:24: defaults.confidence: `0.0` does not fit. Wanted: a number above 0 and below 1."],
     ),
     (
         "a list where text belongs",

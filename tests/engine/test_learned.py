@@ -350,6 +350,8 @@ def test_while_the_database_is_away_certificates_stay_and_exploring_ends(caplog:
         async def pairs(self, *_: object, **__: object) -> Any:
             raise OSError("disk I/O error")
 
+        explored_picousd = pairs
+
     away: Labels = Away(now=made.clock.utc)
     learned.labels = away
     assert asyncio.run(learned.keep_fresh(both)) == "failed"
@@ -380,6 +382,27 @@ def test_what_could_not_be_read_for_too_long_certifies_nothing_until_it_can(capl
     learned.labels = made.labels
     assert asyncio.run(learned.keep_fresh(plan())) == "fresh"
     assert learned.standings["auto"] == before
+
+
+def test_a_route_that_cannot_be_worked_out_keeps_no_other_from_learning(caplog: pytest.LogCaptureFixture) -> None:
+    odd = msgspec.structs.replace(ROUTE, name="odd", confidence=1.0)
+    explores = Route("try", candidates=("small", "large"), explore=Exploring(0.1, 1000))
+    made = Made(short_is_easy(600))
+    routes = plan(odd, ROUTE, explores)
+    assert asyncio.run(made.learned.keep_fresh(routes)) == "fresh"
+    assert list(made.learned.standings) == ["auto"]
+    assert made.learned.standings["auto"].is_certified
+    assert made.learned.world(World({}), explores).explorable == {"try": 1000}
+    assert "route odd learns nothing now: `confidence` must be between 0 and 1" in caplog.text
+    assert asyncio.run(made.learned.keep_fresh(plan(odd))) == "failed"
+
+
+def test_a_route_that_fails_later_keeps_what_it_had() -> None:
+    made = Made(short_is_easy(600))
+    before = made.refresh(plan(ROUTE, msgspec.structs.replace(ROUTE, name="other"))).standings["auto"]
+    odd = msgspec.structs.replace(ROUTE, confidence=1.0)
+    made.refresh(plan(odd, msgspec.structs.replace(ROUTE, name="other")))
+    assert made.learned.standings["auto"] == before
 
 
 def test_where_no_route_learns_nothing_is_read() -> None:

@@ -77,3 +77,15 @@ def test_what_is_never_asked_for_is_no_certificate() -> None:
     found = standing(same)
     assert not found.is_certified
     assert found.floor == 1.0
+
+
+@pytest.mark.parametrize("keep", [1.0, 0.9999999, 0.9999994, 0.95, 1e-9])
+def test_every_share_that_a_route_may_keep_can_be_worked_out(keep: float) -> None:
+    assert keep <= standing(pairs(300), keep=keep).floor <= 1.0
+
+
+def test_all_of_the_quality_is_kept_where_the_cheap_model_is_the_better_one() -> None:
+    draws = random.Random(3)
+    better = [Judged(float(n), 1.0, 1.0, float(draws.random() < 0.6), 1, 100) for n in range(400)]
+    found = standing(better, keep=1.0)
+    assert (found.is_certified, found.floor) == (True, 1.0)

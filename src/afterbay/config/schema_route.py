@@ -11,6 +11,7 @@ from msgspec import Meta as Doc
 
 from afterbay.config.fields import (
     AtMostOnce,
+    Confidence,
     Count,
     Dollars,
     Factor,
@@ -20,6 +21,7 @@ from afterbay.config.fields import (
     Section,
     Several,
     Share,
+    SomeShare,
     Speed,
 )
 from afterbay.policy.plan import FallbackOn
@@ -187,13 +189,13 @@ class RouteConfig(Section, frozen=True):
         Count | None, Doc(description="Attempts a request may make, all targets together. Default 5.")
     ] = None
     keep: Annotated[
-        Share | None,
+        SomeShare | None,
         Doc(
             description="Share of the strongest model's quality that must be kept. A cheaper model is taken only as "
             "far as labels of this route's own traffic certify that; with too few, the strongest is."
         ),
     ] = None
-    confidence: Annotated[Share | None, Doc(description="Confidence of that certificate. Default 0.9.")] = None
+    confidence: Annotated[Confidence | None, Doc(description="Confidence of that certificate. Default 0.9.")] = None
     shadow: Annotated[
         ShadowConfig | None,
         Doc(description="How labels for `keep` are come by: a second model is asked, too."),

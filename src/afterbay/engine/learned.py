@@ -149,18 +149,32 @@ class Learned:
     async def refresh(self, snapshot: Snapshot) -> None:
         """Reads what there is, and works out what follows from it.
 
+        A route that fails by itself keeps what it had, and does not explore.
+
         Raises:
-            TimeoutError: it takes too long. Whatever the stores raise. What was known stays, but exploring ends.
+            TimeoutError: it takes too long. Whatever the stores raise, where no route could be read. What was known
+                stays, but exploring ends.
         """
         left, self._left = self._left, {}
         async with asyncio.timeout(WITHIN_S):
             standings: dict[str, Standing] = {}
-            for name, route in learning(snapshot).items():
+            troubles: list[Exception] = []
+            routes = learning(snapshot)
+            for name, route in routes.items():
                 duel = duel_of(snapshot, route, next(iter(strongest(snapshot, route)), None))
-                if route.keep is not None and duel is not None:
-                    standings[name] = await self._refresh(name, route, duel)
-                elif route.keep is None and route.explore is not None:
-                    left[name] = await self._explorable(name, route.explore.max_cost_picousd)
+                try:
+                    if route.keep is not None and duel is not None:
+                        standings[name] = await self._refresh(name, route, duel)
+                    elif route.keep is None and route.explore is not None:
+                        left[name] = await self._explorable(name, route.explore.max_cost_picousd)
+                except Exception as trouble:  # what one route cannot do keeps no other from learning
+                    logger.warning("route %s learns nothing now: %s", name, trouble or type(trouble).__name__)
+                    troubles.append(trouble)
+                    left.pop(name, None)
+                    if name in self.standings:
+                        standings[name] = self.standings[name]
+            if troubles and len(troubles) == len(routes):
+                raise troubles[-1]
             alarmed = {name for name, known in self._known.items() if known.alarm}  # while this was being read
             self.standings = {
                 name: self.standings.get(name, one) if name in alarmed else one for name, one in standings.items()

@@ -146,8 +146,9 @@ class Terms(msgspec.Struct, frozen=True):
 
 
 def keeps_of(keep: float) -> tuple[float, ...]:
-    """The wanted share and a few above it, by which a stream states its floor."""
-    return (keep, *(round(keep + (1.0 - keep) * part, 6) for part in (0.1, 0.2, 0.4, 0.6)))
+    """The wanted share and a few above it, by which a stream states its floor. Above 1 there is none."""
+    above = (round(keep + (1.0 - keep) * part, 6) for part in (0.1, 0.2, 0.4, 0.6))
+    return (keep, *sorted({one for one in above if keep < one < 1.0}))
 
 
 def thresholds_of(scores: ArrayLike, steps: int = STEPS) -> tuple[float, ...]:
