@@ -27,10 +27,14 @@ class Noon:
 
 
 LOG = {
-    "req_1": Record("req_1", 0.0, "chat", "openai.chat", route="auto", model="small", key_id="k-own"),
-    "req_open": Record("req_open", 0.0, "chat", "openai.chat", route="auto", model="small"),
+    "req_1": Record("req_1", 0.0, "chat", "openai.chat", route="auto", model="small", key_id="k-own", outcome="ok"),
+    "req_open": Record("req_open", 0.0, "chat", "openai.chat", route="auto", model="small", outcome="ok"),
     "req_none": Record("req_none", 0.0, "chat", "openai.chat", key_id="k-own"),
-    "req_shadow": Record("req_shadow", 0.0, "shadow", "openai.chat", route="auto", model="small"),
+    "req_failed": Record(
+        "req_failed", 0.0, "chat", "openai.chat", model="small", key_id="k-own", status=502, outcome="upstream_error"
+    ),
+    "req_left": Record("req_left", 0.0, "chat", "openai.chat", model="small", key_id="k-own", outcome="client_closed"),
+    "req_shadow": Record("req_shadow", 0.0, "shadow", "openai.chat", route="auto", model="small", outcome="ok"),
 }
 
 
@@ -126,6 +130,16 @@ def test_what_is_wrong_is_named(said: dict[str, Any], param: str) -> None:
         say(feedback, **said)
     assert (raised.value.status, raised.value.param) == (400, param)
     assert not kept(labels)
+
+
+@pytest.mark.parametrize("request_id", ["req_none", "req_failed", "req_left"])
+def test_what_nobody_answered_whole_says_nothing_of_a_model(request_id: str) -> None:
+    feedback, labels = made()
+    with pytest.raises(ClientMistake) as raised:
+        say(feedback, request_id=request_id, label="down")
+    assert (raised.value.status, raised.value.code) == (400, "no_answer")
+    assert not kept(labels)
+    assert not asyncio.run(labels.labels(""))
 
 
 def test_a_database_that_does_not_answer_is_said_so() -> None:

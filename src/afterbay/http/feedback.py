@@ -79,7 +79,7 @@ class Feedback:
         """The record of a request of the one who asks.
 
         Raises:
-            ClientMistake: there is none, or nobody answered it.
+            ClientMistake: there is none, or nobody answered it well.
         """
         record = await self._find_record(request_id)
         if record is None or (key is not None and record.key_id != key.id) or record.operation in UNSEEN:
@@ -91,9 +91,9 @@ class Feedback:
                 param="request_id",
                 remedy="Records appear within a second after the last byte; the id is in the x-request-id header.",
             )
-        if not record.model:
+        if not record.model or record.outcome != "ok":
             raise ClientMistake(
-                f"The request '{record.id}' got no answer.",
+                f"The request '{record.id}' got no whole answer.",
                 code="no_answer",
                 param="request_id",
                 remedy="Give feedback on requests that were answered.",
