@@ -85,6 +85,13 @@ def test_a_wrong_task_is_a_400_that_names_the_eight() -> None:
     assert "summarize, code, translate, extract, chat, reasoning, creative, qa" in told["message"]
 
 
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_a_blank_task_is_none(blank: str) -> None:
+    one = gateway()
+    (reply,) = go(one, ask("auto"), headers={"x-afterbay-task": blank})
+    assert (reply.status, one.record.task) == (200, None)
+
+
 def test_metadata_states_the_task() -> None:
     one = gateway()
     go(one, ask("auto", metadata={"task": "code"}), ask("auto", metadata={"task": "import"}))

@@ -30,6 +30,9 @@ def test_a_task_is_taken_as_people_write_it_and_a_wrong_one_names_the_eight() ->
     ("headers", "body", "task"),
     [
         ({"x-afterbay-task": "qa"}, b'{"metadata": {"task": "code"}}', "qa"),
+        ({"x-afterbay-task": ""}, b'{"metadata": {"task": "code"}}', "code"),
+        ({"x-afterbay-task": "  "}, b"{}", None),
+        ({}, b'{"metadata": {"afterbay_task": " ", "task": "qa"}}', "qa"),
         ({}, b'{"metadata": {"task": "code"}}', "code"),
         ({}, b'{"metadata": {"task": "nightly import"}}', None),
         ({}, b'{"metadata": {"task": ["code"]}}', None),

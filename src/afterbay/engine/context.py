@@ -168,7 +168,7 @@ def _record_of(call: Call, operation: str, config_hash: str, seed: int) -> Recor
         traceparent=call.headers.get("traceparent"),
         seed=seed,
         agent=agent_of(call.headers),
-        task=call.headers.get("x-afterbay-task"),
+        task=call.headers.get("x-afterbay-task", "").strip() or None,
     )
     key = call.key
     if key is not None:

@@ -38,18 +38,18 @@ def user_of(body: bytes) -> str | None:
 def task_of(headers: Mapping[str, str], body: bytes) -> str | None:
     """The task that a client states: by a header, else in `metadata` as `afterbay_task` or `task`.
 
-    `task` is a word of everybody's, so there only one of ours counts; the others must be right.
+    `task` is a word of everybody's, so there only one of ours counts; the others must be right. A blank says nothing.
 
     Raises:
         ClientMistake: 400 `invalid_value`: there is no such task.
     """
-    if (said := headers.get(HEADER)) is not None:
+    if said := headers.get(HEADER, "").strip():
         return task_named(said, HEADER)
     if b'task"' not in body:
         return None
     metadata = _stated(body)[1]
     own, common = metadata.get("afterbay_task"), metadata.get("task")
-    if isinstance(own, str):
+    if isinstance(own, str) and own.strip():
         return task_named(own, "metadata.afterbay_task")
     return common if common in TASKS else None
 
