@@ -47,6 +47,12 @@ def decide(route: dict[str, Any], *, prices: dict[str, Price | None] = PRICES, *
         ({"complexity": {"low": "small"}}, ["p/small"], ()),
         ({"complexity": {"low": "odd"}}, ["p/small", "p/odd"], ("p/small",)),
         ({"complexity": {"low": "big"}, "candidates": ("big", "odd")}, ["p/big"], ()),
+        (
+            {"complexity": {"low": "small"}, "fallback": ("odd", "middle")},
+            ["p/small", "p/odd", "p/middle"],
+            ("p/small",),
+        ),
+        ({"complexity": {"low": "small", "high": "odd"}}, ["p/small", "p/odd"], ("p/small",)),
         ({"complexity": {"low": "big"}, "cascade": None}, ["p/big"], ()),
         ({"complexity": {"low": "big"}, "fallback": ("small",)}, ["p/small", "p/big"], ("p/small",)),
     ],
@@ -103,6 +109,16 @@ def test_an_alias_costs_what_its_dearest_deployment_does() -> None:
     x, more, y, z = (target(name, alias=name[2:]) for name in costs)
     led = led_by_cheapest([z], [x, more, y, z], [], lambda one: costs[one.id])
     assert (led.targets, led.cheap) == ((y, z), ("c/y",))
+
+
+def test_a_price_that_nobody_knows_is_no_sign_of_strength() -> None:
+    costs = {"a/small": 1, "b/odd": None, "c/big": 9}
+    small, odd, big = (target(name, alias=name[2:]) for name in costs)
+    led = led_by_cheapest([small, odd, big], [small], [], lambda one: costs[one.id])
+    assert led.targets == (small, big, odd), "who is known to cost more is escalated to"
+    assert led_by_cheapest([small, odd], [small], [], lambda one: costs[one.id]).cheap == ()
+    named = led_by_cheapest([small, odd, big], [small], [odd], lambda one: costs[one.id])
+    assert (named.targets, named.cheap) == ((small, odd, big), ("a/small",)), "but the route's word is one"
 
 
 def test_what_came_of_it_is_said_before_the_rule() -> None:

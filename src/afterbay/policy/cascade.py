@@ -7,8 +7,8 @@ Theory of operation
     An answer of a cheap target is checked (`afterbay.policy.checks`) as long as a target that is not cheap comes after
     it; what fails is kept as a spare, and the next target that is not cheap is asked.
 
-    A price that is not known never counts as cheap. Targets come here after the hard filters, so the order can only
-    hold those that may serve.
+    A price that is not known never counts as cheap, nor as that of somebody stronger, unless the route names the alias
+    for its strongest. Targets come here after the hard filters, so the order can only hold those that may serve.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def led_by_cheapest(
     """The order with the cheapest alias of the candidates first.
 
     `order`: what the rules made, the pick's deployments first. `candidates`, `strongest`: what else may serve, by the
-    hard filters. `cost(target)`: what one is expected to cost, None where that is not known.
+    hard filters; `strongest` are those of the alias that the route names for it, so they are stronger than a pick even
+    where nobody knows what they cost. `cost(target)`: what one is expected to cost, None where that is not known.
     """
     if not order:
         return Led(())
@@ -60,7 +61,10 @@ def led_by_cheapest(
         return Led(_without_doubles((*grouped[cheapest], *order)), _ids(grouped[cheapest]))
     if picked is None:
         return Led(tuple(order))
-    behind = next((one.alias for one in (*strongest, *order) if _is_dearer(costs[one.alias], picked)), None)
+    named = {one.alias for one in strongest} - {pick}
+    behind = next(
+        (one.alias for one in (*strongest, *order) if _is_stronger(costs[one.alias], picked, one.alias in named)), None
+    )
     if behind is None:
         return Led(tuple(order))
     first = [one for one in order if one.alias == pick]
@@ -80,8 +84,8 @@ def _dearest(targets: Sequence[Target], cost: Callable[[Target], int | None]) ->
     return max(known) if len(known) == len(targets) else None
 
 
-def _is_dearer(cost: int | None, than: int) -> bool:
-    return cost is None or cost > than
+def _is_stronger(cost: int | None, than: int, is_named: bool) -> bool:
+    return is_named if cost is None else cost > than
 
 
 def _without_doubles(targets: Iterable[Target]) -> tuple[Target, ...]:
