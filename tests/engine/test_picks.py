@@ -219,7 +219,6 @@ def test_a_provider_that_says_nonsense_of_its_usage_is_not_believed() -> None:
     one = gateway(usage=Usage(10**13, 0, 0, 10**13))
     go(one, HELLO)
     assert len(one.context.conversations) == 0
-    assert dict(one.context.lengths.known) == {"strong": 1}, "what was counted here counts"
 
 
 # --- the log
@@ -239,10 +238,12 @@ def test_the_record_of_a_pick_has_its_reasons_and_a_plain_alias_has_none() -> No
     assert "hello" not in repr(reasons)
 
 
-def test_lengths_of_answers_are_learned_of_picks() -> None:
-    one = gateway()
-    go(one, ask("auto"), ask("strong"))
-    assert dict(one.context.lengths.known) == {"cheap": 50}
+def test_short_answers_do_not_make_a_dear_model_cheaper_than_one_that_was_never_asked() -> None:
+    route = Route("auto", candidates=("strong", "cheap"), tasks={"code": "strong"}, optimize="cost")
+    one = gateway(usage=Usage(10, 0, 0, 3), route=route)
+    go(one, ask("auto"), headers={"x-afterbay-task": "code"})
+    go(one, ask("auto"))
+    assert [model for model, _ in picks(one)] == ["strong", "cheap"]
 
 
 def test_reasons_hold_no_word_of_the_prompt() -> None:

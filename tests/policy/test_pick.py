@@ -24,7 +24,7 @@ from afterbay.policy.plan import HealthRules, Plan, Route
 from afterbay.policy.report import consider, counterfactual, in_reach, reasons_of
 from afterbay.policy.rights import Preference
 from afterbay.policy.route import World, decide
-from afterbay.policy.scores import Lengths, expected_cost, qualities
+from afterbay.policy.scores import expected_cost, qualities
 from afterbay.testing.memory_gateway import alias, snapshot, target
 
 NOW = 1000.0
@@ -88,8 +88,6 @@ def test_the_length_of_the_expected_answer_can_turn_the_order() -> None:
     cost = Route("auto", candidates=("reads", "writes"), optimize="cost")
     assert ids(order(plan, cost, output_tokens=10)) == ["reads/x", "writes/x"]
     assert ids(order(plan, cost, output_tokens=900, task="reasoning")) == ["writes/x", "reads/x"]
-    known = {"reads": 5, "writes": 5}
-    assert ids(order(plan, cost, usual_output=known)) == ["reads/x", "writes/x"]
 
 
 def test_a_rule_that_decides_goes_before_the_aim() -> None:
@@ -277,22 +275,6 @@ def test_a_predictors_word_is_not_mixed_with_benchmarks() -> None:
     plain = msgspec.structs.replace(CHEAP, alias="cheap")
     assert qualities(ask(route()), (scored, plain)) == {"dear/x": 0.9}
     assert qualities(ask(route(), qualities={"cheap": 0.4}), (scored, plain)) == {"cheap/x": 0.4}
-
-
-def test_lengths_of_answers_are_learned_by_degrees() -> None:
-    lengths = Lengths()
-    lengths.note("m", 0)
-    assert dict(lengths.known) == {}
-    for _ in range(200):
-        lengths.note("m", 100)
-    lengths.note("m", 100_000)
-    assert 100 <= lengths.known["m"] < 160, "one long answer says little"
-    for _ in range(200):
-        lengths.note("m", 1000)
-    assert 900 < lengths.known["m"] <= 1001
-    for number in range(5000):
-        lengths.note(f"n{number}", 5)
-    assert len(lengths.known) == 4096
 
 
 def test_every_candidate_is_in_the_report_with_what_removed_it() -> None:

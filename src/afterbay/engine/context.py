@@ -38,7 +38,6 @@ from afterbay.policy.quantity import estimate_text
 from afterbay.policy.retry import RetryBudget
 from afterbay.policy.rights import NO_WISH, Preference
 from afterbay.policy.room import Fitting
-from afterbay.policy.scores import Lengths
 from afterbay.policy.spending import Need
 from afterbay.policy.statement import Preferences
 from afterbay.ports import Clock, Entropy, Guard, Key, Ledger, Originals, RequestLog, Responses
@@ -116,8 +115,6 @@ class Context:
         """What was asked of late by routes that learn."""
         self.conversations = Conversations()
         """Where conversations were that a route picked for."""
-        self.lengths = Lengths()
-        """How long the answers of each alias are that a route picked."""
         self._secret = b""
 
     @property

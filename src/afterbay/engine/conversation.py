@@ -36,11 +36,10 @@ def recall(turn: Turn, request: ChatRequest) -> Pinned | None:
 
 
 def remember(turn: Turn, target: Target, usage: Usage | None) -> None:
-    """Notes who answered well, and how long the answer was."""
+    """Notes who answered well."""
     decision, context = turn.decision, turn.context
     if decision is None or usage is None:
         return
-    context.lengths.note(target.alias, usage.total_output)
     escalated = decision.rule in (STALLED, RAISED)
     tokens = _cached(target, usage)
     if turn.conversation and (escalated or tokens >= LEAST_TOKENS):

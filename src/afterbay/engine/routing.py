@@ -207,7 +207,6 @@ def _routed(turn: Turn, found: Found, route: Route, unreadable: ClientMistake | 
         wish=turn.wish,
         at=turn.context.clock.utc(),
         output_tokens=request.sampling.max_output_tokens if request is not None else None,
-        usual_output=turn.context.lengths.known,
         pinned=recall(turn, request) if request is not None else None,
         fitting=turn.fitting,
         gain=gain,

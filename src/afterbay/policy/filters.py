@@ -41,9 +41,9 @@ class Ask(msgspec.Struct, frozen=True):
     `unreadable`: why the body can be relayed only. `kept_by`: the one provider that keeps what the request continues.
     `prefix`: the beginning of a long prompt (`policy.balance.prefix_of`). `rights` and `wish` are the key's. `policies`
     hold beside the route's own (`policy.compliance.beside`). `at`: the moment that all are judged at, UTC seconds.
-    `output_tokens`: the longest answer that the client asks for; None: it does not say. `usual_output`: how long an
-    alias's answers usually are, `qualities`: how good they are expected to be (a share of 1), where either is known
-    better than from the catalogue. `pinned`: where the conversation was, and what of it may be in a cache there.
+    `output_tokens`: the longest answer that the client asks for; None: it does not say. `qualities`: how good an
+    alias's answers are expected to be (a share of 1), where that is known better than from the catalogue. `pinned`:
+    where the conversation was, and what of it may be in a cache there.
     `fitting`: what the route does about a history that fits no window; None: it refuses it.
     `gain`: how much better the route's strongest candidate is expected to answer than its cheapest one, as `scorer` has
     it (`policy.kept_quality`); None: nobody can tell. `is_plain`: as in `policy.comparable`.
@@ -65,7 +65,6 @@ class Ask(msgspec.Struct, frozen=True):
     wish: Preference = NO_WISH
     at: float = 0.0
     output_tokens: int | None = None
-    usual_output: Mapping[str, int] = {}
     qualities: Mapping[str, float] = {}
     pinned: Pinned | None = None
     fitting: Fitting | None = None

@@ -4,8 +4,9 @@ What is not known is None, and never taken for nothing: a target without a price
 measured is neither quick nor slow.
 
     cost        the prompt at the price of its length, what may be cached at the price of that, and an answer of the
-                usual length: the median of what the alias's answers had, else a figure for the task; never longer than
-                the client asks for, or than the model can write
+                length that is usual for the task: the same for all candidates, since what an alias was asked before
+                says nothing of this request, and what has not answered yet must not look dearer for that; never longer
+                than the client asks for, or than the model can write
     quality     as a predictor has it (`Ask.qualities`), else the mean of the benchmarks that the catalogue has of every
                 candidate that it has any of: means over different benchmarks compare nothing
     latency     `Condition.ttft_p95_s`, measured here
@@ -13,7 +14,6 @@ measured is neither quick nor slow.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -34,44 +34,14 @@ USUAL_OUTPUT: Mapping[str, int] = MappingProxyType(
         "qa": 250,
     }
 )
-"""Tokens of an answer to a task, until more is known; a translation has as many as what is translated."""
+"""Tokens of an answer to a task; a translation has as many as what is translated."""
 ANY_OUTPUT = 400
 """The same where the task is not known."""
 
-KEPT = 4096
-_STEP = 0.05
-
-
-class Lengths:
-    """How long the answers of each alias usually are: a running mean of logarithms, near the median. Bounded."""
-
-    def __init__(self) -> None:
-        self._logs: dict[str, float] = {}
-        self._known: dict[str, int] = {}
-
-    def note(self, alias: str, output_tokens: int) -> None:
-        """An answer had so many tokens."""
-        if output_tokens <= 0:
-            return
-        if alias not in self._logs and len(self._logs) >= KEPT:
-            gone = next(iter(self._logs))
-            del self._logs[gone], self._known[gone]
-        new = math.log(output_tokens)
-        old = self._logs.get(alias, new)
-        self._logs[alias] = found = old + _STEP * (new - old)
-        self._known[alias] = round(math.exp(found))
-
-    @property
-    def known(self) -> Mapping[str, int]:
-        """Tokens, by alias."""
-        return self._known
-
 
 def expected_output(ask: Ask, target: Target, task: str | None) -> int:
-    """Tokens that the answer is expected to have."""
-    usual = ask.usual_output.get(target.alias)
-    if usual is None:
-        usual = (ask.input_tokens or 0) if task == "translate" else USUAL_OUTPUT.get(task or "", ANY_OUTPUT)
+    """Tokens that the answer is expected to have: as many of every target that can write so many."""
+    usual = (ask.input_tokens or 0) if task == "translate" else USUAL_OUTPUT.get(task or "", ANY_OUTPUT)
     bounds = [one for one in (ask.output_tokens, target.max_output) if one is not None]
     return min([usual, *bounds])
 
