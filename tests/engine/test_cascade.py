@@ -12,7 +12,7 @@ from tests.engine.test_tool_calls import BAD, GOOD, asked
 from tests.engine.test_tool_calls import answered as called
 from tests.engine.test_tool_calls import streamed as called_in_stream
 
-from afterbay.core.usage import Price
+from afterbay.core.usage import Price, Usage
 from afterbay.emulate.profile import Profile, ProfileFile
 from afterbay.emulate.server import Emulator
 from afterbay.policy.cascade import Cascading
@@ -106,6 +106,21 @@ def test_a_cheap_answer_that_fails_a_check_is_never_seen(client: str, spoken: st
     assert reply.headers["x-afterbay-model"] == "big"
     assert one.record.attempts[0].error == "cascade: arithmetic: 1 of 1 equations are wrong"
     assert one.record.cost_picousd == (11 * 10_000 + 7 * 20_000) + (11 * 1_000_000 + 7 * 2_000_000), "both were paid"
+
+
+def test_the_strongest_would_have_cost_what_it_did_where_it_answered_and_else_the_tokens_of_the_answer() -> None:
+    used = Usage(1000, 0, 0, 200)
+    escalated = gateway([answered(OPENAI, WRONG, used)], [answered(OPENAI, RIGHT)])
+    serve(escalated)
+    assert len(escalated.record.attempts) == 2
+    assert escalated.record.reasons is not None
+    assert escalated.record.reasons["counterfactual_picousd"] == escalated.record.attempts[1].cost_picousd
+    script = [answered(OPENAI, RIGHT, used), answered(OPENAI, "3 * 4 = 12, so #### 12")]
+    sampled = gateway(script, [], cascade=Cascading(2))
+    serve(sampled)
+    assert len(sampled.record.attempts) == 2
+    assert sampled.record.reasons is not None
+    assert sampled.record.reasons["counterfactual_picousd"] == DEAR.cost_picousd(used)
 
 
 def test_a_relayed_stream_is_given_byte_for_byte_after_it_was_held() -> None:

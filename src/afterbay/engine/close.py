@@ -56,7 +56,8 @@ def fill(turn: Turn, driver: Driver | None) -> None:
             record.task = turn.decision.rule.removeprefix("task:")
     told = _settle(turn, driver) if driver is not None else []
     if turn.is_picked and turn.ask is not None and turn.decision is not None:
-        note_reasons(turn, turn.ask, turn.decision)
+        answered = driver.machine.attempts[_winning(driver)] if driver is not None and driver.exchanges else None
+        note_reasons(turn, turn.ask, turn.decision, answered)
     charge(turn)
     prove(turn)
     decided = turn.decision.warnings if turn.decision is not None else ()

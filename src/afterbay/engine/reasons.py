@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from afterbay.core.decision import Decision
+from afterbay.core.decision import Attempt, Decision
 from afterbay.core.usage import Usage
 from afterbay.engine.context import Turn
 from afterbay.policy.filters import Ask
@@ -12,10 +12,12 @@ from afterbay.wire.registry import DIALECTS
 _CANNOT = {name: dialect.cannot for name, dialect in DIALECTS.items()}
 
 
-def note_reasons(turn: Turn, ask: Ask, decision: Decision) -> None:
+def note_reasons(turn: Turn, ask: Ask, decision: Decision, answered: Attempt | None) -> None:
     """Puts into the record what `afterbay.policy.report.reasons_of` says, once; nothing where there was no choice.
 
-    What the strongest candidate would have cost is told anew each time: of what was used in the end.
+    What the strongest candidate would have cost is told anew each time: of what `answered`, the attempt whose answer
+    was given, used in the end. What others used (rejected, broken off, sampled) a gateway that always asks the
+    strongest would not have bought.
     """
     record = turn.record
     if turn.considered is None:
@@ -28,8 +30,10 @@ def note_reasons(turn: Turn, ask: Ask, decision: Decision) -> None:
         if strong is not None:
             record.reasons["strongest"] = strong.target
             record.reasons["counterfactual_picousd"] = strong.scores.cost_picousd
-    if record.reasons is not None and record.usage is not None and len(record.attempts) == 1:
-        cost = _cost(turn, record.usage, record.reasons.get("strongest"))
+    if record.reasons is not None and answered is not None and answered.usage is not None:
+        strongest = record.reasons.get("strongest")
+        own = answered.cost_picousd if answered.target == strongest else None
+        cost = own if own is not None else _cost(turn, answered.usage, strongest)
         if cost is not None:
             record.reasons["counterfactual_picousd"] = cost
 
