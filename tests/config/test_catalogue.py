@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from afterbay.config.catalog import catalog, embeds
@@ -17,6 +18,7 @@ from afterbay.config.snapshot import Snapshot
 from afterbay.config.watch import load_snapshot
 from afterbay.core.errors import ClientMistake
 from afterbay.policy.names import Found, look_up
+from afterbay.policy.plan import Former
 
 KEYS = {row.key_variables[0]: "k" for row in catalog().provider if row.key_variables}
 TAGS = {"fast", "cheap", "reasoning", "code", "long_context", "vision", "translation", "extract", "chat"}
@@ -162,6 +164,25 @@ def test_with_a_configuration_an_older_name_is_an_error_that_says_what_replaced_
     )
     with pytest.raises(ClientMistake, match=r"'gpt-6\.1-sol' of openai took its place"):
         asked(other, "gpt-4")
+
+
+def test_a_model_that_has_not_ended_yet_has_no_successor_in_its_place_yet(
+    snapshot_of: Callable[..., Snapshot],
+) -> None:
+    row = next(one for one in catalog().model if one.ends is not None and one.ends > catalog().as_of and one.successor)
+    made = snapshot_of("providers: {groq: {kind: groq, api_key: k}}\nmodels: {m: {provider: groq, name: x}}")
+    with pytest.raises(ClientMistake) as caught:
+        asked(made, row.name)
+    assert f"ends on {row.ends}; " in caught.value.message
+    assert caught.value.message.endswith("takes its place then.")
+    former = Former("ends on 2099-01-01; 'new' of x takes its place then", "new", "m")
+    plan = msgspec.structs.replace(made, former={"old": former, "older": msgspec.structs.replace(former, instead="m")})
+    assert asked(plan, "old").warning == (
+        "the model 'old' ends on 2099-01-01; 'new' of x takes its place then; 'm' answers instead"
+    )
+    assert asked(plan, "older").warning == (
+        "the model 'older' ends on 2099-01-01; 'new' of x takes its place then, and answers already"
+    )
 
 
 def test_a_configured_name_is_never_taken_for_an_older_one(snapshot_of: Callable[..., Snapshot]) -> None:

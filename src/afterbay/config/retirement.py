@@ -103,7 +103,9 @@ def _told(row: Former, as_of: str) -> str:
     if row.version:
         return f"is a dated version; '{row.instead}' of {row.provider} is the name without the day"
     if row.ended is not None:
-        when = f"ended on {row.ended}" if row.ended <= as_of else f"ends on {row.ended}"
+        if row.ended > as_of:
+            return f"ends on {row.ended}; '{row.instead}' of {row.provider} takes its place then"
+        when = f"ended on {row.ended}"
     else:
         when = "is gone" if row.gone else "is an older one"
     return f"{when}; '{row.instead}' of {row.provider} took its place"

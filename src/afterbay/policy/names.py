@@ -51,6 +51,8 @@ def look_up(plan: Plan, model: str, direct: Direct) -> Found:
     former = plan.former.get(model)
     if former is not None and former.alias is not None and former.alias in plan.aliases:
         answers = " and answers" if former.alias == former.instead else f"; '{former.alias}' answers instead"
+        if answers == " and answers" and former.told.endswith(" then"):
+            answers = ", and answers already"
         return Found(alias=plan.aliases[former.alias], warning=f"the model '{model}' {former.told}{answers}")
     if plan.unknown_model != "error":
         instead = _named(plan, plan.unknown_model)
