@@ -57,6 +57,12 @@ def test_the_worst_order_is_the_mirror_of_the_best() -> None:
     assert measured(WEAK - STRONG)["cpt50"] == pytest.approx(80)
 
 
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"prompt": "a", "strong_correct": true, "weak_correct": false}\n')
+    assert read_outcomes(path).prompts == ("a",)
+
+
 def test_a_row_that_counts_twice_is_two_rows() -> None:
     counts = np.ones(10)
     counts[[0, 9]] = [3, 0]

@@ -169,6 +169,10 @@ def test_too_few_labels_are_told_with_about_how_many_it_takes() -> None:
     assert best(traffic(rng, 2 * few.needed)).threshold > 0.0
 
 
+def test_one_label_is_told_as_one() -> None:
+    assert best(traffic(np.random.default_rng(7), 1)).reason.startswith("1 label: ")
+
+
 def test_a_threshold_below_all_requests_is_no_certificate() -> None:
     """It is kept, but of nobody; what counts is how far the next one is."""
     held = traffic(np.random.default_rng(8), 200, loss=1.0)

@@ -33,6 +33,19 @@ def test_a_body_that_is_no_object_is_told_as_what_it_is(body: bytes, says: str) 
     assert caught.value.code == "invalid_json"
 
 
+@pytest.mark.parametrize("text", [r"\ud83d", r"x \ude00", r"\uD83D\u0041", r"\ude00\ud83d"])
+def test_half_a_surrogate_pair_is_told_as_what_it_is(text: str) -> None:
+    with pytest.raises(ClientMistake, match="half a surrogate pair") as caught:
+        decode_object(b'{"a": "%s"}' % text.encode())
+    assert caught.value.code == "invalid_json"
+
+
+def test_a_whole_pair_is_right_and_an_escaped_backslash_begins_none() -> None:
+    assert decode_object(rb'{"a": "\ud83d\ude00", "b": "\\ud83d"}') == {"a": "\U0001f600", "b": "\\ud83d"}
+    with pytest.raises(ClientMistake, match="truncated"):
+        decode_object(rb'{"a": "\ud83d\ude00 \\ud83d')
+
+
 @pytest.mark.parametrize(
     ("data", "param", "code"),
     [

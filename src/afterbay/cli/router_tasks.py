@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def run_tasks(file: Path, as_json: bool) -> None:
 
 def _read(file: Path) -> list[Prompt]:
     try:
-        lines = [line for line in file.read_bytes().splitlines() if line.strip()]
+        lines = [line for line in file.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines() if line.strip()]
     except OSError as error:
         raise Misuse(f"{file} cannot be read: {error.strerror}.", remedy="Name a file of JSON lines.") from None
     rows = []

@@ -36,7 +36,7 @@ async def serve_count(context: Context, call: Call, reply: Reply) -> None:
         try:
             turn.adopt(counter.parse_request(call.body, call.path_model))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise not_json(error) from None
+            raise not_json(error, call.body) from None
         check_name(turn)
         await check_continued(context, call)
         turn.decision = choose(turn)
@@ -65,7 +65,7 @@ async def _ask(turn: Turn, target: Target) -> int | None:
         try:
             built = counter.build_request(turn.request, target.name)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise not_json(error) from None
+            raise not_json(error, call.body) from None
         path, body, headers = built.path, built.body, built.headers
     now = turn.context.clock.monotonic()
     path, body = addressed(turn, target, path, body)

@@ -125,7 +125,7 @@ def _rebuilt(turn: Turn, target: Target, request: ChatRequest, cap: int | None) 
     try:
         built = dialect.build_for(target.vendor, renamed, target.name)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:  # schemas and arguments stay as they came until here
-        raise not_json(error) from None
+        raise not_json(error, turn.call.body) from None
     kept = request.tools and request.parallel_tool_calls is False
     losses = (*sorted(lacking), *left_out, *built.losses)
     losses = tuple(name for name in losses if not (kept and name == "parallel_tool_calls"))
@@ -144,7 +144,7 @@ def _within_means(turn: Turn, target: Target, body: bytes) -> bytes:
     try:
         return capped(spoken, body, cap, name)
     except msgspec.DecodeError as error:
-        raise not_json(error) from None
+        raise not_json(error, body) from None
 
 
 def addressed(turn: Turn, target: Target, path: str, body: bytes, *, streams: bool | None = None) -> tuple[str, bytes]:

@@ -10,6 +10,7 @@ figures of GSM8K differ by less than their standard error).
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -40,7 +41,7 @@ def read_rows(path: Path) -> list[Row]:
         ClientMistake: it cannot be read, or a line lacks a column.
     """
     try:
-        lines = path.read_bytes().splitlines()
+        lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines()
     except OSError as error:
         raise ClientMistake(f"{path} cannot be read: {error.strerror}.", remedy="Name a JSONL file.") from None
     rows: list[Row] = []

@@ -8,6 +8,7 @@ metric's, of which some leave that range by a little: it is held within it.
 
 from __future__ import annotations
 
+import codecs
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -81,7 +82,7 @@ def read_outcomes(path: Path) -> Outcomes:
         ClientMistake: it cannot be read, or a line is none of the three forms.
     """
     try:
-        lines = path.read_bytes().splitlines()
+        lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines()
     except OSError as error:
         raise ClientMistake(f"{path} cannot be read: {error.strerror}.", remedy="Name a JSONL file.") from None
     rows = [_row(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]

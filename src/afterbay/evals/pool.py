@@ -24,6 +24,7 @@ with a = accuracy, c = dollars per 1,000 queries, and C = log(200 / c) / log(200
 
 from __future__ import annotations
 
+import codecs
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -122,7 +123,7 @@ def load(path: Path) -> list[Row]:
         ClientMistake: a line is no such row, or there are too few.
     """
     rows = []
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+    for number, line in enumerate(path.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines(), 1):
         if not line.strip():
             continue
         try:

@@ -42,7 +42,7 @@ def trained(rows: Outcomes, seed: int, progress: Callable[[int, int], None]) -> 
     few = [name for name, count in zip(rows.models, _labels(rows), strict=True) if count < FEWEST_LABELS]
     if kinds * (_FOLDS - 1) // _FOLDS < FEWEST_LABELS or few:
         raise ClientMistake(
-            f"There is too little to learn from: {kinds} different prompts"
+            f"There is too little to learn from: {kinds} different prompt{'s' * (kinds != 1)}"
             + (f", and fewer than {FEWEST_LABELS} outcomes of {', '.join(few)[:200]}." if few else "."),
             remedy=f"It takes {FEWEST_LABELS} outcomes of each model, and some hundreds to be worth using.",
         )

@@ -59,7 +59,7 @@ def certified(
         withdrawn_at, rest = rest[place].at, rest[place + 1 :]
     why, is_empty = found.reason, math.isfinite(found.threshold) and not found.routed
     if is_empty:  # it holds, but of requests that never come
-        why = f"{len(rest)} labels: as little as would be certified is not asked for"
+        why = f"{len(rest)} label{'s' * (len(rest) != 1)}: as little as would be certified is not asked for"
     if refuted and (is_empty or not math.isfinite(found.threshold)):
         why = f"withdrawn: {refuted}; since then {why}"
     return Standing(

@@ -234,7 +234,7 @@ class Stream:
             keep,
             confidence,
             at,
-            f"{len(self)} labels: scores up to {threshold:.4g} may go to the cheap model ({routed:.0%} of the "
+            f"{len(self)} label{'s' * (len(self) != 1)}: scores up to {threshold:.4g} may go to the cheap model ({routed:.0%} of the "
             f"requests), which keeps {keep:.4g} of the strong model's quality or more with confidence {confidence:g}",
             routed,
             scorer=self.terms.scorer,
@@ -303,10 +303,10 @@ def _why_nothing(labels: int, needed: int | None, keep: float, confidence: float
         return f"no labels yet, so nothing can be promised ({promise}): the strong model serves all"
     if needed is None:
         return (
-            f"{labels} labels: even where the scores are lowest the cheap model falls behind more than the promise "
+            f"{labels} label{'s' * (labels != 1)}: even where the scores are lowest the cheap model falls behind more than the promise "
             f"allows ({promise}), so the strong model serves all"
         )
-    return f"{labels} labels, about {needed} needed before anything may go to the cheap model ({promise})"
+    return f"{labels} label{'s' * (labels != 1)}, about {needed} needed before anything may go to the cheap model ({promise})"
 
 
 def _check(pairs: HeldOut, most_weight: float) -> None:

@@ -13,6 +13,9 @@ T = TypeVar("T")
 
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 _decode = msgspec.json.Decoder().decode
+_WHOLE = re.compile(rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+_HALF = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+"""What is left of an escaped surrogate pair where `_WHOLE` finds no pair (nor a backslash that is itself escaped)."""
 
 
 def decode_object(body: bytes) -> dict[str, Any]:
@@ -24,7 +27,7 @@ def decode_object(body: bytes) -> dict[str, Any]:
     try:
         data = _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise not_json(error) from None
+        raise not_json(error, body) from None
     except RecursionError:
         raise too_deep() from None
     if not isinstance(data, dict):
@@ -36,8 +39,17 @@ def decode_object(body: bytes) -> dict[str, Any]:
     return data
 
 
-def not_json(error: Exception) -> ClientMistake:
-    """The error for a body that is no JSON, perhaps only deep inside of what is looked at last."""
+def not_json(error: Exception, body: bytes = b"") -> ClientMistake:
+    """The error for a body that is no JSON, perhaps only deep inside of what is looked at last.
+
+    `body`: what was read. Of half a surrogate pair at a string's end the decoder says that the input ends there.
+    """
+    if _HALF.search(_WHOLE.sub(b"  ", body)):
+        return ClientMistake(
+            "The request body is not valid JSON: a string has half a surrogate pair, such as \\ud83d alone.",
+            code="invalid_json",
+            remedy="Cut text between characters, not between the two halves of one, and send again.",
+        )
     return ClientMistake(
         f"The request body is not valid JSON: {error}."[:300],
         code="invalid_json",

@@ -14,7 +14,7 @@ from typing import TypeAlias, TypeVar
 import msgspec
 
 from afterbay.core.errors import ClientMistake
-from afterbay.wire.decoding import mistake
+from afterbay.wire.decoding import mistake, not_json
 
 T = TypeVar("T")
 Buffer: TypeAlias = bytes | msgspec.Raw
@@ -94,4 +94,4 @@ def _decode(decoder: msgspec.json.Decoder[T], raw: Buffer, where: str) -> T:
     except msgspec.ValidationError as error:
         raise mistake(error, where) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ClientMistake(f"The request body is not valid JSON: {error}.", code="invalid_json") from None
+        raise not_json(error, bytes(raw)) from None
