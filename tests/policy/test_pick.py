@@ -229,6 +229,14 @@ def test_the_answer_has_its_place_in_the_window(read: int, asked: int | None, lo
     assert caught.value.code == "context_length_exceeded"
 
 
+def test_the_largest_window_among_those_that_are_too_small_is_told() -> None:
+    windows = {"a": 1000, "b": 32_000, "c": 9000}
+    plan = snapshot(*(alias(name, target(f"{name}/x", context_tokens=window)) for name, window in windows.items()))
+    with pytest.raises(ClientMistake, match="its window is 32000") as caught:
+        order(plan, Route("auto", candidates=("a", "b", "c")), input_tokens=50_000)
+    assert caught.value.code == "context_length_exceeded"
+
+
 def test_the_classifier_decides_by_task_and_by_complexity() -> None:
     tables = route(tasks={"code": "cheap"}, complexity={"low": "cheap", "high": "dear"})
     assert order(PLAN, tables, facts=Facts(5.0, task="code", complexity=0.9)).rule == "task:code"

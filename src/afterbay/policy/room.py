@@ -78,7 +78,10 @@ class Fitting:
         window = self._window(target)
         if window is None or self._fits(target, window):
             return None
-        reason = f"context: about {self.tokens} tokens and an answer, its window is {window}"
+        reason = (
+            f"context: about {self.tokens} tokens, with a fifth added and room for the answer kept, "
+            f"its window is {window}"
+        )
         if self._mode not in TRIMS:
             return reason
         if self._unsaid:
