@@ -77,6 +77,20 @@ def test_a_key_of_the_database_is_found_by_its_name(run: Run, written: Path) -> 
     assert by_name["near/c"] == "key: this key may not use the provider 'near'"
 
 
+def test_the_preferences_of_users_and_agents_can_be_tried(run: Run, written: Path) -> None:
+    wishes = "{users: {eve: {allowed_providers: [far]}}, agents: {bot: {bound_model: strong}}}"
+    written.write_text(CONFIG + f"policies: {{preferences: {wishes}}}\n")
+    found: dict[str, Any] = json.loads(run("route", "Hello", "--user", "eve", "--json").stdout)
+    removed = {one["target"]: one["removed"] for one in found["candidates"]}
+    assert (found["pick"], removed["near/c"]) == (
+        "far/s",
+        "preference: the user 'eve' may not use the provider 'near'",
+    )
+    done = run("route", "Hello", "--agent", "bot")
+    assert "warning: the agent 'bot' is bound to 'strong', which answers instead of 'auto'" in done.stderr
+    assert "picked: near/c" in run("route", "Hello").stderr
+
+
 def test_it_works_without_a_configuration_and_a_wrong_task_names_the_right_ones(run: Run) -> None:
     done = run("route", "Hello", "--task", "coding")
     assert (done.returncode, done.stdout) == (1, "")

@@ -121,7 +121,9 @@ def test_an_agent_may_be_bound_to_a_model() -> None:
     one = gateway(preferences=USERS)
     (reply,) = go(one, ask("cheap"), headers={"x-afterbay-agent": "bot"})
     assert one.record.model == "strong"
-    assert "answers instead of 'cheap'" in reply.headers["x-afterbay-warnings"]
+    assert (
+        "the agent 'bot' is bound to 'strong', which answers instead of 'cheap'" in reply.headers["x-afterbay-warnings"]
+    )
 
 
 def test_what_a_client_states_gives_it_no_right() -> None:
@@ -131,6 +133,7 @@ def test_what_a_client_states_gives_it_no_right() -> None:
     assert (bound.status, not one.upstreams["s"].sent) == (403, True)
     (narrowed,) = go(one, ask("cheap", user="eve"), key=key)
     assert narrowed.status == 403, "of the providers of both none is left"
+    assert b"preference: the user 'eve' may not use the provider 'c'" in narrowed.body
 
 
 # --- conversations

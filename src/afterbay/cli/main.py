@@ -189,6 +189,12 @@ def route(
     model: Annotated[str, typer.Option("-m", "--model", help="Alias, route or provider/model.")] = "auto",
     config: Config = None,
     task: Annotated[str | None, typer.Option(help="The task, as by x-afterbay-task.")] = None,
+    user: Annotated[
+        str | None, typer.Option(metavar="NAME", help="As for this user, with what is preferred for them.")
+    ] = None,
+    agent: Annotated[
+        str | None, typer.Option(metavar="NAME", help="As for this agent, with what is preferred for it.")
+    ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Every model of the catalogue beside, with its price for this text.")
     ] = False,
@@ -198,10 +204,10 @@ def route(
 
     Targets count as well, and budgets as full. Exit code 1: nothing may serve it.
     """
-    from afterbay.cli.route import run_route
+    from afterbay.cli.route import Stated, run_route
 
     text = sys.stdin.read() if prompt == "-" else prompt
-    run_route(text, file, key, model, config, task, everything, as_json)
+    run_route(text, file, key, model, config, Stated(task, user, agent), everything, as_json)
 
 
 @app.command(epilog=examples("afterbay models", "afterbay models --json"))

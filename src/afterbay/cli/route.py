@@ -25,7 +25,25 @@ from afterbay.policy.statement import HEADER
 from afterbay.ports import Key
 from afterbay.store.keys import SqliteKeys
 
+AGENT = "x-afterbay-agent"
 HEADINGS = ("", "candidate", "model", "window", "cost", "quality", "ttft p95", "removed by")
+
+
+class Stated(msgspec.Struct, frozen=True):
+    """What a client says of itself: the task, and the user and agent that it asks for."""
+
+    task: str | None = None
+    user: str | None = None
+    agent: str | None = None
+
+
+def request_of(text: str, model: str, stated: Stated) -> tuple[dict[str, str], bytes]:
+    """Headers and body of OpenAI's chat protocol that a client would send."""
+    said = {HEADER: stated.task, AGENT: stated.agent}
+    body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": text}]}
+    if stated.user is not None:
+        body["user"] = stated.user
+    return {name: value for name, value in said.items() if value is not None}, msgspec.json.encode(body)
 
 
 def run_route(
@@ -34,7 +52,7 @@ def run_route(
     key: str | None,
     model: str,
     config: Path | None,
-    task: str | None,
+    stated: Stated,
     everything: bool,
     as_json: bool,
 ) -> None:
@@ -48,8 +66,7 @@ def run_route(
     if not text.strip():
         raise Misuse("There is nothing to decide on.", remedy="Give a prompt in quotes, or --file FILE.")
     loaded = load_snapshot(config, os.environ)
-    headers = {HEADER: task} if task is not None else {}
-    body = msgspec.json.encode({"model": model, "messages": [{"role": "user", "content": text}]})
+    headers, body = request_of(text, model, stated)
     asks = _key(loaded, key) if key is not None else None
     found = dry_run(loaded.snapshot, body, headers, asks, _learned(loaded), loaded.trained.predictors)
     every = priced(estimate_text(text)) if everything else []

@@ -24,7 +24,7 @@ from afterbay.engine.lasting_streams import LastingStreams
 from afterbay.engine.learned import Learned
 from afterbay.engine.repeats import Repeats
 from afterbay.engine.shared import SharedAnswer, SharedAnswers
-from afterbay.engine.statement import wish_stated
+from afterbay.engine.statement import wish_stated, wishers_stated
 from afterbay.engine.tags import read_tags
 from afterbay.engine.witness import Witness
 from afterbay.policy.facts import Scorer
@@ -36,7 +36,7 @@ from afterbay.policy.plan import Compliance, Route
 from afterbay.policy.pressure import Pressure
 from afterbay.policy.quantity import estimate_text
 from afterbay.policy.retry import RetryBudget
-from afterbay.policy.rights import NO_WISH, Preference
+from afterbay.policy.rights import NO_WISH, Preference, Wishers
 from afterbay.policy.room import Fitting
 from afterbay.policy.spending import Need
 from afterbay.policy.statement import Preferences
@@ -182,6 +182,14 @@ def _wish_of(call: Call, agent: str | None, stated: Preferences | None) -> Prefe
     return own if stated is None else wish_stated(own, stated, call.body, agent)
 
 
+def _wishers_of(call: Call, agent: str | None, stated: Preferences | None) -> Wishers:
+    """Whose wishes those are; nobody's besides the key's where the configuration has none."""
+    if stated is None:
+        return ()
+    own = call.key.preference.of(agent) if call.key is not None else NO_WISH
+    return wishers_stated(own, stated, call.body, agent)
+
+
 class Turn:
     """The state of one chat request on its way through the stages."""
 
@@ -258,6 +266,8 @@ class Turn:
         self.fleet.enter()
         self.wish = _wish_of(call, self.record.agent, self.snapshot.preferences)
         """What its key wants of routing, or the user or agent that it names."""
+        self.wishers = _wishers_of(call, self.record.agent, self.snapshot.preferences)
+        """Whose wish that is; empty: the key's."""
 
     @property
     def is_picked(self) -> bool:
@@ -276,7 +286,7 @@ class Turn:
             try:
                 self._request = call.dialect.parse_request(call.body, call.path_model, call.path_stream)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise not_json(error) from None
+                raise not_json(error, call.body) from None
         return self._request
 
     def request_for(self, target: Target) -> ChatRequest:

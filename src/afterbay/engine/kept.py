@@ -65,7 +65,7 @@ def _check_provider(turn: Turn, provider: str) -> None:
     Raises:
         PolicyRefusal: 403.
     """
-    gap = provider_gap(turn.call.key.rights, turn.wish, provider) if turn.call.key is not None else None
+    gap = provider_gap(turn.call.key.rights, turn.wish, provider, turn.wishers) if turn.call.key is not None else None
     if gap is not None:
         raise PolicyRefusal(f"What keeps this response may not be asked ({gap}).", code="policy_no_candidate")
 

@@ -25,7 +25,7 @@ from afterbay.policy.names import Found, look_up
 from afterbay.policy.order import arrange
 from afterbay.policy.plan import Limits, Route
 from afterbay.policy.pressure import COME_BACK_S as SHED_S
-from afterbay.policy.rights import EVERYTHING
+from afterbay.policy.rights import EVERYTHING, who_binds
 from afterbay.policy.room import Fitting
 from afterbay.policy.route import decide, deployments, route_of
 from afterbay.policy.sight import sights
@@ -69,7 +69,8 @@ def choose(turn: Turn) -> Decision:
         kept = msgspec.structs.replace(ask, features=ask.features & CONTEXT)
         decision = decide(kept, snapshot, turn.route, _CANNOT, world, now, turn.draw)
     if _sought(turn) != turn.model:
-        turn.warnings.append(f"this key is bound to '{_sought(turn)}', which answers instead of '{turn.model}'")
+        who = who_binds(turn.wishers, _sought(turn))
+        turn.warnings.append(f"{who} is bound to '{_sought(turn)}', which answers instead of '{turn.model}'")
     turn.sights = sights(decision, world.cooling_until, world.conditions, now)
     turn.stage("route", now)
     return decision
@@ -178,6 +179,7 @@ def _ask(turn: Turn, found: Found, route: Route) -> Ask:
         kept_by=turn.kept_by,
         prefix=prefix_of(call.body),
         wish=turn.wish,
+        wishers=turn.wishers,
         at=turn.context.clock.utc(),
         fitting=turn.fitting,
     )
@@ -205,6 +207,7 @@ def _routed(turn: Turn, found: Found, route: Route, unreadable: ClientMistake | 
         kept_by=turn.kept_by,
         prefix=prefix_of(call.body),
         wish=turn.wish,
+        wishers=turn.wishers,
         at=turn.context.clock.utc(),
         output_tokens=request.sampling.max_output_tokens if request is not None else None,
         pinned=recall(turn, request) if request is not None else None,
@@ -269,6 +272,7 @@ def _ask_plain(turn: Turn, found: Found, dialect: str, features: frozenset[str],
         rights=call.key.rights if call.key is not None else EVERYTHING,
         policies=policies_beside(turn),
         wish=turn.wish,
+        wishers=turn.wishers,
         at=turn.context.clock.utc(),
     )
 

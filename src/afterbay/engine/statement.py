@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from afterbay.policy.rights import Preference
-from afterbay.policy.statement import HEADER, TASKS, Preferences, task_named, wish_of
+from afterbay.policy.rights import Preference, Wishers
+from afterbay.policy.statement import HEADER, TASKS, Preferences, task_named, wish_of, wishers
 
 _NONE = msgspec.Raw(b"null")
 NAME_CHARS = 256
@@ -58,6 +58,12 @@ def wish_stated(own: Preference, preferences: Preferences, body: bytes, agent: s
     """What its key and the configuration wish for a request."""
     user = user_of(body) if preferences.users else None
     return wish_of(own, preferences, user, agent)
+
+
+def wishers_stated(own: Preference, preferences: Preferences, body: bytes, agent: str | None) -> Wishers:
+    """Whose wishes `wish_stated` is made of, in words, the nearest first."""
+    user = user_of(body) if preferences.users else None
+    return wishers(own, preferences, user, agent)
 
 
 def _stated(body: bytes) -> tuple[Any, Mapping[str, Any]]:

@@ -6,6 +6,7 @@ feature, a window that is too small) removes it, for the pick as for fallbacks, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
@@ -19,7 +20,7 @@ from afterbay.policy.facts import Facts
 from afterbay.policy.names import Found
 from afterbay.policy.pinning import Pinned
 from afterbay.policy.plan import Alias, Compliance, Plan, Route
-from afterbay.policy.rights import EVERYTHING, NO_WISH, Preference, Rights
+from afterbay.policy.rights import EVERYTHING, NO_WISH, Preference, Rights, Wishers, who_forbids
 from afterbay.policy.room import Fitting
 from afterbay.policy.spending import LEAST_OUTPUT
 
@@ -39,7 +40,8 @@ class Ask(msgspec.Struct, frozen=True):
     """What a request needs. `features` None: not looked at, since every target relays the client's own dialect.
 
     `unreadable`: why the body can be relayed only. `kept_by`: the one provider that keeps what the request continues.
-    `prefix`: the beginning of a long prompt (`policy.balance.prefix_of`). `rights` and `wish` are the key's. `policies`
+    `prefix`: the beginning of a long prompt (`policy.balance.prefix_of`). `rights` and `wish` are the key's, or
+    the wish of `wishers`. `policies`
     hold beside the route's own (`policy.compliance.beside`). `at`: the moment that all are judged at, UTC seconds.
     `output_tokens`: the longest answer that the client asks for; None: it does not say. `qualities`: how good an
     alias's answers are expected to be (a share of 1), where that is known better than from the catalogue. `pinned`:
@@ -63,6 +65,7 @@ class Ask(msgspec.Struct, frozen=True):
     kept_by: str = ""
     prefix: bytes = b""
     wish: Preference = NO_WISH
+    wishers: Wishers = ()
     at: float = 0.0
     output_tokens: int | None = None
     qualities: Mapping[str, float] = {}
@@ -178,14 +181,16 @@ def _forbidden(ask: Ask, target: Target, alias: str) -> str | None:
         return f"key: this key may not use '{alias}'"
     if routes is not None and named is not None and named not in routes:
         return f"key: this key may not use the route '{named}'"
-    return provider_gap(ask.rights, ask.wish, target.provider)
+    return provider_gap(ask.rights, ask.wish, target.provider, ask.wishers)
 
 
-def provider_gap(rights: Rights, wish: Preference, provider: str) -> str | None:
-    """What a key has against a provider; None: nothing."""
-    for names in (rights.providers, wish.allowed_providers):
-        if names is not None and provider not in names:
-            return f"key: this key may not use the provider '{provider}'"
+def provider_gap(rights: Rights, wish: Preference, provider: str, wishers: Wishers = ()) -> str | None:
+    """What a key, or the wish of the user or agent that asks with it, has against a provider; None: nothing."""
+    if rights.providers is not None and provider not in rights.providers:
+        return f"key: this key may not use the provider '{provider}'"
+    if wish.allowed_providers is not None and provider not in wish.allowed_providers:
+        who = who_forbids(wishers, provider)
+        return f"{'key' if who == 'this key' else 'preference'}: {who} may not use the provider '{provider}'"
     return None
 
 
@@ -224,6 +229,8 @@ _PROMPT = {"openai.responses": "input", "gemini": "contents"}
 _DOING = {"moderations": "moderate", "compaction": "compact a conversation"}
 """Operations that are looked for like features, in words."""
 
+_WINDOW = re.compile(r"its window is (\d+)")
+
 _IMPLIED = {"image_urls": "images", "document_urls": "documents", "document_files": "documents"}
 """Features that say nothing more where a wider one is missing."""
 
@@ -251,6 +258,12 @@ def _unsupported(ask: Ask, missing: list[str]) -> ClientMistake:
     )
 
 
+def _widest(too_long: list[Rejected]) -> str:
+    """What is said of the largest window among those that are too small: the client cannot do better than by that."""
+    largest = max(too_long, key=lambda one: int(found[1]) if (found := _WINDOW.search(one.reason)) else 0)
+    return largest.reason.removeprefix("context: ")
+
+
 def nothing_left(ask: Ask, rejected: list[Rejected]) -> ClientMistake | PolicyRefusal:
     """The error that helps: a field if dropping it would help, else the first policy that removed something."""
     features = [one for one in rejected if one.reason.startswith("feature: ")]
@@ -267,7 +280,7 @@ def nothing_left(ask: Ask, rejected: list[Rejected]) -> ClientMistake | PolicyRe
     too_long = [one for one in rejected if one.reason.startswith("context: ")]
     if too_long and len(too_long) + len(features) == len(rejected):
         return ClientMistake(
-            f"The prompt is too long for every model that '{ask.requested}' may use: {too_long[0].reason[9:]}.",
+            f"The prompt is too long for every model that '{ask.requested}' may use: {_widest(too_long)}.",
             code="context_length_exceeded",
             param=_PROMPT.get(ask.dialect, "messages"),
             remedy="Shorten it, ask for a shorter answer, or for a model with a larger window.",

@@ -70,6 +70,20 @@ class Preference(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown
 
 NO_WISH: Final = Preference()
 
+Wishers: TypeAlias = tuple[tuple[str, Preference], ...]
+"""Whose wishes a request is under, in words (`this key`, `the user 'ada'`), the nearest first; empty: the key's."""
+
+
+def who_binds(by: Wishers, model: str) -> str:
+    """Who wants this one model, in words."""
+    return next((name for name, wish in by if wish.bound_model == model), "this key")
+
+
+def who_forbids(by: Wishers, provider: str) -> str:
+    """Who wants other providers than this one, in words."""
+    found = (name for name, wish in by if wish.allowed_providers is not None and provider not in wish.allowed_providers)
+    return next(found, "this key")
+
 
 def limit_told(name: str) -> str:
     """A limit as people write it: `usd/month` is kept as `picousd/month`."""

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from afterbay.core.errors import ClientMistake
-from afterbay.policy.rights import NO_WISH, Preference, nearest
+from afterbay.policy.rights import NO_WISH, Preference, Wishers, nearest
 
 HEADER: Final = "x-afterbay-task"
 TASKS: Final = ("summarize", "code", "translate", "extract", "chat", "reasoning", "creative", "qa")
@@ -54,3 +54,13 @@ def wish_of(own: Preference, preferences: Preferences, user: str | None, agent: 
     if agent is not None:
         found = nearest(found, preferences.agents.get(agent, NO_WISH))
     return found
+
+
+def wishers(own: Preference, preferences: Preferences, user: str | None, agent: str | None) -> Wishers:
+    """Whose wishes `wish_of` was made of, in words, the nearest first."""
+    found = [("this key", own)]
+    if user is not None and user in preferences.users:
+        found.append((f"the user '{user[:80]}'", preferences.users[user]))
+    if agent is not None and agent in preferences.agents:
+        found.append((f"the agent '{agent[:80]}'", preferences.agents[agent]))
+    return tuple(found)
