@@ -56,8 +56,9 @@ def read_pairs(path: Path) -> Pairs:
     for place in np.flatnonzero(~np.isnan(weak) & ~np.isnan(strong)).tolist():
         places.setdefault(rows.prompts[place], place)
     if len(places) < LEAST_ROWS:
+        prompts = "prompt" if len(places) == 1 else "prompts"
         raise ClientMistake(
-            f"{path} has {len(places)} different prompt{'s' * (len(places) != 1)} with both outcomes; that is too few to split.",
+            f"{path} has {len(places)} different {prompts} with both outcomes; that is too few to split.",
             remedy=f"It takes {LEAST_ROWS} or more, and some hundreds before anything can be certified.",
         )
     kept = np.array(list(places.values()), np.int64)

@@ -234,7 +234,7 @@ class Stream:
             keep,
             confidence,
             at,
-            f"{len(self)} label{'s' * (len(self) != 1)}: scores up to {threshold:.4g} may go to the cheap model ({routed:.0%} of the "
+            f"{_labels(len(self))}: scores up to {threshold:.4g} may go to the cheap model ({routed:.0%} of the "
             f"requests), which keeps {keep:.4g} of the strong model's quality or more with confidence {confidence:g}",
             routed,
             scorer=self.terms.scorer,
@@ -297,16 +297,20 @@ def _leading(flags: NDArray[np.bool_]) -> int:
     return int(np.argmin(flags)) if not flags.all() else len(flags)
 
 
+def _labels(count: int) -> str:
+    return f"{count} label" if count == 1 else f"{count} labels"
+
+
 def _why_nothing(labels: int, needed: int | None, keep: float, confidence: float) -> str:
     promise = f"keep {keep:.4g} at confidence {confidence:g}"
     if not labels:
         return f"no labels yet, so nothing can be promised ({promise}): the strong model serves all"
     if needed is None:
         return (
-            f"{labels} label{'s' * (labels != 1)}: even where the scores are lowest the cheap model falls behind more than the promise "
+            f"{_labels(labels)}: even where the scores are lowest the cheap model falls behind more than the promise "
             f"allows ({promise}), so the strong model serves all"
         )
-    return f"{labels} label{'s' * (labels != 1)}, about {needed} needed before anything may go to the cheap model ({promise})"
+    return f"{_labels(labels)}, about {needed} needed before anything may go to the cheap model ({promise})"
 
 
 def _check(pairs: HeldOut, most_weight: float) -> None:

@@ -31,7 +31,8 @@ _SMALL: Final = {
     "es": "el la los las y es una un que para en de por con no qué cómo del se mi su al lo más está son"
     " esta este estos esta me qué cuál cuáles dónde cuándo quién hay puedo puede como sobre pero sin entre tu",
     "pt": "o a os as e é uma um que para em de por com não do da como no na se meu os mais você ao são"
-    " está esta este isso me qual quais onde quando quem pode posso como sobre mas sem entre uns minha meu dos das pelo",
+    " está esta este isso me qual quais onde quando quem pode posso como sobre mas sem entre uns minha meu dos das"
+    " pelo",
     "it": "il lo la gli le e è una un che per in di con non come del della mi si sono al nel più questo"
     " questa una uno dei delle degli della dal alla mia mio quale quali dove quando chi puoi posso ma perché cosa i",
     "nl": "de het een en is van dat in op te niet voor met zijn ik aan wat hoe er je mijn ook naar",

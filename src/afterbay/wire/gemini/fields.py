@@ -13,7 +13,6 @@ from typing import TypeAlias, TypeVar
 
 import msgspec
 
-from afterbay.core.errors import ClientMistake
 from afterbay.wire.decoding import mistake, not_json
 
 T = TypeVar("T")
