@@ -199,6 +199,10 @@ class Turn:
     """What was said of each candidate, for the record; None: nobody asked yet."""
     conversation = b""
     """The name of the conversation that it belongs to, where that is remembered."""
+    shown_id = ""
+    """What the client knows the answer by, where that is a provider's name for an answer which broke off."""
+    continues_unknown = ""
+    """The response that this request continues and that is not known here."""
     fitting: Fitting | None = None
     """What becomes of it where a window is too small; None: nothing is done about that."""
     witness: Witness | None = None
@@ -241,10 +245,6 @@ class Turn:
         """What is done with a good answer before its end is sent."""
         self.kept_by = ""
         """The provider that keeps what this request continues: no other one can go on."""
-        self.shown_id = ""
-        """What the client knows the answer by, where that is a provider's name for an answer which broke off."""
-        self.continues_unknown = ""
-        """The response that this request continues and that is not known here."""
         self.asked = call.body
         """The client's own body, where `call` has one that says more."""
         self.warnings: list[str] = []
