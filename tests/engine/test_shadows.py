@@ -110,6 +110,16 @@ def sent(world: World, name: str) -> list[dict[str, Any]]:
     return [json.loads(one.body) for one in world.gateway.upstreams[name].sent]
 
 
+def test_a_certified_one_that_is_too_dear_for_the_request_is_not_said_to_answer() -> None:
+    """Cheaper by and large, but dearer to read, and this request reads most."""
+    reads_dear = {"price": Price(input=1_600_000, output=1, cached_input=1_600_000, cache_write=1_600_000)}
+    world = World([], [answered(OPENAI, "Paris.")], standing=CERTIFIED, shadow=None, small_fields=reads_dear)
+    limit = {"x-afterbay-max-cost-usd": "0.0033"}
+    (reply,) = world.ask({"text": "word " * 2400, "max_tokens": 5, "headers": limit})
+    assert reply.headers["x-afterbay-route"] == "auto; keep:0.9@0.9 certified, not usable now"
+    assert [one.target for one in world.gateway.record.rejected] == ["a/small"]
+
+
 def test_the_strongest_answers_and_the_cheapest_is_asked_the_same_afterwards() -> None:
     world = World([answered(OPENAI, "paris")], [answered(OPENAI, "Paris.")])
     (reply,) = world.ask({"text": "Capital of France?", "temperature": 0.5})

@@ -14,7 +14,7 @@ from afterbay.core.usage import Price
 from afterbay.policy.cascade import Cascading
 from afterbay.policy.facts import Facts
 from afterbay.policy.filters import Ask
-from afterbay.policy.kept_quality import LENGTH, NOT_COMPARABLE, UNREAD, Standing, duel_of
+from afterbay.policy.kept_quality import LENGTH, NOT_COMPARABLE, UNREAD, Standing, as_led, duel_of
 from afterbay.policy.names import Found
 from afterbay.policy.pinning import Pinned
 from afterbay.policy.plan import Exploring, Overflow, Route
@@ -45,14 +45,14 @@ PLAN = snapshot(
 
 
 def choose(route: Route = KEEPING, standing: Standing | None = CERTIFIED, drawn: float = 0.0, **asked: Any) -> Decision:
-    left = asked.pop("left", 10**9)
+    left, cooling = asked.pop("left", 10**9), asked.pop("cooling", {})
     plain: dict[str, Any] = {"gain": 3.0, "scorer": LENGTH, "facts": Facts(5.0), "input_tokens": 100}
     plan = asked.pop("plan", PLAN)
     ask = Ask(requested="auto", found=Found(route=route), dialect="openai.chat", **plain | asked)
     duel = duel_of(plan, route, next(iter(strongest(plan, route)), None))
     if standing is not None and duel is not None:
         standing = msgspec.structs.replace(standing, digest=duel.digest)
-    world = World({}, standings={"auto": standing} if standing else {}, explorable={"auto": left})
+    world = World(cooling, standings={"auto": standing} if standing else {}, explorable={"auto": left})
     return decide(ask, plan, route, {}, world, 0.0, lambda _: drawn)
 
 
@@ -81,6 +81,21 @@ def test_what_is_certified_goes_to_the_cheapest_and_its_failures_to_the_stronges
 def test_everything_else_goes_to_the_strongest(asked: dict[str, Any], rule: str) -> None:
     found = choose(**asked)
     assert (order(found)[0], found.rule) == ("large", rule)
+
+
+@pytest.mark.parametrize("rule", ["keep:0.95@0.9 certified", "keep: 12 labels, strongest until certified", "task:qa"])
+def test_the_rule_says_where_the_certified_one_is_not_asked_first(rule: str) -> None:
+    small, large = (PLAN.aliases[name].targets[0] for name in ("small", "large"))
+    led = Decision((small, large), "auto", rule, because={"keep": {"cheap": "small"}})
+    assert as_led(led) == led
+    displaced = msgspec.structs.replace(led, targets=(large, small))
+    expected = f"{rule}, not usable now" if rule == "keep:0.95@0.9 certified" else rule
+    assert as_led(displaced).rule == as_led(as_led(displaced)).rule == expected
+
+
+def test_a_certified_one_that_asked_to_be_left_alone_is_not_said_to_answer() -> None:
+    found = choose(cooling={"a/small": 30.0})
+    assert (order(found)[0], found.rule) == ("large", "keep:0.95@0.9 certified, not usable now")
 
 
 def test_where_the_strongest_may_not_serve_the_rules_of_the_route_decide() -> None:

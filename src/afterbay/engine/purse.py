@@ -26,6 +26,7 @@ from afterbay.core.request import ChatRequest
 from afterbay.core.usage import Price, Usage, dollars, picousd
 from afterbay.engine.context import Turn, measured
 from afterbay.policy.allowance import Allowance, told
+from afterbay.policy.kept_quality import as_led
 from afterbay.policy.quantity import estimate_text
 from afterbay.policy.spending import (
     MEDIA_TOKENS,
@@ -65,7 +66,7 @@ def affordable(turn: Turn, decision: Decision) -> Decision:
         PolicyRefusal: 402 `max_cost_exceeded`: every target is too dear.
     """
     turn.purse = opened(turn)
-    return decision if turn.purse is None else turn.purse.sift(decision)
+    return as_led(decision if turn.purse is None else turn.purse.sift(decision))
 
 
 def opened(turn: Turn) -> Purse | None:

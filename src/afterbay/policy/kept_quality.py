@@ -17,6 +17,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from afterbay.core.decision import Decision
 from afterbay.policy.plan import Alias, Exploring, Plan, Route
 
 LENGTH: Final = "length-1"
@@ -25,6 +26,9 @@ SHIPPED: Final = "shipped-1"
 """The predictor of a route that has none of its own yet, in a gateway: the head of complexity that ships
 (`policy.learned.complexity`)."""
 RULE: Final = "keep"
+CERTIFIED: Final = " certified"
+"""How the rule ends by which the cheapest one answers."""
+NOT_USABLE: Final = ", not usable now"
 UNREAD: Final = "keep: it cannot be read, strongest"
 NOT_COMPARABLE: Final = "keep: not comparable, strongest"
 """The rule of a request that can never become a pair (`policy.comparable`): no certificate speaks of it."""
@@ -177,7 +181,7 @@ def kept(duel: Duel, standing: Standing | None, gain: float, scorer: str) -> Kep
         return Kept(duel.strong, f"{RULE}: {_why(standing)}", False, gain, standing.threshold)
     if gain <= standing.threshold:
         return Kept(
-            duel.cheap, f"{RULE}:{standing.keep:g}@{standing.confidence:g} certified", True, gain, standing.threshold
+            duel.cheap, f"{RULE}:{standing.keep:g}@{standing.confidence:g}{CERTIFIED}", True, gain, standing.threshold
         )
     return Kept(duel.strong, f"{RULE}: above the certified threshold", False, gain, standing.threshold)
 
@@ -185,6 +189,16 @@ def kept(duel: Duel, standing: Standing | None, gain: float, scorer: str) -> Kep
 def is_of(known: Speaks, duel: Duel) -> bool:
     """Whether something is known of just these two models, by just this judge."""
     return (known.cheap, known.strong, known.digest) == (duel.cheap, duel.strong, duel.digest)
+
+
+def as_led(decision: Decision) -> Decision:
+    """The decision whose rule says so where the cheapest was certified, and health or money put another before it."""
+    rule, first = decision.rule, decision.targets[0]
+    if not (rule.startswith(f"{RULE}:") and rule.endswith(CERTIFIED)) or rule.startswith(f"{RULE}: "):
+        return decision
+    if first.alias == decision.because["keep"]["cheap"] or first.id in decision.cheap:  # a cascade may know a cheaper
+        return decision
+    return msgspec.structs.replace(decision, rule=rule + NOT_USABLE)
 
 
 def _why(standing: Standing) -> str:

@@ -34,6 +34,7 @@ from afterbay.policy.kept_quality import (
     UNREAD,
     Duel,
     Standing,
+    as_led,
     duel_of,
     explored,
     kept,
@@ -116,8 +117,10 @@ def decide(ask: Ask, plan: Plan, route: Route, cannot: Cannot, world: World, now
     order = arrange(led.targets, world.cooling_until, world.conditions, now)
     warnings = [one for one in (found.warning, choice.warning, PANIC if order.panics else None) if one]
     rejected = (*passing.rejected, *order.left_out)
-    return Decision(
-        order.targets, name, choice.rule, rejected, tuple(warnings), choice.propensity, choice.because, led.cheap
+    return as_led(
+        Decision(
+            order.targets, name, choice.rule, rejected, tuple(warnings), choice.propensity, choice.because, led.cheap
+        )
     )
 
 
