@@ -112,7 +112,7 @@ def test_the_strongest_would_have_cost_what_it_did_where_it_answered_and_else_th
     used = Usage(1000, 0, 0, 200)
     escalated = gateway([answered(OPENAI, WRONG, used)], [answered(OPENAI, RIGHT)])
     serve(escalated)
-    assert len(escalated.record.attempts) == 2
+    assert [attempt.model for attempt in escalated.record.attempts] == ["cheap", "strong"]
     assert escalated.record.reasons is not None
     assert escalated.record.reasons["counterfactual_picousd"] == escalated.record.attempts[1].cost_picousd
     script = [answered(OPENAI, RIGHT, used), answered(OPENAI, "3 * 4 = 12, so #### 12")]

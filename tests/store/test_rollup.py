@@ -188,6 +188,25 @@ def test_an_attempt_is_summed_with_the_provider_that_was_asked(database: Databas
     }
 
 
+def test_a_rejected_attempt_is_summed_with_the_model_that_it_was_for(database: Database) -> None:
+    cheap = Attempt(0, "groq/llama", "primary", 0.0, outcome="invalid", usage=USAGE, cost_picousd=7, model="cheap")
+    asked = Attempt(1, "openai/gpt-4o", "fallback", 1.0, outcome="ok", usage=USAGE, cost_picousd=1000, model="gpt")
+    write(database, a_record(1, attempts=[cheap, asked]))
+    catch_up(database)
+    found = {(row["model"], row["provider"]): (row["requests"], row["cost_picousd"]) for row in rows(database)}
+    assert found == {("cheap", "groq"): (0, 7), ("gpt", "openai"): (1, 1000)}
+    [failure] = rows(database, "rollup_failures")
+    assert failure["outcome"] == "invalid"
+
+
+def test_a_sample_beside_an_answer_is_not_the_answer(database: Database) -> None:
+    first = Attempt(0, "openai/gpt-4o", "primary", 0.0, outcome="ok", usage=USAGE, cost_picousd=1000, model="gpt")
+    sample = Attempt(1, "openai/gpt-4o", "sample", 1.0, outcome="ok", usage=USAGE, cost_picousd=30, model="gpt")
+    write(database, a_record(1, attempts=[first, sample]))
+    catch_up(database)
+    assert [(row["cost_picousd"], row["answer_picousd"]) for row in rows(database)] == [(1030, 1000)]
+
+
 def test_the_answer_of_a_raw_request_is_of_the_model_that_it_named(database: Database) -> None:
     raw = Attempt(1, "openai/passthrough", "primary", 0.0, outcome="ok", usage=USAGE, cost_picousd=5)
     write(database, a_record(1, upstream_model="gpt-image-1", attempts=[raw]))

@@ -173,6 +173,7 @@ class Attempt(msgspec.Struct):
 
     `key`: the place, from 1, of the key that it went out with, where the provider has several. `code`: the word for its
     error, the provider's or one of ours; `asked_s`: how long the provider asked to wait.
+    `model`: the alias that the target was asked as; None: not known, as of attempts of older releases.
     """
 
     number: int
@@ -190,6 +191,7 @@ class Attempt(msgspec.Struct):
     key: int | None = None
     code: str | None = None
     asked_s: float | None = None
+    model: str | None = None
 
 
 class Sight(msgspec.Struct, frozen=True, omit_defaults=True):

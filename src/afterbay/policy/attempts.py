@@ -202,7 +202,8 @@ class Attempts:
     def _beside(self, now: float, attempt: Attempt, why: Literal["repair", "sample"]) -> Attempt | None:
         if len(self.attempts) >= self._limits.max_attempts or now >= self._deadline_s:
             return None
-        self.attempts.append(Attempt(len(self.attempts), attempt.target, why, now - self._started_s))
+        started_s, place = now - self._started_s, len(self.attempts)
+        self.attempts.append(Attempt(place, attempt.target, why, started_s, model=attempt.model))
         return self.attempts[-1]
 
     def ended(self, now: float) -> list[Action]:
@@ -408,7 +409,7 @@ class Attempts:
         self.state, self._at = "resuming" if why == "resume" else "running", index
         target = self._targets[index]
         self._running = len(self.attempts)
-        self.attempts.append(Attempt(self._running, target.id, why, now - self._started_s))
+        self.attempts.append(Attempt(self._running, target.id, why, now - self._started_s, model=target.alias))
         start = Start(self._running, target, self._limits.connect_s)
         due_s = now + self._limits.first_token_s
         self._open[self._running] = _Open(index, due_s)

@@ -67,7 +67,8 @@ SELECT id, substr(received_at, 1, 13), operation, coalesce(organisation, ''), co
     ELSE coalesce(nullif(json_remove(tags, '$.messages_up', '$.messages_down'), '{{}}'), '') END,
   outcome, status, ttft_s, duration_s, cost_picousd IS NULL,
   (SELECT count(*) FROM attempts WHERE request_id = id),
-  (SELECT number FROM attempts WHERE request_id = id ORDER BY why = 'repair', outcome IS NOT 'ok', number DESC LIMIT 1),
+  (SELECT number FROM attempts WHERE request_id = id ORDER BY why IN ('repair', 'sample'),
+    outcome IS NOT 'ok', number DESC LIMIT 1),
   (SELECT count(*) FROM attempts AS a WHERE a.request_id = id AND NOT {_WENT_WELL}), NULL
 FROM requests WHERE seq > ? AND seq <= ?"""
 """The rows at work, with their answer among the attempts. Tags that the gateway itself gives are another on each
@@ -114,7 +115,13 @@ _ASKED_MODEL = (
     " WHEN instr(a.target, '/') THEN substr(a.target, instr(a.target, '/') + 1) ELSE '' END"
 )
 """A raw request's answer is of a model that only the answer named: the request's row has it, its attempt has not."""
-_OF_ATTEMPT: Final = {"provider": f"{_ASKED} AS provider", "upstream_model": f"{_ASKED_MODEL} AS upstream_model"}
+_ASKED_ALIAS = f"CASE WHEN {_IS_ANSWER} THEN w.model ELSE coalesce(nullif(a.model, ''), w.model) END"
+"""Older releases did not keep what an attempt was asked as: of these it is what answered."""
+_OF_ATTEMPT: Final = {
+    "model": f"{_ASKED_ALIAS} AS model",
+    "provider": f"{_ASKED} AS provider",
+    "upstream_model": f"{_ASKED_MODEL} AS upstream_model",
+}
 _ATTEMPT_DIMENSIONS = ", ".join(_OF_ATTEMPT.get(name, f"w.{name}") for name in DIMENSIONS)
 _PLACES_ASKED = ", ".join(str(DIMENSIONS.index(name) + 1) for name in _OF_ATTEMPT)
 """All else that attempts have in common is their requests'."""

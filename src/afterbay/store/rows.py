@@ -116,6 +116,7 @@ def attempt_rows(record: Record) -> list[Row]:
             attempt.key,
             attempt.code[:NAME_CHARS] if attempt.code else attempt.code,
             attempt.asked_s,
+            attempt.model,
         )
         for attempt in record.attempts
     ]
@@ -191,6 +192,7 @@ def _attempt_of(row: Named) -> Attempt:
         key=row["key_place"],
         code=row["code"],
         asked_s=row["asked_s"],
+        model=row["model"],
     )
 
 

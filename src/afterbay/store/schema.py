@@ -95,6 +95,7 @@ attempts = sa.Table(
     sa.Column("key_place", sa.SmallInteger),
     sa.Column("code", sa.Text),
     sa.Column("asked_s", sa.REAL),
+    sa.Column("model", sa.Text),
     sqlite_with_rowid=False,
 )
 """One row a try of one target. Times are seconds since the request arrived."""

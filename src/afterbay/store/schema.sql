@@ -298,6 +298,7 @@ CREATE TABLE attempts (
     key_place SMALLINT,
     code TEXT,
     asked_s REAL,
+    model TEXT,
     PRIMARY KEY (request_id, number),
     FOREIGN KEY(request_id) REFERENCES requests (id) ON DELETE CASCADE
 ) WITHOUT ROWID;

@@ -17,7 +17,7 @@ INSERT_REQUESTS = (
 INSERT_ATTEMPTS = (
     "INSERT INTO attempts (request_id, number, target, why, started_s, headers_s, first_token_s, ended_s, outcome,"
     " status, error, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens, estimated,"
-    " cost_picousd, key_place, code, asked_s) VALUES "
+    " cost_picousd, key_place, code, asked_s, model) VALUES "
 )
 UNLESS_THERE = " ON CONFLICT DO NOTHING"
 

@@ -76,7 +76,22 @@ def a_record(number: int = 1, **changes: object) -> Record:
             Attempt(
                 1, "groq/llama", "primary", 0.001, ended_s=0.2, outcome="rate_limit", status=429, error="slow down"
             ),
-            Attempt(2, "openai/gpt-4o", "fallback", 0.2, 0.3, 0.4, 1.5, "ok", 200, None, usage, 5_000_000_000, 2),
+            Attempt(
+                2,
+                "openai/gpt-4o",
+                "fallback",
+                0.2,
+                0.3,
+                0.4,
+                1.5,
+                "ok",
+                200,
+                None,
+                usage,
+                5_000_000_000,
+                2,
+                model="gpt",
+            ),
         ],
         rejected=[Rejected("google/gemini", "residency")],
         warnings=["dropped metadata"],

@@ -10,8 +10,9 @@ down_revision = "0011"
 
 
 def upgrade() -> None:
-    """Adds the tables, and the column of what a decision went by."""
+    """Adds the tables, and the columns of what a decision went by and of the alias that an attempt was for."""
     op.add_column("requests", sa.Column("decision", sa.Text))
+    op.add_column("attempts", sa.Column("model", sa.Text))
     op.create_table(
         "labels",
         sa.Column("request_id", sa.Text, primary_key=True),
