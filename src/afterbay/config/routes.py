@@ -37,7 +37,7 @@ def resolve_route(
     *,
     is_defaults: bool = False,
 ) -> Route:
-    """The route with the defaults under it. `everything`: its candidates if it names none; `trained`: what its files hold."""
+    """The route, defaults under it. `everything`: its candidates if it names none; `trained`: what its files hold."""
     path = "defaults" if is_defaults else child("routes", name)
     defaults = document.config.defaults
     merged = _merged(defaults, route)
