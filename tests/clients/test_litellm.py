@@ -7,6 +7,7 @@ from typing import Any
 
 import litellm
 import pytest
+
 from conftest import MODELS, Place
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="

@@ -5,8 +5,9 @@ from __future__ import annotations
 import openai
 import pytest
 from agents import Agent, Model, OpenAIChatCompletionsModel, OpenAIResponsesModel, Runner, function_tool
-from conftest import MODELS, Place
 from openai.types.responses import ResponseTextDeltaEvent
+
+from conftest import MODELS, Place
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 

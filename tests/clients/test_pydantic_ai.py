@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from conftest import MODELS, Place
 from pydantic_ai import Agent, BinaryContent, ModelHTTPError
 from pydantic_ai.models import Model
 from pydantic_ai.models.anthropic import AnthropicModel
@@ -13,6 +12,8 @@ from pydantic_ai.output import NativeOutput, ToolOutput
 from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.google import GoogleProvider
 from pydantic_ai.providers.openai import OpenAIProvider
+
+from conftest import MODELS, Place
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(16)
 WRAPPED = 'The tool get_weather says: {"return_value": "rain in Paris"}'

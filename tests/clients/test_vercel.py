@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from conftest import MODELS
 
 FOLDER = Path(__file__).parent / "vercel"
