@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from afterbay.store.memory_labels import MemoryLabels, MemoryRouters
 from tests.engine.cases import ANTHROPIC, LIMITS, OPENAI, PAIRS, check, gateway, serve, text
 
 from afterbay.core.usage import Price
@@ -19,6 +18,7 @@ from afterbay.policy.plan import Route
 from afterbay.testing.answers import answered, ask, failed, streamed
 from afterbay.testing.fakes import HANG, Cut, MemoryReply, Script, ScriptedUpstream, Wait
 from afterbay.testing.memory_gateway import MemoryGateway, alias, snapshot, target
+from afterbay.testing.memory_labels import MemoryLabels, MemoryRouters
 from afterbay.testing.virtual_loop import run
 
 SOON = Hedging(after_s=2.0, max_share=1.0, max_extra_cost=9.0)
