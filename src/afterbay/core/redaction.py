@@ -90,6 +90,8 @@ def redact_record(record: Record) -> None:
         record.compliance = [redact(one) for one in record.compliance]
     for attempt in record.attempts:
         attempt.target = _name(attempt.target)
+        if attempt.model:
+            attempt.model = _name(attempt.model)
         if attempt.error:
             attempt.error = clean(attempt.error)
         if attempt.code:
